@@ -1,0 +1,48 @@
+# Each target does everything from nothing: `make serve` and `make test` are the whole set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint bench bench-detection clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(VENV)/serve: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	@# torch by itself and first: its pin takes the CPU build where one lies on disk, never a newer one with CUDA
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/serve
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve
+	@test -f artifacts/active || ( \
+	  $(BIN)/counterfoil simulate --out artifacts/simulated/payments.parquet && \
+	  $(BIN)/counterfoil train artifacts/simulated/payments.parquet --profile payments )
+	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/dev ## Run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev ## Time serving and batch scoring
+	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/batch.py
+
+bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python benchmarks/detection.py
+
+clean: ## Remove the environment; models and data stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

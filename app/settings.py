@@ -1,0 +1,61 @@
+"""Settings of the service: ``COUNTERFOIL_*`` environment variables. The one place that reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import InvalidInput
+
+PREFIX = "COUNTERFOIL_"
+#: The most reasons one transaction can be given.
+MAX_REASONS = 20
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. A keyword argument wins over the environment, the environment over the default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    artifacts: Path = Field(default=Path("artifacts"), description="Folder of the model versions")
+    model: str | None = Field(
+        default=None, description="Version, or folder of a version, to serve instead of the active one"
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
+    max_body_bytes: int = Field(
+        default=1 << 20, ge=1_024, le=64 << 20, description="Largest JSON body, counted while it arrives"
+    )
+    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Most transactions in one POST /v1/score/batch")
+    max_csv_bytes: int = Field(
+        default=4 << 30,
+        ge=1_024,
+        description="Largest CSV upload. Memory does not grow with it, but the result waits in a temporary file "
+        "for a client that sends everything before it reads",
+    )
+    default_reasons: int = Field(
+        default=3, ge=0, le=MAX_REASONS, description="Reasons per transaction where a JSON request names no number"
+    )
+    shutdown_seconds: int = Field(
+        default=30, ge=1, description="How long requests in flight may take to finish after SIGTERM"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log messages written"
+    )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with the given ones on top.
+
+    Raises:
+        InvalidInput: naming the variable and what was expected there, never its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = PREFIX + str(first["loc"][0]).upper()
+        raise InvalidInput(f"setting {key}: {first['msg'][0].lower()}{first['msg'][1:]}") from None

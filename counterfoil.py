@@ -1,0 +1,523 @@
+"""The command line: ``counterfoil --help``. The only module that knows both sides; imports each when needed.
+
+counterfoil simulate --out payments.csv && counterfoil train payments.csv --profile payments && counterfoil serve
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.settings import load_settings
+from models.errors import CounterfoilError, InvalidInput
+from models.registry import Registry
+from models.scorer import Scorer
+
+if TYPE_CHECKING:
+    from models.bundle import Manifest, Metrics
+    from models.schema import TransactionSchema
+    from training.fit import FitProgress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Score card transactions by how unlike legitimate ones they are.\n\n"
+    "First steps: [bold]counterfoil simulate[/] makes data, [bold]train[/] learns from it, [bold]score[/] marks a "
+    "file, [bold]serve[/] answers over HTTP. Every command has --help with an example.",
+)
+
+EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Architecture(enum.StrEnum):
+    undercomplete = "undercomplete"
+    overcomplete = "overcomplete"
+
+
+class ErrorKind(enum.StrEnum):
+    whitened = "whitened"
+    euclidean = "euclidean"
+
+
+class OnError(enum.StrEnum):
+    stop = "stop"
+    reject = "reject"
+
+
+ArtifactsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts",
+        help="Folder of the model versions. [dim]\\[default: $COUNTERFOIL_ARTIFACTS or artifacts][/]",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A version's name or folder. [dim]\\[default: the active version][/]"),
+]
+InputArgument = Annotated[Path, typer.Argument(help="CSV (also .gz, .zst) or Parquet.", show_default=False)]
+OnErrorOption = Annotated[
+    OnError,
+    typer.Option(help="At a bad row: [bold]stop[/] and write nothing, or [bold]reject[/] it into OUTPUT.rejects.csv."),
+]
+
+
+@cli.command()
+def simulate(
+    output: Annotated[Path, typer.Option("--out", help="Where to: .csv or .parquet.", show_default=False)],
+    days: Annotated[int, typer.Option(help="Days of traffic.")] = 60,
+    cards: Annotated[int, typer.Option(help="Cards, about one payment a day each.")] = 5_000,
+    merchants: Annotated[int, typer.Option(help="Merchants.")] = 2_000,
+    fraud_rate: Annotated[float, typer.Option(help="Share of the rows that are fraud, about.")] = 0.003,
+    seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,
+) -> None:
+    """Make realistic card transactions with labelled fraud.
+
+    Example: counterfoil simulate --out payments.csv --days 14
+    """
+    from training.simulate import SimulationConfig, write
+    from training.simulate import simulate as simulate_frame
+
+    config = SimulationConfig(days=days, cards=cards, merchants=merchants, fraud_rate=fraud_rate, seed=seed)
+    frame = simulate_frame(config)
+    write(frame, output)
+    fraud = int(frame["is_fraud"].sum())
+    share = f" ({fraud / frame.height:.2%})" if frame.height else ""
+    out.print(f"{output}: {frame.height:,} transactions of {cards:,} cards over {days} days, {fraud:,} fraud{share}")
+
+
+@cli.command()
+def profile(
+    data: InputArgument,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="Where to. [dim]\\[default: DATA's name with .toml, here][/]")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The label column, if its name does not say so.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing profile.")] = False,
+) -> None:
+    """Guess what a table's columns mean and write a schema profile (TOML) to edit.
+
+    Example: counterfoil profile payments.csv --out bank.toml
+    """
+    from models.tables import written_aside
+    from training.profile import guess_profile
+
+    guess = guess_profile(data, label=label)
+    target = output or Path(data.name.split(".")[0] + ".toml")
+    if target.exists() and not force:
+        raise InvalidInput(f"{target}: exists already; give --out another name, or --force")
+    with written_aside(target) as aside:
+        aside.write_text(guess.schema.to_toml(), encoding="utf-8")
+    _say_guess(guess.notes, guess.left_out)
+    out.print(f"Wrote {target}. Read it, correct it, then: counterfoil train {data} --profile {target}")
+
+
+@cli.command()
+def train(
+    data: Annotated[
+        list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option(help="payments, ulb, handbook, or a profile file. [dim]\\[default: guessed, and said][/]"),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Label column (1 = fraud), instead of the profile's.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "--artifacts",
+            help="Folder of the model versions. [dim]\\[default: $COUNTERFOIL_ARTIFACTS or artifacts][/]",
+        ),
+    ] = None,
+    alert_rate: Annotated[
+        float, typer.Option(help="Share of legitimate transactions that may raise an alert.")
+    ] = 0.005,
+    code_size: Annotated[
+        int | None, typer.Option(help="Width of the code. [dim]\\[default: 3/4 of the inputs][/]")
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths of the hidden layers, e.g. 128 or 128,64. [dim]\\[default: 128][/]"),
+    ] = None,
+    members: Annotated[int | None, typer.Option(help="Autoencoders in the ensemble. [dim]\\[default: 3][/]")] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Noise added to the inputs in training (denoising). [dim]\\[default: 0.2][/]"),
+    ] = None,
+    architecture: Annotated[
+        Architecture, typer.Option(help="overcomplete needs noise above 0.")
+    ] = Architecture.undercomplete,
+    error: Annotated[ErrorKind, typer.Option(help="How residuals become an error.")] = ErrorKind.whitened,
+    label_delay: Annotated[
+        str | None, typer.Option(help="How late labels arrive, e.g. 7d. [dim]\\[default: the profile's][/]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    activate: Annotated[bool, typer.Option("--activate/--no-activate", help="Serve the new version.")] = True,
+) -> None:
+    """Train on legitimate transactions and publish a model version.
+
+    The last fifth of the rows in time is the test part, read once; the rows before it calibrate the score.
+
+    Example: counterfoil train history/*.csv.gz --profile bank.toml --alert-rate 0.002
+    """
+    from models.schema import load_schema
+    from models.tables import expand
+    from models.thresholds import Policy
+    from training.fit import FitOptions
+    from training.profile import guess_profile
+    from training.read import read_history
+    from training.train import TrainingJob
+    from training.train import train as run_training
+
+    if not 0 < alert_rate < 1:
+        raise InvalidInput("--alert-rate: expected a share above 0 and below 1, e.g. 0.005")
+    files = expand(data)
+    if profile is None:
+        guess = guess_profile(files[0], label=label)
+        out.print("No --profile given; guessed from the first file:")
+        _say_guess(guess.notes, guess.left_out)
+        schema = guess.schema
+    else:
+        schema = load_schema(profile)
+        if label is not None:
+            schema = schema.with_label(label)
+    if label is not None:
+        _require_label(schema, files, label)
+    given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
+    if hidden is not None:
+        given["hidden"] = _widths(hidden)
+    options = FitOptions(
+        architecture=architecture.value,
+        error=error.value,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    registry = Registry(output or load_settings().artifacts)
+    with _progress("loss") as bars:
+        reading = bars.add_task("reading", total=None, loss="")
+        history = read_history(schema, files, progress=_advance(bars, reading))
+        bars.remove_task(reading)
+        task = bars.add_task("training", total=None, loss="")
+
+        def step(state: FitProgress) -> None:
+            loss = f"loss {state.loss:.4f} held-in {state.held_in_loss:.4f} rate {state.learning_rate:.1e}"
+            bars.update(task, total=state.steps, completed=state.step, loss=loss)
+
+        def stage(name: str) -> None:
+            bars.update(task, description=name)
+
+        job = TrainingJob(
+            schema=schema,
+            fit=options,
+            policy=Policy(name="alert-rate", value=alert_rate),
+            label_delay=label_delay,
+            seed=seed,
+            device=device,
+        )
+        if not history.labelled:
+            out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
+        manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
+        bars.remove_task(task)
+    _say_trained(manifest, folder)
+    if activate:
+        registry.activate(manifest.version)
+        out.print("This version is now active.")
+    else:
+        out.print(f"Not active. To serve it: counterfoil activate {manifest.version}")
+
+
+@cli.command()
+def score(
+    data: InputArgument,
+    output: Annotated[Path, typer.Option("--out", help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    model: ModelOption = None,
+    reasons: Annotated[int, typer.Option(help="Reasons per row, each in a column.", min=0, max=20)] = 0,
+    on_error: OnErrorOption = OnError.stop,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Score a table: its columns, untouched and in order, plus score, reconstruction_error, is_anomaly, decision.
+
+    Exit code 1 if any row was rejected.
+
+    Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
+    """
+    from models.batch import score_table
+
+    with _progress() as bars:
+        task = bars.add_task("scoring", total=None)
+        report = score_table(
+            _scorer(model, artifacts),
+            data,
+            output,
+            reasons=reasons,
+            on_error=on_error.value,
+            on_progress=_advance(bars, task),
+        )
+    share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
+    out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
+    _say_rejected(report.rejected, report.rejects)
+
+
+@cli.command()
+def embed(
+    data: InputArgument,
+    output: Annotated[Path, typer.Option("--out", help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    model: ModelOption = None,
+    on_error: OnErrorOption = OnError.stop,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Write the code h = f(x) of every row as columns code_1, code_2, … for use as features.
+
+    Example: counterfoil train data.csv --code-size 2 --no-activate, then counterfoil embed data.csv --out codes.csv
+    """
+    from models.batch import embed_table
+
+    with _progress() as bars:
+        task = bars.add_task("embedding", total=None)
+        report = embed_table(
+            _scorer(model, artifacts), data, output, on_error=on_error.value, on_progress=_advance(bars, task)
+        )
+    out.print(f"{output}: {report.rows:,} rows")
+    _say_rejected(report.rejected, report.rejects)
+
+
+@cli.command()
+def evaluate(
+    data: InputArgument,
+    model: ModelOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write a report (HTML) about this data.")] = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Measure a model on labelled transactions it was not trained on.
+
+    Example: counterfoil evaluate november.csv --json
+    """
+    from models.rows import Batch
+    from models.tables import written_aside
+    from training.evaluate import measure
+    from training.read import read_history
+    from training.report import ScoredPart, render_report
+
+    scorer = _scorer(model, artifacts)
+    schema = scorer.schema
+    _require_label(schema, [data], schema.label)
+    with _progress() as bars:
+        task = bars.add_task("reading", total=None)
+        history = read_history(schema, [data], progress=_advance(bars, task))
+    codes = scorer.vocabulary.encode(history.text) if history.text else history.numeric[:, :0].astype("int64")
+    part = ScoredPart.of(scorer, Batch(history.numeric, codes, history.time), history)
+    threshold = scorer.manifest.threshold.score
+    metrics = measure(data.name, part.scores.score, history.label, threshold, labelled=history.labelled)
+    if report is not None:
+        with written_aside(report) as aside:
+            aside.write_bytes(render_report(scorer, part, loss=None))
+    if as_json:
+        print(json.dumps({"model_version": scorer.manifest.version, **metrics.model_dump()}))
+        return
+    out.print(f"Model {scorer.manifest.version}")
+    _say_metrics(metrics)
+    if report is not None:
+        out.print(f"Report: {report}")
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="[dim]\\[default: $COUNTERFOIL_HOST or 127.0.0.1][/]")] = None,
+    port: Annotated[int | None, typer.Option(help="[dim]\\[default: $COUNTERFOIL_PORT or 8000][/]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A version's name or folder. [dim]\\[default: the active version][/]")
+    ] = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Answer scoring requests over HTTP. Stops cleanly on SIGTERM and Ctrl-C.
+
+    Example: counterfoil serve --port 9000
+    """
+    from app.server import run
+
+    given = {"host": host, "port": port, "model": model, "artifacts": artifacts}
+    run(load_settings(**{name: value for name, value in given.items() if value is not None}))
+
+
+@cli.command()
+def models(artifacts: ArtifactsOption = None) -> None:
+    """List the model versions, the active one marked."""
+    from models.bundle import MANIFEST, Manifest
+
+    registry = Registry(artifacts or load_settings().artifacts)
+    active = registry.active()
+    table = Table("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold", box=None)
+    for version in registry.versions():
+        manifest = Manifest.model_validate_json((registry.folder(version) / MANIFEST).read_bytes())
+        part, metrics = manifest.training.train, manifest.metrics
+        table.add_row(
+            "*" if version == active else "",
+            version,
+            f"{part.start} … {part.end}" if part.start else manifest.transaction_schema.name,
+            f"{part.rows:,}",
+            _figure(metrics.roc_auc),
+            _figure(metrics.average_precision),
+            f"{manifest.threshold.score:.4f}",
+        )
+    if table.row_count == 0:
+        out.print(f"No model versions in {registry.root}. Run 'counterfoil train' first.")
+    else:
+        out.print(table)
+
+
+@cli.command()
+def activate(
+    version: Annotated[str, typer.Argument(help="As 'counterfoil models' lists it.", show_default=False)],
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Make a version the one that serves; also the way to roll back."""
+    registry = Registry(artifacts or load_settings().artifacts)
+    before = registry.active()
+    registry.activate(version)
+    out.print(f"Active: {version}" + (f" (before: {before})" if before and before != version else ""))
+
+
+def main() -> None:
+    """Run the command line; turn expected failures into one line on standard error."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        cli(standalone_mode=True)
+    except CounterfoilError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        err.print("Interrupted; nothing half-written was left behind.")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os._exit(EXIT_ERROR)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _scorer(model: str | None, artifacts: Path | None) -> Scorer:
+    settings = load_settings()
+    registry = Registry(artifacts or settings.artifacts)
+    return Scorer.load(registry.resolve(model or settings.model), threads=os.cpu_count() or 1)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput("--hidden: expected whole numbers separated by commas, e.g. 128,64") from None
+
+
+def _require_label(schema: TransactionSchema, files: list[Path], label: str | None) -> None:
+    from models.rows import require_columns
+    from models.tables import TableReader
+
+    if label is None:
+        raise InvalidInput(f"profile '{schema.name}' has no label column, so there is nothing to measure against")
+    for file in files:
+        require_columns(schema, TableReader(file).columns, source=str(file), label=True)
+
+
+@contextmanager
+def _progress(*fields: str) -> Iterator[Progress]:
+    columns = [TextColumn(f"{{task.fields[{field}]}}") for field in fields]
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bars:
+        yield bars
+
+
+def _advance(bars: Progress, task: TaskID) -> Callable[[int, int], None]:
+    def update(done: int, total: int) -> None:
+        bars.update(task, completed=done, total=total)
+
+    return update
+
+
+def _say_guess(notes: tuple[str, ...], left_out: tuple[str, ...]) -> None:
+    kinds: dict[str, list[str]] = {}
+    for note in notes:
+        name, kind = note.rsplit(": ", 1)
+        kinds.setdefault(kind, []).append(name)
+    for kind, names in kinds.items():
+        shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+        out.print(f"  {kind:<12}{escape(shown)}")
+    for note in left_out:
+        out.print(f"  left out    {escape(note)}")
+
+
+def _say_trained(manifest: Manifest, folder: Path) -> None:
+    shape, training, threshold = manifest.architecture, manifest.training, manifest.threshold
+    out.print(f"Model version {manifest.version}")
+    period = f", {training.train.start} to {training.train.end}" if training.train.start else ""
+    out.print(f"  trained on   {training.train.rows - training.train.fraud:,} transactions{period}")
+    for cause, rows in training.left_out.items():
+        out.print(f"  left out     {rows:,}: {cause}")
+    out.print(
+        f"  network      {shape.members} × {shape.inputs}-{'-'.join(map(str, shape.hidden))}-{shape.code_size} "
+        f"({shape.architecture}), {shape.steps:,} steps"
+    )
+    out.print(
+        f"  threshold    {threshold.score:.4f}: {threshold.alert_rate:.2%} of legitimate transactions alert "
+        f"({threshold.alert_rate_low:.2%} to {threshold.alert_rate_high:.2%})"
+    )
+    _say_metrics(manifest.metrics)
+    out.print(f"  report       {folder / 'report.html'}")
+
+
+def _say_metrics(metrics: Metrics) -> None:
+    out.print(
+        f"  measured on  {metrics.part}: {metrics.rows:,} rows"
+        + ("" if metrics.fraud is None else f", {metrics.fraud:,} fraud ({metrics.prevalence:.3%})")
+    )
+    if metrics.fraud is not None and metrics.roc_auc is None:
+        out.print("               only one class present: ranking cannot be measured")
+    if metrics.roc_auc is not None:
+        out.print(f"  ROC AUC      {_figure(metrics.roc_auc)}")
+        out.print(f"  average precision {_figure(metrics.average_precision)}")
+        out.print(f"  at threshold precision {_figure(metrics.precision)}, recall {_figure(metrics.recall)}")
+    out.print(f"  alert rate   {metrics.alert_rate:.2%}")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _say_rejected(rejected: int, rejects: Path | None) -> None:
+    if rejected:
+        err.print(f"{rejected:,} rows rejected: see {rejects}")
+        raise typer.Exit(EXIT_REJECTED)
+
+
+if __name__ == "__main__":
+    main()

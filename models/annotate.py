@@ -1,0 +1,62 @@
+"""A table's rows with their scores beside them: one layout for the command line's and the API's output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from models.errors import InvalidInput
+from models.rows import ParsedRows
+from models.scorer import Scorer
+from models.thresholds import DECISIONS
+
+
+def added_columns(reasons: int) -> tuple[str, ...]:
+    """Names of the columns that scoring adds, in order: four, and one text per reason."""
+    texts = (f"reason_{number}" for number in range(1, reasons + 1))
+    return ("score", "reconstruction_error", "is_anomaly", "decision", *texts)
+
+
+def require_free_names(columns: Iterable[str], added: Iterable[str]) -> None:
+    """Check that no input column has the name of an added one.
+
+    Raises:
+        InvalidInput: naming the first column in the way.
+    """
+    present = set(columns)
+    for name in added:
+        if name in present:
+            raise InvalidInput(f"column {name}: the output adds a column of this name; rename or remove yours")
+
+
+def scored_frame(scorer: Scorer, frame: pl.DataFrame, parsed: ParsedRows, reasons: int) -> pl.DataFrame:
+    """The good rows of a frame, in order, all columns kept, with the columns of :func:`added_columns`.
+
+    Args:
+        scorer: the model.
+        frame: the rows that ``parsed`` was made from.
+        parsed: what :func:`models.rows.parse_rows` says of them.
+        reasons: reasons per row; each becomes a text column, empty where the model has fewer features.
+
+    Returns:
+        ``frame``'s good rows with score (Float64), reconstruction_error (Float64), is_anomaly (Boolean),
+        decision (String) and reason_1 ... reason_N (String).
+
+    Raises:
+        InvalidInput: the frame has a column of an added name.
+    """
+    names = added_columns(reasons)
+    require_free_names(frame.columns, names)
+    batch = parsed.batch(scorer.vocabulary)
+    scores = scorer.score(batch)
+    texts: list[list[str | None]] = [[None] * len(batch) for _ in range(reasons)]
+    if reasons:
+        for row in range(len(batch)):
+            for place, reason in enumerate(scorer.reasons(batch, scores, row, reasons)):
+                texts[place][row] = reason.text
+    decisions = pl.Series(DECISIONS, dtype=pl.String).gather(pl.Series(scores.decision, dtype=pl.UInt32))
+    columns = [pl.Series(scores.score), pl.Series(scores.error), pl.Series(scores.is_anomaly), decisions]
+    columns += [pl.Series(text, dtype=pl.String) for text in texts]
+    added = [column.alias(name) for column, name in zip(columns, names, strict=True)]
+    return frame.filter(pl.Series(parsed.good)).with_columns(added)

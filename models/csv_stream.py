@@ -1,0 +1,201 @@
+"""Split a stream of CSV bytes into chunks of whole records, as text, in constant memory.
+
+The stream is pushed in (a file is read, an HTTP body arrives) and chunks come out. Plain chunks are parsed by Polars;
+a chunk with quoted line breaks, blank lines or a wrong number of cells goes through Python's csv module, which
+is slower but knows the exact line of every record.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.errors import InvalidInput
+from models.pan import contains_card_number
+from models.rows import RowError
+
+#: Bytes of records per chunk, about.
+CHUNK_BYTES = 4 << 20
+#: The longest record accepted; a stray quotation mark would otherwise swallow the rest of the stream.
+MAX_RECORD_BYTES = 16 << 20
+MAX_HEADER_COLUMNS = 10_000
+_DELIMITERS = b",;\t|"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive rows of a table.
+
+    Attributes:
+        frame: all the table's columns; text for CSV, typed for Parquet. Rows that could not be split are left out.
+        lines: int64 [rows of the frame], the line of the file each row starts on (CSV; the header is line 1) or
+            its number (Parquet; the first row is 1).
+        broken: errors of the rows left out; their ``row`` is a line of the file already.
+    """
+
+    frame: pl.DataFrame
+    lines: NDArray[np.int64]
+    broken: tuple[RowError, ...] = ()
+
+
+class CsvSplitter:
+    """Push bytes in with :meth:`feed`, take chunks out; :meth:`finish` gives the last one.
+
+    Args:
+        source: the stream's name for messages.
+
+    Raises:
+        InvalidInput: from feed and finish, for an unusable header or a record that does not end.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.header: list[str] | None = None
+        self.delimiter = ","
+        self._pending = bytearray()
+        self._line = 1
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Add bytes and yield the chunks that became complete."""
+        self._pending += data
+        if len(self._pending) >= CHUNK_BYTES:
+            cut = self._last_record_end()
+            if cut:
+                yield from self._chunks(cut)
+            elif len(self._pending) > MAX_RECORD_BYTES:
+                raise InvalidInput(
+                    f"{self.source}: line {self._line}: a record longer than {MAX_RECORD_BYTES >> 20} MiB; "
+                    "is a quotation mark unbalanced?"
+                )
+
+    def finish(self) -> Iterator[Chunk]:
+        """Yield what is left. The stream must have held at least a header."""
+        if self._pending and not self._pending.endswith(b"\n"):
+            self._pending += b"\n"
+        yield from self._chunks(len(self._pending))
+        if self.header is None:
+            raise InvalidInput(f"{self.source}: the file is empty; expected a CSV with a header line")
+
+    def _last_record_end(self) -> int:
+        # A line break is inside a quoted cell if an odd number of quotation marks stands before it. Then the last of
+        # these opened the cell, and the record end lies before it. Each byte is counted once.
+        text = self._pending
+        end = text.rfind(b"\n")
+        inside = text.count(b'"', 0, max(end, 0)) % 2
+        while end >= 0 and inside:
+            opened = text.rfind(b'"', 0, end)
+            end = text.rfind(b"\n", 0, opened)
+            inside = 1 - text.count(b'"', max(end, 0), opened + 1) % 2
+        return end + 1
+
+    def _chunks(self, cut: int) -> Iterator[Chunk]:
+        block = bytes(memoryview(self._pending)[:cut])
+        del self._pending[:cut]
+        if self.header is None and block:
+            block = self._take_header(block)
+        if block and self.header is not None:
+            yield self._parse(block, self.header)
+
+    def _take_header(self, block: bytes) -> bytes:
+        if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise InvalidInput(f"{self.source}: the file is UTF-16; save it as UTF-8")
+        block = block.removeprefix(b"\xef\xbb\xbf")
+        end = block.index(b"\n") + 1
+        first = block[:end]
+        self.delimiter = chr(max(_DELIMITERS, key=first.count))
+        try:
+            rows = list(csv.reader([first.decode("utf-8")], delimiter=self.delimiter, strict=True))
+        except (UnicodeDecodeError, csv.Error):
+            raise InvalidInput(f"{self.source}: line 1: the header is not a line of UTF-8 CSV") from None
+        header = [name.strip() for name in rows[0]] if rows else []
+        if not any(header):
+            raise InvalidInput(f"{self.source}: line 1: the header is blank; expected column names")
+        if len(header) > MAX_HEADER_COLUMNS:
+            raise InvalidInput(f"{self.source}: line 1: more than {MAX_HEADER_COLUMNS} columns")
+        seen: set[str] = set()
+        for position, name in enumerate(header, start=1):
+            if name in seen:
+                shown = "(withheld)" if contains_card_number(name) else name or "(blank)"
+                raise InvalidInput(f"{self.source}: line 1: column {position}: the name {shown} appears twice")
+            seen.add(name)
+        self.header = header
+        self._line = 2
+        return block[end:]
+
+    def _parse(self, block: bytes, header: list[str]) -> Chunk:
+        first_line = self._line
+        self._line += block.count(b"\n")
+        plain = self._plain(block)
+        if plain is not None:
+            frame = _read_plain(plain, header, self.delimiter)
+            if frame is not None:
+                return Chunk(frame, np.arange(first_line, first_line + frame.height))
+        return self._parse_records(block, header, first_line)
+
+    def _plain(self, block: bytes) -> bytes | None:
+        """The block without needless quotation marks and CRs, or None if it needs the csv module."""
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+        if b'"' in block:
+            d = re.escape(self.delimiter.encode())
+            block = re.sub(rb'(?<![^\n%b])"([^"\n%b]*)"(?![^\n%b])' % (d, d, d), rb"\1", block)
+        if b'"' in block or b"\r" in block or block.startswith(b"\n") or b"\n\n" in block:
+            return None
+        return block
+
+    def _parse_records(self, block: bytes, header: list[str], first_line: int) -> Chunk:
+        csv.field_size_limit(MAX_RECORD_BYTES)  # a setting of the process; nothing else here uses the csv module
+        text = block.decode("utf-8", errors="surrogateescape")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        broken: list[RowError] = []
+        line = first_line
+        for cells in reader:
+            if cells and len(cells) != len(header):
+                cause = f"{len(cells)} cells, expected {len(header)} as in the header"
+                broken.append(RowError(line, "", cause))
+            elif cells:
+                bad = next((i for i, cell in enumerate(cells) if not _is_utf8(cell)), None)
+                if bad is not None:
+                    broken.append(RowError(line, header[bad], "not valid UTF-8"))
+                else:
+                    rows.append(cells)
+                    lines.append(line)
+            line = first_line + reader.line_num
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        frame = pl.DataFrame(
+            {
+                name: pl.Series(column, dtype=pl.String).replace("", None)
+                for name, column in zip(header, columns, strict=True)
+            }
+        )
+        return Chunk(frame, np.array(lines, dtype=np.int64), tuple(broken))
+
+
+def _is_utf8(cell: str) -> bool:
+    return cell.isascii() or not any("\udc80" <= char <= "\udcff" for char in cell)
+
+
+def _read_plain(block: bytes, header: list[str], delimiter: str) -> pl.DataFrame | None:
+    """Parse a block without quotation marks and blank lines; None if a row has too many or too few cells."""
+    # Polars fills short rows silently and refuses long ones, so equal totals mean that every row is right.
+    if block.count(delimiter.encode()) != block.count(b"\n") * (len(header) - 1):
+        return None
+    try:
+        return pl.read_csv(
+            block,
+            has_header=False,
+            schema=dict.fromkeys(header, pl.String),
+            separator=delimiter,
+            quote_char=None,
+        )
+    except pl.exceptions.ComputeError:  # too many cells, or not UTF-8: the csv module finds the row
+        return None

@@ -1,0 +1,131 @@
+"""Why a transaction is unusual: its features in the user's own terms, by their share of the error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.rows import Batch, Vocabulary
+from models.schema import TransactionSchema
+
+Direction = Literal["higher", "lower", "different", "missing"]
+UNSEEN = "a value not seen in training"
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_DAY = 86_400_000_000
+#: 1970-01-01 was a Thursday.
+_EPOCH_WEEKDAY = 3
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One feature's part in one transaction's error.
+
+    Attributes:
+        feature: its name.
+        value: as sent: a number, a category, an hour ("04:15") or a weekday; None where missing.
+        expected: what the detector reconstructed, in the same terms.
+        share: of the reconstruction error; all features together give 1. Negative where correlated features
+            explain part of each other's deviation.
+        direction: of the value against the expected one.
+        text: one plain sentence.
+    """
+
+    feature: str
+    value: float | str | None
+    expected: float | str
+    share: float
+    direction: Direction
+    text: str
+
+
+def explain(
+    schema: TransactionSchema,
+    vocabulary: Vocabulary,
+    batch: Batch,
+    contributions: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    row: int,
+    top: int,
+) -> list[Reason]:
+    """The ``top`` largest contributions of one row as reasons, largest first."""
+    parts = contributions[row]
+    total = float(parts.sum()) or 1.0
+    order = np.argsort(-parts, kind="stable")[:top]
+    return [
+        _reason(
+            schema,
+            vocabulary,
+            batch,
+            row,
+            int(feature),
+            float(expected[row, feature]),
+            parts[feature] / total,
+        )
+        for feature in order
+    ]
+
+
+def _reason(
+    schema: TransactionSchema,
+    vocabulary: Vocabulary,
+    batch: Batch,
+    row: int,
+    feature: int,
+    expected: float,
+    share: float,
+) -> Reason:
+    name = schema.features[feature]
+    numbers, categories = len(schema.numeric), len(schema.categorical)
+    if feature < numbers:
+        return _number(schema, name, float(batch.numeric[row, feature]), expected, share)
+    if feature < numbers + categories:
+        position = feature - numbers
+        known = vocabulary.values[position]
+        return _category(name, known, int(batch.categorical[row, position]), expected, share)
+    cycle = schema.cycles[feature - numbers - categories]
+    micros = int(batch.time[row])
+    if cycle == "hour":
+        value, likely = _clock(micros % _DAY / _DAY * 24), _clock(expected)
+    else:
+        value = _WEEKDAYS[(micros // _DAY + _EPOCH_WEEKDAY) % 7]
+        likely = _WEEKDAYS[int(expected) % 7]
+    text = f"{name.replace('.', ' ')} {value} (UTC), {likely} expected"
+    return Reason(name, value, likely, float(share), "different", text)
+
+
+def _number(schema: TransactionSchema, name: str, value: float, expected: float, share: float) -> Reason:
+    unit = schema.currency if name == schema.amount else schema.numeric_column(name).unit
+    likely = f"{_figure(expected, unit)} expected"
+    if math.isnan(value):
+        return Reason(name, None, expected, float(share), "missing", f"{name} is missing, {likely}")
+    text = f"{name} {_figure(value, unit)}, {likely}"
+    return Reason(name, value, expected, float(share), "higher" if value > expected else "lower", text)
+
+
+def _category(name: str, known: tuple[str, ...], code: int, expected: float, share: float) -> Reason:
+    likely = _shown(known, round(expected))
+    value = _shown(known, code)
+    return Reason(name, value, likely, float(share), "different", f"{name} {value}, {likely} expected")
+
+
+def _shown(known: tuple[str, ...], code: int) -> str:
+    if not 0 < code <= len(known):
+        return UNSEEN
+    return known[code - 1] or "(missing)"
+
+
+def _clock(hours: float) -> str:
+    minutes = int(hours * 60) % 1_440
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _figure(value: float, unit: str) -> str:
+    if unit and len(unit) == 3 and unit.isupper():
+        return f"{value:,.2f} {unit}"
+    size = abs(value)
+    shown = f"{value:,.0f}" if size >= 1e5 and size < 1e15 else f"{value:,.4g}" if size < 1e5 else f"{value:.4g}"
+    return f"{shown} {unit}".rstrip()

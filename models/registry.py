@@ -1,0 +1,141 @@
+"""Model versions in a folder: list, publish atomically, activate, roll back.
+
+``<root>/<version>/`` are the versions; ``<root>/active`` is a text file with the name of the one that serves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from models.bundle import MANIFEST, Manifest
+from models.errors import CounterfoilError, ModelNotFound
+from models.scorer import Scorer
+
+ACTIVE = "active"
+
+
+class Registry:
+    """The model versions under one folder.
+
+    Args:
+        root: the folder, ``artifacts`` by default everywhere; it need not exist before the first publish.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def versions(self) -> list[str]:
+        """All published versions, oldest first (their names begin with the time)."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in self.root.iterdir()
+            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+        )
+
+    def active(self) -> str | None:
+        """The version that serves, or None before the first activation."""
+        try:
+            return (self.root / ACTIVE).read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def activate(self, version: str) -> None:
+        """Make a version the one that serves, after loading and verifying it.
+
+        Raises:
+            ModelNotFound: no such version.
+            InvalidBundle: the version is damaged; the active one stays.
+        """
+        Scorer.load(self.folder(version))
+        aside = self.root / f".{ACTIVE}.{os.getpid()}.partial"
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(version + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.root / ACTIVE)
+        _sync_folder(self.root)
+
+    def folder(self, version: str) -> Path:
+        """The folder of a published version.
+
+        Raises:
+            ModelNotFound: no such version; lists those that exist.
+        """
+        known = self.versions()
+        if version not in known:
+            listed = ", ".join(known[-5:]) or "none yet; run 'counterfoil train'"
+            raise ModelNotFound(f"no model version '{version}' in {self.root} (latest: {listed})")
+        return self.root / version
+
+    def resolve(self, model: str | None) -> Path:
+        """The folder meant by a version name, a path to a version's folder, or None for the active version.
+
+        Raises:
+            ModelNotFound: nothing is active, or no such version or folder.
+        """
+        if model is None:
+            version = self.active()
+            if version is None:
+                raise ModelNotFound(f"no active model in {self.root}: run 'counterfoil train' first, or name --model")
+            return self.folder(version)
+        if model in self.versions():
+            return self.root / model
+        if (Path(model) / MANIFEST).is_file():
+            return Path(model)
+        return self.folder(model)
+
+    def publish(self, manifest: Manifest, files: dict[str, bytes]) -> Path:
+        """Write a version aside, verify it as a reader would, and rename it into place.
+
+        Args:
+            manifest: with the SHA-256 of every file in ``files``.
+            files: content by name, the manifest left out.
+
+        Returns:
+            The version's folder. After a failure or a kill nothing but a hidden ``.partial`` folder can remain,
+            which readers ignore and the next publish removes.
+
+        Raises:
+            InvalidBundle: the version does not pass its own checks.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        for leftover in self.root.glob(".*.partial"):
+            if leftover.is_dir() and not _alive(leftover.name):
+                shutil.rmtree(leftover, ignore_errors=True)
+        target = self.root / manifest.version
+        if target.exists():
+            raise CounterfoilError(f"model version {manifest.version} exists already")
+        aside = self.root / f".{manifest.version}.{os.getpid()}.partial"
+        aside.mkdir()
+        try:
+            body = manifest.model_dump_json(indent=1).encode() + b"\n"
+            for name, content in {**files, MANIFEST: body}.items():
+                with (aside / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            Scorer.load(aside)
+            _sync_folder(aside)
+            aside.rename(target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _sync_folder(self.root)
+        return target
+
+
+def _alive(partial_name: str) -> bool:
+    pid = partial_name.removesuffix(".partial").rpartition(".")[2]
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

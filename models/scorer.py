@@ -1,0 +1,155 @@
+"""Scorer: the one way from a transaction to a score, for the API, the CSV, evaluation and whatever comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
+from models.errors import InvalidBundle
+from models.reasons import Reason, explain
+from models.rows import Batch, Vocabulary
+
+#: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
+BLOCK_ROWS = 1_024
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the detector says of a batch; arrays over its rows.
+
+    Attributes:
+        error: float64 [n], the reconstruction error, >= 0.
+        score: float64 [n] in [0, 1), higher = more anomalous.
+        is_anomaly: bool [n], score >= threshold.
+        decision: int8 [n], position in :data:`models.thresholds.DECISIONS`.
+        contributions: float64 [n, features], sums to the error over the features.
+        expected: float64 [n, features], the reconstruction in the user's own units; for categories the position in the
+            vocabulary, for cycles the hour [0, 24) or the weekday [0, 7), Monday = 0.
+    """
+
+    error: NDArray[np.float64]
+    score: NDArray[np.float64]
+    is_anomaly: NDArray[np.bool_]
+    decision: NDArray[np.int8]
+    contributions: NDArray[np.float64]
+    expected: NDArray[np.float64]
+
+
+class Graph:
+    """An exported detector, run in blocks of rows. Thread-safe.
+
+    Args:
+        detector: bytes of the ONNX graph.
+        threads: blocks run at the same time; a batch of one block always takes one.
+
+    Raises:
+        InvalidBundle: ONNX Runtime refuses the graph.
+    """
+
+    def __init__(self, detector: bytes, *, threads: int = 1) -> None:
+        self.threads = threads
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # failures are reported below, with the file and the check
+        try:
+            self._session: Any = ort.InferenceSession(detector, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no documented base
+            raise InvalidBundle(DETECTOR, "loads", f"ONNX Runtime refuses it: {type(error).__name__}") from None
+
+    def run(self, batch: Batch, *outputs: str) -> list[NDArray[np.float64]]:
+        """The named outputs for a batch of any size, in the order of the names."""
+        if len(batch) <= BLOCK_ROWS:
+            return self._run_block(batch, outputs)
+        blocks = _blocks(batch)
+        if self.threads == 1:
+            parts = [self._run_block(block, outputs) for block in blocks]
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:  # the session releases the GIL
+                parts = list(pool.map(lambda block: self._run_block(block, outputs), blocks))
+        return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+
+    def _run_block(self, block: Batch, outputs: tuple[str, ...]) -> list[NDArray[np.float64]]:
+        feeds = {"numeric": block.numeric, "categorical": block.categorical, "time": block.time}
+        result: list[NDArray[np.float64]] = self._session.run(outputs, feeds)
+        return result
+
+
+class Scorer:
+    """A loaded model version. Thread-safe; nothing in it changes after the constructor.
+
+    Args:
+        bundle: a verified bundle.
+        threads: blocks of a batch scored at the same time; a single row always takes one.
+
+    Raises:
+        InvalidBundle: the graph does not load, or the golden rows do not come out as recorded.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.manifest: Manifest = bundle.manifest
+        self.schema = bundle.manifest.transaction_schema
+        self.vocabulary: Vocabulary = bundle.manifest.vocabulary_codes()
+        self.graph = Graph(bundle.detector, threads=threads)
+        self._replay_golden()
+
+    @staticmethod
+    def load(path: Path, *, threads: int = 1) -> Scorer:
+        """Read, verify and open the version in a folder.
+
+        Raises:
+            InvalidBundle: naming the file and the check that failed.
+        """
+        return Scorer(load_bundle(path), threads=threads)
+
+    def score(self, batch: Batch) -> Scores:
+        """Score a batch of any size, 0 rows included."""
+        error, contributions, expected = self.graph.run(batch, "error", "contributions", "expected")
+        score = self.manifest.calibration.to_score(error)
+        threshold = self.manifest.threshold
+        return Scores(error, score, threshold.is_anomaly(score), threshold.decision(score), contributions, expected)
+
+    def errors(self, batch: Batch) -> NDArray[np.float64]:
+        """Reconstruction errors [n] alone."""
+        return self.graph.run(batch, "error")[0]
+
+    def codes(self, batch: Batch) -> NDArray[np.float64]:
+        """The code h = f(x) [n, code size] of the ensemble's first member, as extracted features."""
+        return self.graph.run(batch, "code")[0]
+
+    def reasons(self, batch: Batch, scores: Scores, row: int, top: int) -> list[Reason]:
+        """The ``top`` features with the largest share of one row's error, largest first."""
+        return explain(self.schema, self.vocabulary, batch, scores.contributions, scores.expected, row, top)
+
+    def _replay_golden(self) -> None:
+        golden = self.bundle.golden
+        try:
+            error, contributions = self.graph.run(golden.batch(), "error", "contributions")
+        except Exception as failure:  # noqa: BLE001 - see above
+            raise InvalidBundle(
+                DETECTOR, "runs", f"the graph does not run on the golden rows: {type(failure).__name__}"
+            ) from None
+        recorded = np.array(golden.error)
+        scale = np.maximum(np.abs(recorded), 1e-12)
+        off = np.abs(error - recorded) / scale
+        parts = np.abs(contributions - np.array(golden.contributions)) / scale[:, None]
+        if not (np.isfinite(error).all() and max(float(off.max()), float(parts.max())) <= GOLDEN_TOLERANCE):
+            raise InvalidBundle(
+                GOLDEN,
+                "golden rows",
+                "this machine does not reproduce the recorded outputs; do not use the version",
+            )
+
+
+def _blocks(batch: Batch) -> Iterator[Batch]:
+    for start in range(0, len(batch), BLOCK_ROWS):
+        yield batch.take(slice(start, start + BLOCK_ROWS))

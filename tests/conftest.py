@@ -1,0 +1,71 @@
+"""Tiny real models, trained once a session, that every part of the suite shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.registry import Registry
+from models.schema import NumericColumn, TransactionSchema, load_schema
+from models.scorer import Scorer
+from models.thresholds import Policy
+from training.fit import FitOptions
+from training.read import read_history
+from training.simulate import SimulationConfig, simulate, write
+from training.train import TrainingJob, train
+
+TINY_FIT = FitOptions(hidden=(16,), steps=80)
+TINY_POLICY = Policy(name="alert-rate", value=0.05)
+
+
+@pytest.fixture(scope="session")
+def tiny_schema() -> TransactionSchema:
+    """The payments profile plus a numeric feature that may be missing."""
+    payments = load_schema("payments")
+    columns = dict(payments.columns)
+    columns["account_age_days"] = NumericColumn(nullable=True, minimum=0.0, unit="d")
+    return payments.model_copy(update={"name": "tiny", "label_delay": "0d", "columns": columns}).checked()
+
+
+@pytest.fixture(scope="session")
+def tiny_frame() -> pl.DataFrame:
+    """About 1,500 simulated payments, 3 % fraud, with an account age that is missing in every seventh row."""
+    config = SimulationConfig(days=8, cards=200, merchants=80, fraud_rate=0.03, seed=5)
+    frame = simulate(config)
+    age = np.random.default_rng(5).integers(0, 3_000, frame.height)
+    missing = np.arange(frame.height) % 7 == 3
+    column = pl.Series("account_age_days", age).set(pl.Series(missing), None)
+    return frame.with_columns(column)
+
+
+@pytest.fixture(scope="session")
+def tiny_csv(tiny_frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same payments as CSV."""
+    path = tmp_path_factory.mktemp("data") / "payments.csv"
+    write(tiny_frame, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_registry(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry with one published and active version."""
+    registry = Registry(tmp_path_factory.mktemp("registry") / "artifacts")
+    history = read_history(tiny_schema, [tiny_csv])
+    manifest, _ = train(TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY), history, registry)
+    registry.activate(manifest.version)
+    return registry
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_registry: Registry) -> Path:
+    """The folder of the active tiny version. Copy it before you damage it."""
+    return tiny_registry.resolve(None)
+
+
+@pytest.fixture(scope="session")
+def tiny_scorer(tiny_model: Path) -> Scorer:
+    """The tiny version, loaded."""
+    return Scorer.load(tiny_model)

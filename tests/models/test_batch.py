@@ -1,0 +1,124 @@
+"""Batch scoring: the table comes back whole, scored, in order; bad rows are named; nothing half-written stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.batch import embed_table, score_table
+from models.errors import InvalidInput
+from models.rows import parse_rows
+from models.scorer import Scorer
+
+
+def test_output_is_the_input_plus_scores(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored.csv"
+    report = score_table(tiny_scorer, tiny_csv, out, reasons=2)
+    before = pl.read_csv(tiny_csv, infer_schema=False)
+    after = pl.read_csv(out, infer_schema=False)
+    assert after.columns == [
+        *before.columns, "score", "reconstruction_error", "is_anomaly", "decision", "reason_1", "reason_2",
+    ]  # fmt: skip
+    assert after.select(before.columns).equals(before)
+    batch = parse_rows(tiny_scorer.schema, before).batch(tiny_scorer.vocabulary)
+    np.testing.assert_array_equal(after["score"].cast(pl.Float64), tiny_scorer.score(batch).score)
+    assert report.rows == before.height
+    assert report.alerts == (after["is_anomaly"] == "true").sum() > 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.zst", ".parquet"])
+def test_every_format_gives_the_same_scores(
+    tiny_scorer: Scorer, tiny_frame: pl.DataFrame, tiny_csv: Path, tmp_path: Path, suffix: str
+) -> None:
+    source = tiny_csv
+    if suffix == ".parquet":
+        source = tmp_path / "in.parquet"
+        tiny_frame.write_parquet(source)
+    out, again = tmp_path / f"out{suffix}", tmp_path / "again.csv"
+    score_table(tiny_scorer, source, out)
+    score_table(tiny_scorer, tiny_csv, again)
+    read = pl.read_parquet(out) if suffix == ".parquet" else pl.read_csv(out)
+    np.testing.assert_array_equal(read["score"], pl.read_csv(again)["score"])
+
+
+def _damage(csv: Path, target: Path) -> list[int]:
+    """Copy a CSV with three bad lines; their numbers."""
+    lines = csv.read_text().splitlines()
+    header = lines[0].split(",")
+    amount = header.index("amount")
+    cells = lines[9].split(",")
+    cells[amount] = "4111x"
+    lines[9] = ",".join(cells)
+    lines[19] += ",one,too,many"
+    lines[29] = lines[29].replace("EUR", "USD")
+    target.write_text("\n".join(lines) + "\n")
+    return [10, 20, 30]
+
+
+def test_reject_lists_bad_rows_and_scores_the_rest(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    lines = _damage(tiny_csv, bad)
+    out = tmp_path / "out.csv"
+    report = score_table(tiny_scorer, bad, out, on_error="reject")
+    rejects = pl.read_csv(tmp_path / "out.csv.rejects.csv")
+    assert rejects["line"].to_list() == lines
+    assert rejects["column"].to_list() == ["amount", "", "currency"]
+    assert "4111x" not in (tmp_path / "out.csv.rejects.csv").read_text()
+    assert report.rejected == 3
+    assert pl.read_csv(out).height == report.rows == pl.read_csv(tiny_csv).height - 3
+
+
+def test_a_later_clean_run_removes_the_old_rejects(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    bad, out = tmp_path / "bad.csv", tmp_path / "out.csv"
+    _damage(tiny_csv, bad)
+    score_table(tiny_scorer, bad, out, on_error="reject")
+    score_table(tiny_scorer, tiny_csv, out, on_error="reject")
+    assert not (tmp_path / "out.csv.rejects.csv").exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_stop_names_the_first_bad_row_and_leaves_nothing(
+    tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    bad = tmp_path / "bad.csv"
+    _damage(tiny_csv, bad)
+    with pytest.raises(InvalidInput, match=r"bad\.csv: line 10: amount: not a number"):
+        score_table(tiny_scorer, bad, folder / f"out{suffix}")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_header_alone_gives_a_header(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "empty.csv", tmp_path / "out.csv"
+    source.write_text(tiny_csv.read_text().splitlines()[0] + "\n")
+    assert score_table(tiny_scorer, source, out).rows == 0
+    assert out.read_text().startswith("transaction_id,")
+    assert len(out.read_text().splitlines()) == 1
+
+
+def test_the_input_is_never_overwritten(tiny_scorer: Scorer, tiny_csv: Path) -> None:
+    before = tiny_csv.read_bytes()
+    with pytest.raises(InvalidInput, match="is the input itself"):
+        score_table(tiny_scorer, tiny_csv, tiny_csv)
+    assert tiny_csv.read_bytes() == before
+
+
+def test_names_in_the_way_are_refused(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    source = tmp_path / "scored.csv"
+    score_table(tiny_scorer, tiny_csv, source)
+    with pytest.raises(InvalidInput, match="column score"):
+        score_table(tiny_scorer, source, tmp_path / "again.csv")
+
+
+def test_embedding_gives_the_code(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "codes.parquet"
+    report = embed_table(tiny_scorer, tiny_csv, out)
+    frame = pl.read_parquet(out)
+    names = [name for name in frame.columns if name.startswith("code_")]
+    assert len(names) == tiny_scorer.manifest.architecture.code_size
+    assert frame.height == report.rows
+    assert np.isfinite(frame.select(names).to_numpy()).all()

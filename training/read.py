@@ -1,0 +1,145 @@
+"""Read labelled or unlabelled transactions for training and evaluation, whole and in time order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.errors import InvalidInput
+from models.rows import UNKNOWN, at_lines, parse_rows, require_columns
+from models.schema import TransactionSchema
+from models.tables import TableReader
+
+_SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class History:
+    """Parsed transactions in time order (file order among equal times, and where there is no timestamp).
+
+    Attributes:
+        numeric: float64 [n, numeric features], NaN where missing.
+        text: one column [n] per categorical feature.
+        time: int64 [n], microseconds.
+        label: int8 [n]: FRAUD, LEGITIMATE or UNKNOWN; all UNKNOWN where ``labelled`` is False.
+        labelled: whether the tables have the schema's label column.
+        entity: one column [n] per entity of the schema, e.g. the card id.
+        scenario: fraud scenario [n], or None.
+    """
+
+    numeric: NDArray[np.float64]
+    text: tuple[pl.Series, ...]
+    time: NDArray[np.int64]
+    label: NDArray[np.int8]
+    labelled: bool
+    entity: dict[str, pl.Series]
+    scenario: pl.Series | None
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: NDArray[np.int64] | slice) -> History:
+        """The chosen rows, in the order of ``rows``."""
+        where = np.arange(len(self))[rows]
+        return History(
+            self.numeric[where],
+            tuple(column.gather(where) for column in self.text),
+            self.time[where],
+            self.label[where],
+            self.labelled,
+            {name: column.gather(where) for name, column in self.entity.items()},
+            None if self.scenario is None else self.scenario.gather(where),
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all parsed values in order."""
+        digest = hashlib.sha256()
+        for array in (self.numeric, self.time, self.label):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        for column in self.text:
+            digest.update("\x1f".join(column.fill_null("").to_list()).encode())
+        return digest.hexdigest()
+
+
+def read_history(
+    schema: TransactionSchema,
+    files: list[Path],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> History:
+    """Read all files under one schema.
+
+    Args:
+        progress: called with bytes read and bytes in all.
+
+    Raises:
+        InvalidInput: a file or a row cannot be used; names file, line, column and cause of the first few.
+    """
+    total = sum(file.stat().st_size for file in files)
+    done = 0
+    parts: list[History] = []
+    for file in files:
+        reader = TableReader(file)
+        require_columns(schema, reader.columns, source=str(file))
+        for chunk in reader.chunks():
+            parsed = parse_rows(schema, chunk.frame)
+            errors = sorted((*chunk.broken, *at_lines(parsed.errors, chunk.lines)), key=lambda error: error.row)
+            if errors:
+                listed = "\n".join(
+                    f"  {reader.row_word} {error.row}: {error.column + ': ' if error.column else ''}{error.cause}"
+                    for error in errors[:_SHOWN_ERRORS]
+                )
+                more = f"\n  and more in the same part of the file ({len(errors)} in all)"
+                raise InvalidInput(
+                    f"{file}: rows that cannot be used; correct or remove them, or change the profile:\n"
+                    f"{listed}{more if len(errors) > _SHOWN_ERRORS else ''}"
+                )
+            good = np.flatnonzero(parsed.good)
+            rows = len(parsed.time)
+            parts.append(
+                History(
+                    parsed.numeric,
+                    parsed.text,
+                    parsed.time,
+                    np.full(rows, UNKNOWN, np.int8) if parsed.label is None else parsed.label,
+                    parsed.label is not None,
+                    {name: chunk.frame[name].gather(good).cast(pl.String) for name in schema.entities},
+                    chunk.frame[schema.scenario].gather(good).cast(pl.String)
+                    if schema.scenario in reader.columns
+                    else None,
+                )
+            )
+            if progress:
+                progress(done + reader.position, total)
+        done += reader.size
+    history = _concat(parts, files)
+    order = np.argsort(history.time, kind="stable")
+    return history if np.array_equal(order, np.arange(len(order))) else history.take(order)
+
+
+def _concat(parts: list[History], files: list[Path]) -> History:
+    if sum(map(len, parts)) == 0:
+        raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
+    if len({part.labelled for part in parts}) > 1:
+        raise InvalidInput("some of the files have the label column and some do not; give them one form")
+    if len({part.scenario is None for part in parts}) > 1:
+        parts = [History(p.numeric, p.text, p.time, p.label, p.labelled, p.entity, None) for p in parts]
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    scenarios = [part.scenario for part in parts if part.scenario is not None]
+    return History(
+        np.concatenate([part.numeric for part in parts]),
+        tuple(pl.concat([part.text[i] for part in parts]) for i in range(len(first.text))),
+        np.concatenate([part.time for part in parts]),
+        np.concatenate([part.label for part in parts]),
+        first.labelled,
+        {name: pl.concat([part.entity[name] for part in parts]) for name in first.entity},
+        pl.concat(scenarios) if scenarios else None,
+    )

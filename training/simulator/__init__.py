@@ -1,0 +1,1 @@
+"""The invented world behind `training.simulate`: places, merchants, card holders' habits, fraud."""

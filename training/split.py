@@ -1,0 +1,75 @@
+"""Split a history in time: train, calibration, a gap whose labels were not known yet, test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidInput
+from models.rows import FRAUD
+from models.schema import TransactionSchema, duration_seconds
+from training.read import History
+
+TEST_SHARE = 0.2
+CALIBRATION_SHARE = 0.25  # of what remains
+MIN_TRAIN, MIN_CALIBRATION = 50, 20
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of the rows of each part, consecutive in time.
+
+    Attributes:
+        train, calibration, test: all rows of the part, fraud included; fitting leaves fraud out.
+        gap: rows before the test part whose label could not be known when the test part began.
+    """
+
+    train: NDArray[np.int64]
+    calibration: NDArray[np.int64]
+    gap: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split_history(history: History, schema: TransactionSchema, label_delay: str) -> Split:
+    """The last fifth is the test part; of the rest, less the gap, the last quarter is the calibration part.
+
+    Args:
+        label_delay: how long after a transaction its label is known, e.g. ``7d``. Without timestamps it must be ``0d``.
+
+    Raises:
+        InvalidInput: too few legitimate rows in a part.
+    """
+    rows = len(history)
+    seconds = duration_seconds(label_delay)
+    if seconds and schema.timestamp is None:
+        raise InvalidInput("a label delay needs a timestamp column; set --label-delay 0d or declare one")
+    test_start = rows - int(rows * TEST_SHARE)
+    known_until = test_start
+    if seconds and history.labelled and test_start < rows:
+        known = history.time[test_start] - seconds * 1_000_000
+        known_until = int(np.searchsorted(history.time[:test_start], known, side="right"))
+    cut = known_until - int(known_until * CALIBRATION_SHARE)
+    split = Split(
+        train=np.arange(cut),
+        calibration=np.arange(cut, known_until),
+        gap=np.arange(known_until, test_start),
+        test=np.arange(test_start, rows),
+    )
+    for name, part, needed in (
+        ("train", split.train, MIN_TRAIN),
+        ("calibration", split.calibration, MIN_CALIBRATION),
+    ):
+        legitimate = int((history.label[part] != FRAUD).sum()) if history.labelled else len(part)
+        if legitimate < needed:
+            cause = (
+                f" (the label delay of {label_delay} left out {len(split.gap):,} rows: try a shorter --label-delay)"
+                if len(split.gap)
+                else ""
+            )
+            raise InvalidInput(
+                f"the {name} part has {legitimate} legitimate rows of {rows} rows in all, "
+                f"at least {needed} are needed{cause}"
+            )
+    return split

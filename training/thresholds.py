@@ -1,0 +1,149 @@
+"""Choose a threshold by a policy in the user's terms, on the calibration part only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from models.calibration import Calibration
+from models.errors import InvalidInput
+from models.thresholds import Policy, Threshold
+
+INTERVAL_LEVEL = 0.95
+#: Labelled fraud rows that a policy with labels needs in the calibration part: with fewer, the estimate of a recall
+#: has a standard error above 0.1.
+MIN_FRAUD = 25
+
+
+def choose_threshold(
+    policy: Policy,
+    calibration: Calibration,
+    *,
+    legitimate: NDArray[np.float64],
+    fraud: NDArray[np.float64],
+    fraud_amounts: NDArray[np.float64] | None,
+    per_day: float | None,
+    decline: Policy | None = None,
+) -> Threshold:
+    """The threshold a policy asks for.
+
+    Args:
+        policy: the review threshold's.
+        calibration: error -> score.
+        legitimate, fraud: reconstruction errors of the calibration part's rows.
+        fraud_amounts: amounts of the fraud rows, or None without an amount column.
+        per_day: legitimate transactions a day in the training period, or None without timestamps.
+        decline: the policy of the second threshold, if any.
+
+    Raises:
+        InvalidInput: the policy needs labels, timestamps or amounts that are not there; says how many.
+    """
+    arguments = (calibration, legitimate, fraud, fraud_amounts, per_day)
+    score = _score(policy, *arguments)
+    low, high = alert_rate_interval(score, calibration.rows)
+    upper = None if decline is None else _score(decline, *arguments)
+    if upper is not None and upper < score:
+        raise InvalidInput(
+            f"the decline policy ({decline.name if decline else ''}) gives score {upper:.6f}, below the review "
+            f"threshold {score:.6f}: ask for a stricter decline policy"
+        )
+    return Threshold(
+        policy=policy,
+        score=score,
+        error=calibration.to_error(score),
+        decline_policy=decline,
+        decline=upper,
+        alert_rate=1 - score,
+        alert_rate_low=low,
+        alert_rate_high=high,
+        interval_level=INTERVAL_LEVEL,
+    )
+
+
+def alert_rate_interval(score: float, rows: int, level: float = INTERVAL_LEVEL) -> tuple[float, float]:
+    """Where the alert rate of future legitimate transactions should lie.
+
+    The share of future rows beyond the k-th largest of n exchangeable calibration errors is Beta(k, n + 1 - k)
+    distributed. Beyond the largest (k < 1) the lower end is 0.
+
+    Returns:
+        Exact quantiles (low, high) that hold the rate with probability ``level``.
+    """
+    k = (1 - score) * (rows + 1)
+    outside = (1 - level) / 2
+    low = float(beta.ppf(outside, k, rows + 1 - k)) if k >= 1 else 0.0
+    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0)))
+    return low, high
+
+
+def _score(
+    policy: Policy,
+    calibration: Calibration,
+    legitimate: NDArray[np.float64],
+    fraud: NDArray[np.float64],
+    fraud_amounts: NDArray[np.float64] | None,
+    per_day: float | None,
+) -> float:
+    if policy.name == "alert-rate":
+        return 1 - policy.value
+    if policy.name == "alerts-per-day":
+        if per_day is None:
+            raise InvalidInput("alerts-per-day needs a timestamp column to know the volume; use alert-rate")
+        if policy.value >= per_day:
+            raise InvalidInput(
+                f"{policy.value:g} alerts a day are not fewer than the {per_day:,.0f} transactions a day: ask for fewer"
+            )
+        return 1 - policy.value / per_day
+    if len(fraud) < MIN_FRAUD:
+        raise InvalidInput(
+            f"{policy.name} needs at least {MIN_FRAUD} labelled fraud rows in the calibration part, "
+            f"found {len(fraud)}: add data with labels, or use alert-rate"
+        )
+    # Candidates: alert on everything at or above each fraud row's error. Equality is an alert.
+    candidates = np.sort(fraud)
+    caught = len(fraud) - np.searchsorted(candidates, candidates, side="left")
+    alarms = len(legitimate) - np.searchsorted(np.sort(legitimate), candidates, side="left")
+    if policy.name == "min-recall":
+        chosen = candidates[caught / len(fraud) >= policy.value][-1]
+    elif policy.name == "min-precision":
+        good = candidates[caught / (caught + alarms) >= policy.value]
+        if len(good) == 0:
+            best = float((caught / (caught + alarms)).max())
+            raise InvalidInput(
+                f"no threshold reaches a precision of {policy.value:g} on the calibration part; the best is {best:.3f}"
+            )
+        chosen = good[0]
+    else:
+        missed = _missed_cost(policy, fraud, fraud_amounts, candidates)
+        # Alerting on nothing is a candidate too: beyond the largest error seen.
+        costs = np.append(policy.value * (caught + alarms) + missed, _total_loss(policy, fraud, fraud_amounts))
+        position = int(np.argmin(costs))
+        top = float(max(candidates[-1], legitimate.max()))
+        chosen = candidates[position] if position < len(candidates) else np.nextafter(top, np.inf)
+    return float(calibration.to_score(np.array([chosen]))[0])
+
+
+def _losses(policy: Policy, fraud: NDArray[np.float64], amounts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    if policy.missed_fraud is not None:
+        return np.full(len(fraud), policy.missed_fraud)
+    if amounts is None:
+        raise InvalidInput("max-cost without a cost of a missed fraud needs an amount column: give --missed-fraud")
+    return amounts
+
+
+def _total_loss(policy: Policy, fraud: NDArray[np.float64], amounts: NDArray[np.float64] | None) -> float:
+    return float(_losses(policy, fraud, amounts).sum())
+
+
+def _missed_cost(
+    policy: Policy,
+    fraud: NDArray[np.float64],
+    amounts: NDArray[np.float64] | None,
+    candidates: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Total loss of the fraud rows below each candidate error."""
+    losses = _losses(policy, fraud, amounts)[np.argsort(fraud)]
+    cumulated = np.concatenate([[0.0], np.cumsum(losses)])
+    missed: NDArray[np.float64] = cumulated[np.searchsorted(candidates, candidates, side="left")]
+    return missed

@@ -1,0 +1,281 @@
+"""The training job: read, split, fit, calibrate, choose a threshold, evaluate, report, publish.
+
+    counterfoil train data.csv --profile payments
+    counterfoil simulate --out tiny.csv --days 7 --cards 50 && counterfoil train tiny.csv --profile payments \
+        --label-delay 0d --out /tmp/artifacts
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from models.bundle import (
+    DETECTOR,
+    FORMAT,
+    FORMAT_VERSION,
+    GOLDEN,
+    GOLDEN_ROWS,
+    GOLDEN_TOLERANCE,
+    REPORT,
+    Architecture,
+    Bundle,
+    Golden,
+    Manifest,
+    Part,
+    TrainingRecord,
+    sha256,
+)
+from models.calibration import calibrate
+from models.detector import FraudDetector, export_onnx, run_torch
+from models.errors import CounterfoilError, InvalidInput
+from models.normaliser import Layout
+from models.registry import Registry
+from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
+from models.schema import TransactionSchema
+from models.scorer import Graph, Scorer
+from models.thresholds import Policy
+from training.evaluate import measure
+from training.fit import FitOptions, FitProgress, FitResult, config_for, fit_detector
+from training.read import History
+from training.report import ScoredPart, render_report
+from training.split import Split, split_history
+from training.thresholds import choose_threshold
+
+_MAX_CATEGORIES = 1_000
+_MIN_CATEGORY_ROWS = 5
+_LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "polars", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train and how.
+
+    Attributes:
+        schema: what the columns mean.
+        fit: hyperparameters.
+        policy, decline: threshold policies.
+        label_delay: None takes the schema's.
+        seed: of everything random.
+        device: ``auto`` takes a GPU where there is one.
+    """
+
+    schema: TransactionSchema
+    fit: FitOptions = field(default_factory=FitOptions)
+    policy: Policy = field(default_factory=lambda: Policy(name="alert-rate", value=0.005))
+    decline: Policy | None = None
+    label_delay: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def train(
+    job: TrainingJob,
+    history: History,
+    registry: Registry,
+    *,
+    on_progress: Callable[[FitProgress], None] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> tuple[Manifest, Path]:
+    """Train on a history and publish the version; activating it is the caller's decision.
+
+    Returns:
+        The manifest and the version's folder.
+
+    Raises:
+        InvalidInput: the data or the options cannot give a model; nothing is published.
+        CounterfoilError: the exported graph does not reproduce torch; nothing is published.
+    """
+    schema = job.schema
+    delay = job.label_delay or schema.label_delay
+    split = split_history(history, schema, delay)
+    legitimate = history.label != FRAUD
+    train_rows = split.train[legitimate[split.train]]
+    vocabulary = fit_vocabulary(history, train_rows)
+    codes = vocabulary.encode(history.text) if history.text else np.empty((len(history), 0), np.int64)
+    batch = Batch(history.numeric, codes, history.time)
+    layout = Layout.of(schema, vocabulary)
+    config_for(layout, job.fit)  # refuses an illegal shape before any work
+    on_stage("training")
+    result = fit_detector(
+        batch.take(train_rows),
+        layout,
+        job.fit,
+        seed=job.seed,
+        device=_device(job.device),
+        on_progress=on_progress,
+    )
+    on_stage("exporting")
+    detector = export_onnx(result.detector)
+    graph = Graph(detector, threads=torch.get_num_threads())
+    golden = _golden(result.detector, graph, batch.take(train_rows), layout, job.seed)
+    on_stage("calibrating")
+    held_out = split.calibration[legitimate[split.calibration]]
+    errors = graph.run(batch.take(held_out), "error")[0]
+    calibration = calibrate(errors)
+    fraud_errors, fraud_amounts = _fraud_of(schema, history, batch, graph, split)
+    threshold = choose_threshold(
+        job.policy,
+        calibration,
+        legitimate=errors,
+        fraud=fraud_errors,
+        fraud_amounts=fraud_amounts,
+        per_day=_per_day(schema, history, train_rows),
+        decline=job.decline,
+    )
+    on_stage("evaluating")
+    test = batch.take(split.test)
+    score = calibration.to_score(graph.run(test, "error")[0])
+    metrics = measure("test", score, history.label[split.test], threshold.score, labelled=history.labelled)
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        version=f"{now:%Y%m%dT%H%M%S}Z-{sha256(detector + threshold.model_dump_json().encode())[:8]}",
+        created_at=now.isoformat(timespec="seconds"),
+        transaction_schema=schema,
+        vocabulary=[list(values) for values in vocabulary.values],
+        calibration=calibration,
+        threshold=threshold,
+        architecture=_architecture(result, job.fit),
+        training=_record(job, delay, history, split),
+        metrics=metrics,
+        libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        files={},
+    )
+    scorer = Scorer(Bundle(Path(), manifest, detector, golden), threads=torch.get_num_threads())
+    report = render_report(
+        scorer,
+        ScoredPart.of(scorer, test, history.take(split.test)),
+        loss=result.history,
+    )
+    files = {
+        DETECTOR: detector,
+        GOLDEN: golden.model_dump_json().encode() + b"\n",
+        REPORT: report,
+    }
+    manifest = manifest.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
+    on_stage("publishing")
+    return manifest, registry.publish(manifest, files)
+
+
+def fit_vocabulary(history: History, rows: NDArray[np.int64]) -> Vocabulary:
+    """The values of each categorical feature that occur often enough in the training rows, most frequent first."""
+    values = []
+    for column in history.text:
+        counts = column.gather(rows).fill_null("").value_counts().sort(["count", column.name], descending=[True, False])
+        frequent = counts.filter(pl.col("count") >= _MIN_CATEGORY_ROWS).head(_MAX_CATEGORIES)
+        values.append(tuple(frequent[column.name].to_list()))
+    return Vocabulary(tuple(values))
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError):
+        raise InvalidInput(f"device '{name}' is not available here; use cpu, cuda or auto") from None
+    return name
+
+
+def _golden(detector: FraudDetector, graph: Graph, train: Batch, layout: Layout, seed: int) -> Golden:
+    """Rows whose every cell comes from another transaction, and some at the edges; torch must agree on them."""
+    random = np.random.default_rng(seed)
+    rows = random.integers(0, len(train), (GOLDEN_ROWS, layout.numeric + len(layout.categories) + 1))
+    batch = Batch(
+        np.take_along_axis(train.numeric, rows[:, : layout.numeric], axis=0),
+        np.take_along_axis(train.categorical, rows[:, layout.numeric : -1], axis=0),
+        train.time[rows[:, -1]],
+    )
+    batch.categorical[0] = 0
+    batch.numeric[1] *= 1e3
+    batch.numeric[2] *= -1e6
+    batch.numeric[3, list(layout.nullable)] = np.nan
+    error, contributions = graph.run(batch, "error", "contributions")
+    reference, parts, *_ = run_torch(detector, batch)
+    scale = np.maximum(reference, 1e-12)
+    off = max(
+        float((np.abs(error - reference) / scale).max()),
+        float((np.abs(contributions - parts) / scale[:, None]).max()),
+    )
+    if not (np.isfinite(error).all() and off <= GOLDEN_TOLERANCE):
+        raise CounterfoilError(
+            f"the exported graph differs from torch by {off:.1e} relative, above {GOLDEN_TOLERANCE:g}: not published"
+        )
+    return Golden.of(batch, error, contributions)
+
+
+def _fraud_of(
+    schema: TransactionSchema, history: History, batch: Batch, graph: Graph, split: Split
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Errors and amounts (None without an amount column) of the calibration part's fraud rows."""
+    rows = split.calibration[history.label[split.calibration] == FRAUD]
+    fraud = graph.run(batch.take(rows), "error")[0] if len(rows) else np.empty(0)
+    amounts = batch.numeric[rows, schema.numeric.index(schema.amount)] if schema.amount else None
+    return fraud, amounts
+
+
+def _per_day(schema: TransactionSchema, history: History, rows: NDArray[np.int64]) -> float | None:
+    if schema.timestamp is None:
+        return None
+    span = int(history.time[rows[-1]] - history.time[rows[0]])
+    return len(rows) / max(span / 86_400e6, 1 / 24)
+
+
+def _architecture(result: FitResult, options: FitOptions) -> Architecture:
+    config = result.detector.autoencoder.config
+    return Architecture(
+        architecture=config.architecture,
+        error="euclidean" if options.error == "euclidean" else "whitened",
+        inputs=config.inputs,
+        hidden=list(config.hidden),
+        code_size=config.code_size,
+        members=config.members,
+        noise=config.noise,
+        parameters=sum(p.numel() for p in result.detector.parameters()),
+        steps=result.history[-1].step,
+    )
+
+
+def _record(job: TrainingJob, delay: str, history: History, split: Split) -> TrainingRecord:
+    def part(rows: NDArray[np.int64]) -> Part:
+        label = history.label[rows]
+        return Part(
+            rows=len(rows),
+            fraud=int((label == FRAUD).sum()),
+            unlabelled=int((label == UNKNOWN).sum()),
+            start=_moment(job.schema, history.time[rows[0]]) if len(rows) else None,
+            end=_moment(job.schema, history.time[rows[-1]]) if len(rows) else None,
+        )
+
+    left_out = {"labelled fraud (never fitted)": int((history.label[: len(history) - len(split.test)] == FRAUD).sum())}
+    if len(split.gap):
+        left_out[f"label not known yet ({delay} before the test part)"] = len(split.gap)
+    return TrainingRecord(
+        fingerprint=history.fingerprint(),
+        rows=len(history),
+        seed=job.seed,
+        label_delay=delay,
+        train=part(split.train),
+        calibration=part(split.calibration),
+        test=part(split.test),
+        left_out=left_out,
+    )
+
+
+def _moment(schema: TransactionSchema, micros: np.int64) -> str | None:
+    column = schema.columns[schema.timestamp] if schema.timestamp else None
+    if column is None or column.kind != "timestamp":
+        return None
+    if column.format == "elapsed-s":
+        return f"{micros / 1e6:g} s"
+    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="seconds")
