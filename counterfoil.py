@@ -23,16 +23,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from app.settings import load_settings
-from models.errors import CounterfoilError, InvalidInput
+from models.errors import CounterfoilError, InvalidBundle, InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
 
 if TYPE_CHECKING:
     from models.bundle import Manifest, Metrics
     from models.schema import TransactionSchema
-    from training.fit import FitProgress
+    from models.thresholds import Policy
+    from training.optimise import FitProgress
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 cli = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +46,7 @@ cli = typer.Typer(
     "file, [bold]serve[/] answers over HTTP. Every command has --help with an example.",
 )
 
+DEFAULT_ALERT_RATE = 0.005
 EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -75,6 +77,32 @@ ModelOption = Annotated[
     typer.Option("--model", help="A version's name or folder. [dim]\\[default: the active version][/]"),
 ]
 InputArgument = Annotated[Path, typer.Argument(help="CSV (also .gz, .zst) or Parquet.", show_default=False)]
+AlertRateOption = Annotated[
+    float | None,
+    typer.Option(help="Policy: share of legitimate transactions that may alert. [dim]\\[default policy: 0.005][/]"),
+]
+AlertsPerDayOption = Annotated[
+    float | None, typer.Option(help="Policy: alerts a day at the training period's volume of legitimate payments.")
+]
+MinPrecisionOption = Annotated[
+    float | None, typer.Option(help="Policy: at least this share of alerts is fraud. Needs labels.")
+]
+MinRecallOption = Annotated[
+    float | None, typer.Option(help="Policy: at least this share of fraud is alerted. Needs labels.")
+]
+MaxCostOption = Annotated[
+    float | None,
+    typer.Option(help="Policy: the cheapest threshold, where reviewing an alert costs this much. Needs labels."),
+]
+MissedFraudOption = Annotated[
+    float | None, typer.Option(help="With --max-cost: cost of a missed fraud. [dim]\\[default: its amount][/]")
+]
+DeclineAlertRateOption = Annotated[
+    float | None, typer.Option(help="Second threshold, from where on to decline: share of legitimate payments.")
+]
+DeclineMinPrecisionOption = Annotated[
+    float | None, typer.Option(help="Second threshold: decline where at least this share is fraud. Needs labels.")
+]
 OnErrorOption = Annotated[
     OnError,
     typer.Option(help="At a bad row: [bold]stop[/] and write nothing, or [bold]reject[/] it into OUTPUT.rejects.csv."),
@@ -149,9 +177,14 @@ def train(
             help="Folder of the model versions. [dim]\\[default: $COUNTERFOIL_ARTIFACTS or artifacts][/]",
         ),
     ] = None,
-    alert_rate: Annotated[
-        float, typer.Option(help="Share of legitimate transactions that may raise an alert.")
-    ] = 0.005,
+    alert_rate: AlertRateOption = None,
+    alerts_per_day: AlertsPerDayOption = None,
+    min_precision: MinPrecisionOption = None,
+    min_recall: MinRecallOption = None,
+    max_cost: MaxCostOption = None,
+    missed_fraud: MissedFraudOption = None,
+    decline_alert_rate: DeclineAlertRateOption = None,
+    decline_min_precision: DeclineMinPrecisionOption = None,
     code_size: Annotated[
         int | None, typer.Option(help="Width of the code. [dim]\\[default: 3/4 of the inputs][/]")
     ] = None,
@@ -159,10 +192,10 @@ def train(
         str | None,
         typer.Option(help="Widths of the hidden layers, e.g. 128 or 128,64. [dim]\\[default: 128][/]"),
     ] = None,
-    members: Annotated[int | None, typer.Option(help="Autoencoders in the ensemble. [dim]\\[default: 3][/]")] = None,
+    members: Annotated[int | None, typer.Option(help="Autoencoders in the ensemble. [dim]\\[default: 4][/]")] = None,
     noise: Annotated[
         float | None,
-        typer.Option(help="Noise added to the inputs in training (denoising). [dim]\\[default: 0.2][/]"),
+        typer.Option(help="Noise added to the inputs in training (denoising). [dim]\\[default: 0.3][/]"),
     ] = None,
     architecture: Annotated[
         Architecture, typer.Option(help="overcomplete needs noise above 0.")
@@ -171,7 +204,7 @@ def train(
     label_delay: Annotated[
         str | None, typer.Option(help="How late labels arrive, e.g. 7d. [dim]\\[default: the profile's][/]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.", min=0, max=2**32 - 1)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     activate: Annotated[bool, typer.Option("--activate/--no-activate", help="Serve the new version.")] = True,
 ) -> None:
@@ -190,8 +223,8 @@ def train(
     from training.train import TrainingJob
     from training.train import train as run_training
 
-    if not 0 < alert_rate < 1:
-        raise InvalidInput("--alert-rate: expected a share above 0 and below 1, e.g. 0.005")
+    policy = _policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
+    decline = _decline(decline_alert_rate, decline_min_precision)
     files = expand(data)
     if profile is None:
         guess = guess_profile(files[0], label=label)
@@ -217,6 +250,7 @@ def train(
         reading = bars.add_task("reading", total=None, loss="")
         history = read_history(schema, files, progress=_advance(bars, reading))
         bars.remove_task(reading)
+        registry.prepare()
         task = bars.add_task("training", total=None, loss="")
 
         def step(state: FitProgress) -> None:
@@ -229,7 +263,8 @@ def train(
         job = TrainingJob(
             schema=schema,
             fit=options,
-            policy=Policy(name="alert-rate", value=alert_rate),
+            policy=policy or Policy(name="alert-rate", value=DEFAULT_ALERT_RATE),
+            decline=decline,
             label_delay=label_delay,
             seed=seed,
             device=device,
@@ -239,11 +274,7 @@ def train(
         manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
         bars.remove_task(task)
     _say_trained(manifest, folder)
-    if activate:
-        registry.activate(manifest.version)
-        out.print("This version is now active.")
-    else:
-        out.print(f"Not active. To serve it: counterfoil activate {manifest.version}")
+    _activate(registry, manifest.version, activate)
 
 
 @cli.command()
@@ -361,15 +392,55 @@ def serve(
 
 
 @cli.command()
+def threshold(
+    model: ModelOption = None,
+    alert_rate: AlertRateOption = None,
+    alerts_per_day: AlertsPerDayOption = None,
+    min_precision: MinPrecisionOption = None,
+    min_recall: MinRecallOption = None,
+    max_cost: MaxCostOption = None,
+    missed_fraud: MissedFraudOption = None,
+    decline_alert_rate: DeclineAlertRateOption = None,
+    decline_min_precision: DeclineMinPrecisionOption = None,
+    activate: Annotated[bool, typer.Option("--activate/--no-activate", help="Serve the new version.")] = True,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Give a version another threshold without retraining: a new version with the same network.
+
+    Example: counterfoil threshold --alerts-per-day 80
+    """
+    from training.rethreshold import rethreshold
+
+    policy = _policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
+    if policy is None:
+        raise InvalidInput("name a policy, e.g. --alerts-per-day 80; 'counterfoil threshold --help' lists them")
+    registry = Registry(artifacts or load_settings().artifacts)
+    folder = registry.resolve(model or load_settings().model)
+    decline = _decline(decline_alert_rate, decline_min_precision)
+    manifest, published = rethreshold(folder, registry, policy, decline=decline)
+    out.print(f"Model version {manifest.version}, from {folder.name}")
+    _say_threshold(manifest)
+    out.print(f"  report       {published / 'report.html'}")
+    _activate(registry, manifest.version, activate)
+
+
+@cli.command()
 def models(artifacts: ArtifactsOption = None) -> None:
-    """List the model versions, the active one marked."""
-    from models.bundle import MANIFEST, Manifest
+    """List the model versions, the active one marked.
+
+    Example: counterfoil models --artifacts artifacts
+    """
+    from models.bundle import read_manifest
 
     registry = Registry(artifacts or load_settings().artifacts)
     active = registry.active()
     table = Table("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold", box=None)
     for version in registry.versions():
-        manifest = Manifest.model_validate_json((registry.folder(version) / MANIFEST).read_bytes())
+        try:
+            manifest = read_manifest(registry.folder(version))
+        except InvalidBundle as error:
+            table.add_row("*" if version == active else "", version, f"damaged: {error}")
+            continue
         part, metrics = manifest.training.train, manifest.metrics
         table.add_row(
             "*" if version == active else "",
@@ -391,7 +462,10 @@ def activate(
     version: Annotated[str, typer.Argument(help="As 'counterfoil models' lists it.", show_default=False)],
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Make a version the one that serves; also the way to roll back."""
+    """Make a version the one that serves; also the way to roll back.
+
+    Example: counterfoil activate 20260131T081500Z-1a2b3c4d
+    """
     registry = Registry(artifacts or load_settings().artifacts)
     before = registry.active()
     registry.activate(version)
@@ -421,6 +495,55 @@ def _scorer(model: str | None, artifacts: Path | None) -> Scorer:
     settings = load_settings()
     registry = Registry(artifacts or settings.artifacts)
     return Scorer.load(registry.resolve(model or settings.model), threads=os.cpu_count() or 1)
+
+
+def _activate(registry: Registry, version: str, wanted: bool) -> None:
+    if wanted:
+        registry.activate(version)
+        out.print("This version is now active.")
+    else:
+        out.print(f"Not active. To serve it: counterfoil activate {version}")
+
+
+def _policy(
+    alert_rate: float | None,
+    alerts_per_day: float | None,
+    min_precision: float | None,
+    min_recall: float | None,
+    max_cost: float | None,
+    missed_fraud: float | None,
+) -> Policy | None:
+    from models.thresholds import Policy
+
+    if missed_fraud is not None and (max_cost is None or missed_fraud <= 0):
+        raise InvalidInput("--missed-fraud: goes with --max-cost and is above 0")
+    given = {
+        "alert-rate": alert_rate,
+        "alerts-per-day": alerts_per_day,
+        "min-precision": min_precision,
+        "min-recall": min_recall,
+        "max-cost": max_cost,
+    }
+    chosen = [(name, value) for name, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise InvalidInput(f"--{chosen[0][0]} and --{chosen[1][0]}: give one policy, not several")
+    for name, value in chosen:
+        _require_range(name, value)
+        return Policy.model_validate({"name": name, "value": value, "missed_fraud": missed_fraud})
+    return None
+
+
+def _decline(alert_rate: float | None, min_precision: float | None) -> Policy | None:
+    if alert_rate is not None and min_precision is not None:
+        raise InvalidInput("--decline-alert-rate and --decline-min-precision: give one policy, not several")
+    return _policy(alert_rate, None, min_precision, None, None, None)
+
+
+def _require_range(name: str, value: float) -> None:
+    if name in ("alert-rate", "min-precision", "min-recall") and not 0 < value < 1:
+        raise InvalidInput(f"--{name}: expected a share above 0 and below 1, e.g. 0.005")
+    if value <= 0:
+        raise InvalidInput(f"--{name}: expected a number above 0")
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -471,13 +594,13 @@ def _say_guess(notes: tuple[str, ...], left_out: tuple[str, ...]) -> None:
         kinds.setdefault(kind, []).append(name)
     for kind, names in kinds.items():
         shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
-        out.print(f"  {kind:<12}{escape(shown)}")
+        out.print(f"  {kind:<12}{shown}")
     for note in left_out:
-        out.print(f"  left out    {escape(note)}")
+        out.print(f"  left out    {note}")
 
 
 def _say_trained(manifest: Manifest, folder: Path) -> None:
-    shape, training, threshold = manifest.architecture, manifest.training, manifest.threshold
+    shape, training = manifest.architecture, manifest.training
     out.print(f"Model version {manifest.version}")
     period = f", {training.train.start} to {training.train.end}" if training.train.start else ""
     out.print(f"  trained on   {training.train.rows - training.train.fraud:,} transactions{period}")
@@ -487,12 +610,21 @@ def _say_trained(manifest: Manifest, folder: Path) -> None:
         f"  network      {shape.members} × {shape.inputs}-{'-'.join(map(str, shape.hidden))}-{shape.code_size} "
         f"({shape.architecture}), {shape.steps:,} steps"
     )
-    out.print(
-        f"  threshold    {threshold.score:.4f}: {threshold.alert_rate:.2%} of legitimate transactions alert "
-        f"({threshold.alert_rate_low:.2%} to {threshold.alert_rate_high:.2%})"
-    )
+    _say_threshold(manifest)
     _say_metrics(manifest.metrics)
     out.print(f"  report       {folder / 'report.html'}")
+
+
+def _say_threshold(manifest: Manifest) -> None:
+    threshold = manifest.threshold
+    out.print(
+        f"  threshold    {threshold.score:.4f} ({threshold.policy.name} {threshold.policy.value:g}): "
+        f"{threshold.alert_rate:.2%} of legitimate transactions alert "
+        f"({threshold.alert_rate_low:.2%} to {threshold.alert_rate_high:.2%})"
+    )
+    if threshold.decline is not None and threshold.decline_policy is not None:
+        policy = threshold.decline_policy
+        out.print(f"  decline from {threshold.decline:.4f} ({policy.name} {policy.value:g})")
 
 
 def _say_metrics(metrics: Metrics) -> None:
@@ -506,7 +638,8 @@ def _say_metrics(metrics: Metrics) -> None:
         out.print(f"  ROC AUC      {_figure(metrics.roc_auc)}")
         out.print(f"  average precision {_figure(metrics.average_precision)}")
         out.print(f"  at threshold precision {_figure(metrics.precision)}, recall {_figure(metrics.recall)}")
-    out.print(f"  alert rate   {metrics.alert_rate:.2%}")
+    if metrics.alert_rate is not None:
+        out.print(f"  alert rate   {metrics.alert_rate:.2%}")
 
 
 def _figure(value: float | None) -> str:
@@ -515,7 +648,7 @@ def _figure(value: float | None) -> str:
 
 def _say_rejected(rejected: int, rejects: Path | None) -> None:
     if rejected:
-        err.print(f"{rejected:,} rows rejected: see {rejects}")
+        err.print(f"{rejected:,} rows rejected: see {rejects}", markup=False)
         raise typer.Exit(EXIT_REJECTED)
 
 

@@ -93,9 +93,9 @@ def _transform(
     on_progress: Progress | None,
 ) -> BatchReport:
     kind = table_kind(output)
+    reader = TableReader(source)
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
-    reader = TableReader(source)
     require_columns(scorer.schema, reader.columns, source=str(source))
     require_free_names(reader.columns, added)
     rejects_path = output.with_name(output.name + ".rejects.csv")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import stat
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +31,7 @@ GOLDEN_ROWS = 64
 #: Relative to the error of the row: torch and ONNX Runtime, and any two machines, must agree to this.
 GOLDEN_TOLERANCE = 1e-5
 _MAX_BYTES = 512 << 20
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 GRAPH_INPUTS = ("numeric", "categorical", "time")
 GRAPH_OUTPUTS = ("error", "contributions", "expected", "code")
@@ -91,8 +93,24 @@ class TrainingRecord(_Record):
     left_out: dict[str, int]
 
 
+class PolicyInputs(_Record):
+    """What a threshold policy needs beside the calibration, kept so that it can be applied again without the data.
+
+    Attributes:
+        per_day: legitimate transactions a day in the training part; None without timestamps.
+        fraud_error: reconstruction errors of the calibration part's fraud rows.
+        fraud_amount: their amounts; None without an amount column.
+    """
+
+    per_day: float | None
+    fraud_error: list[float]
+    fraud_amount: list[float] | None
+
+
 class Metrics(_Record):
     """Detection on one part of the data. Ranking and label metrics are None where a class is missing.
+
+    After ``counterfoil threshold`` everything that depends on the threshold is None: that threshold was not measured.
 
     Attributes:
         part: which rows: "test" for the consecutive last part, or the name of an evaluated file.
@@ -112,7 +130,7 @@ class Metrics(_Record):
     roc_auc: float | None
     average_precision: float | None
     threshold: float
-    alert_rate: float
+    alert_rate: float | None
     alert_rate_legitimate: float | None
     precision: float | None
     recall: float | None
@@ -129,6 +147,7 @@ class Manifest(_Record):
     vocabulary: list[list[str]]
     calibration: Calibration
     threshold: Threshold
+    policy_inputs: PolicyInputs
     architecture: Architecture
     training: TrainingRecord
     metrics: Metrics
@@ -190,9 +209,26 @@ class Bundle:
         self.golden = golden
 
 
+def version_name(created: datetime, detector: bytes, threshold: Threshold) -> str:
+    """A version's name: when it was made, and 8 hex digits of what decides: the network and the threshold."""
+    return f"{created:%Y%m%dT%H%M%S}Z-{sha256(detector + threshold.model_dump_json().encode())[:8]}"
+
+
 def sha256(data: bytes) -> str:
     """Hex digest of the bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a version's folder alone, to show; nothing else in the folder is verified.
+
+    Raises:
+        InvalidBundle: it cannot be read, or its content is wrong.
+    """
+    try:
+        return _parse(Manifest, MANIFEST, (path / MANIFEST).read_bytes())
+    except OSError as error:
+        raise InvalidBundle(MANIFEST, "readable", error.strerror or type(error).__name__) from None
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -296,6 +332,8 @@ def _check_nodes(graph: onnx.GraphProto, domains: set[str]) -> None:
     for node in graph.node:
         domains.add(node.domain)
         for attribute in node.attribute:
+            if not np.isfinite([attribute.f, *attribute.floats]).all():
+                raise InvalidBundle(DETECTOR, "finite", "a constant is NaN or infinite")
             _check_tensors([*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors])
             for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
                 _check_nodes(inner, domains)
@@ -305,7 +343,5 @@ def _check_tensors(tensors: Any) -> None:
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise InvalidBundle(DETECTOR, "external data", "weights outside the file are not allowed")
-        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
-            values = numpy_helper.to_array(tensor)
-            if not np.isfinite(values).all():
-                raise InvalidBundle(DETECTOR, "finite", "a weight is NaN or infinite")
+        if tensor.data_type in _FLOATS and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            raise InvalidBundle(DETECTOR, "finite", "a weight is NaN or infinite")

@@ -20,6 +20,8 @@ _BODY_KNOTS = 1_024
 #: Shape of the tail in log-error. Fixed: a fitted shape from a handful of extremes is noise, and 1/2 decays slowly
 #: enough that float64 still tells two extreme errors apart.
 _TAIL_SHAPE = 0.5
+#: exp of it is finite in float64.
+_LARGEST_LOG = 709.0
 
 
 class Calibration(BaseModel):
@@ -69,12 +71,19 @@ class Calibration(BaseModel):
             score[beyond] = np.minimum(1 - (1 - scores[-1]) * tail, np.nextafter(1, 0))
         return score
 
+    def errors(self) -> NDArray[np.float64]:
+        """The calibration errors [rows], increasing, as far as the knots remember them: exact among the largest."""
+        knots, scores = self._knots
+        ranks = np.arange(self.rows) / (self.rows + 1)
+        return np.interp(ranks, scores, knots)
+
     def to_error(self, score: float) -> float:
         """The smallest error whose score is at least ``score``, the inverse of :meth:`to_score`."""
         knots, scores = self._knots
         if score > scores[-1]:
             tail = (1 - score) / (1 - scores[-1])
-            return float(knots[-1] * np.exp((tail**-_TAIL_SHAPE - 1) * self.tail_scale / _TAIL_SHAPE))
+            excess = (tail**-_TAIL_SHAPE - 1) * self.tail_scale / _TAIL_SHAPE
+            return float(np.exp(min(np.log(knots[-1]) + excess, _LARGEST_LOG)))
         return float(np.interp(score, scores, knots))
 
 

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -104,16 +105,18 @@ class CsvSplitter:
             yield self._parse(block, self.header)
 
     def _take_header(self, block: bytes) -> bytes:
-        if block.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise InvalidInput(f"{self.source}: the file is UTF-16; save it as UTF-8")
         block = block.removeprefix(b"\xef\xbb\xbf")
         end = block.index(b"\n") + 1
         first = block[:end]
+        if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
+            raise InvalidInput(f"{self.source}: the file is UTF-16 or not text; save it as UTF-8")
         self.delimiter = chr(max(_DELIMITERS, key=first.count))
         try:
             rows = list(csv.reader([first.decode("utf-8")], delimiter=self.delimiter, strict=True))
-        except (UnicodeDecodeError, csv.Error):
-            raise InvalidInput(f"{self.source}: line 1: the header is not a line of UTF-8 CSV") from None
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{self.source}: line 1: the header is not valid UTF-8; save the file as UTF-8") from None
+        except csv.Error:
+            raise InvalidInput(f"{self.source}: line 1: the header is not a line of CSV") from None
         header = [name.strip() for name in rows[0]] if rows else []
         if not any(header):
             raise InvalidInput(f"{self.source}: line 1: the header is blank; expected column names")
@@ -151,25 +154,25 @@ class CsvSplitter:
         return block
 
     def _parse_records(self, block: bytes, header: list[str], first_line: int) -> Chunk:
-        csv.field_size_limit(MAX_RECORD_BYTES)  # a setting of the process; nothing else here uses the csv module
+        csv.field_size_limit(2**31 - 1)  # a setting of the process; the length of a record is bounded by feed
         text = block.decode("utf-8", errors="surrogateescape")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self.delimiter, strict=True)
         rows: list[list[str]] = []
         lines: list[int] = []
         broken: list[RowError] = []
-        line = first_line
-        for cells in reader:
-            if cells and len(cells) != len(header):
+        for line, cells in self._records(reader, first_line):
+            if isinstance(cells, str):
+                broken.append(RowError(line, "", cells))
+            elif len(cells) != len(header):
                 cause = f"{len(cells)} cells, expected {len(header)} as in the header"
                 broken.append(RowError(line, "", cause))
-            elif cells:
+            else:
                 bad = next((i for i, cell in enumerate(cells) if not _is_utf8(cell)), None)
                 if bad is not None:
                     broken.append(RowError(line, header[bad], "not valid UTF-8"))
                 else:
                     rows.append(cells)
                     lines.append(line)
-            line = first_line + reader.line_num
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
         frame = pl.DataFrame(
             {
@@ -178,6 +181,25 @@ class CsvSplitter:
             }
         )
         return Chunk(frame, np.array(lines, dtype=np.int64), tuple(broken))
+
+
+    def _records(self, reader: Any, first_line: int) -> Iterator[tuple[int, list[str] | str]]:
+        """The first line of each record, and its cells, or what is wrong with it. Blank lines are none."""
+        while True:
+            line = first_line + reader.line_num
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise InvalidInput(
+                        f"{self.source}: line {line}: a quotation mark opens a cell here and is never closed"
+                    ) from None
+                yield line, "a quotation mark or line break inside a cell is out of place"
+                continue
+            if cells is None:
+                return
+            if cells:
+                yield line, cells
 
 
 def _is_utf8(cell: str) -> bool:
@@ -189,13 +211,15 @@ def _read_plain(block: bytes, header: list[str], delimiter: str) -> pl.DataFrame
     # Polars fills short rows silently and refuses long ones, so equal totals mean that every row is right.
     if block.count(delimiter.encode()) != block.count(b"\n") * (len(header) - 1):
         return None
+    # The row of zeros keeps Polars from taking the first bytes for a byte order mark or compressed data.
+    zeros = delimiter.join("0" * len(header)).encode() + b"\n"
     try:
         return pl.read_csv(
-            block,
+            zeros + block,
             has_header=False,
             schema=dict.fromkeys(header, pl.String),
             separator=delimiter,
             quote_char=None,
-        )
-    except pl.exceptions.ComputeError:  # too many cells, or not UTF-8: the csv module finds the row
+        ).slice(1)
+    except pl.exceptions.PolarsError:  # too many cells, or not UTF-8: the csv module finds the row
         return None

@@ -16,33 +16,68 @@ from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
 from models.bundle import GRAPH_INPUTS, GRAPH_OUTPUTS
+from models.memory import Memory
 from models.normaliser import Layout, Normaliser
 from models.rows import Batch
 
 
-class FraudDetector(nn.Module):
-    """The whole path from a transaction to its reconstruction error e = ½ (z − μ)ᵀ Σ⁻¹ (z − μ), z = x − x̂.
+class Whitening(nn.Module):
+    """Squared residuals in units of their usual spread: cᵢ = ½ zᵢ (Σ⁻¹ z)ᵢ with z = r − μ, summing to ½ zᵀ Σ⁻¹ z.
 
-    With Σ = I and μ = 0 that is the plain loss ½‖x − x̂‖² (``error="euclidean"``). The ensemble's error is the mean over
-    its members. Everything is float64 after training: one row and a batch then agree to about 1e-15.
+    Starts as Σ = I, μ = 0: then the sum is the plain loss ½‖x − x̂‖².
 
     Attributes:
-        mean: μ [K, 1, D] of the residuals.
-        precision: Σ⁻¹ [K, D, D].
+        mean: μ [D].
+        precision: Σ⁻¹ [D, D].
     """
 
-    def __init__(self, layout: Layout, config: AutoencoderConfig, knot: float, generator: torch.Generator) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.normaliser = Normaliser(layout, knot, generator)
-        self.autoencoder = Autoencoder(config, generator)
-        members, width = config.members, config.inputs
-        self.register_buffer("mean", torch.zeros(members, 1, width, dtype=torch.float64))
-        self.register_buffer("precision", torch.eye(width, dtype=torch.float64).expand(members, width, width).clone())
-        owners = torch.tensor(layout.owners())
-        self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("precision", torch.eye(width, dtype=torch.float64))
 
     mean: Tensor
     precision: Tensor
+
+    def forward(self, residual: Tensor) -> Tensor:
+        """Residuals [K, n, D] to contributions [n, D], averaged over the members."""
+        z = residual - self.mean
+        return (0.5 * z * torch.matmul(z, self.precision)).mean(0)
+
+
+class FraudDetector(nn.Module):
+    """The whole path from a transaction to its reconstruction error and each feature's part in it.
+
+    The error is that of the trained ensemble (mean over its members) plus that of the memory, each whitened by the
+    covariance of its own residuals. Everything is float64 after training: one row and a batch agree to about 1e-15.
+
+    Args:
+        layout: where each feature lives in x.
+        config: the ensemble's shape.
+        knots: where the tail of x begins, for the ensemble and for the memory.
+        slots: of the memory; 0 leaves the memory out.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        config: AutoencoderConfig,
+        knots: tuple[float, float],
+        slots: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.knots = knots
+        self.normaliser = Normaliser(layout, knots[0], generator)
+        self.autoencoder = Autoencoder(config, generator)
+        self.whitening = Whitening(config.inputs)
+        axes = max(1, min(config.code_size, config.inputs - 1))
+        self.memory = Memory(config.inputs, axes, slots) if slots else None
+        self.memory_whitening = Whitening(config.inputs)
+        owners = torch.tensor(layout.owners())
+        self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
+
     owner: Tensor
 
     def forward(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -57,12 +92,15 @@ class FraudDetector(nn.Module):
             error [n] >= 0; contributions [n, features] that sum to it; expected values [n, features] in the
             user's units; code [n, c] of the first member.
         """
-        x = self.normaliser(numeric, categorical, time)
+        dense = self.normaliser.prepare(numeric, time)
+        x = self.normaliser.embed(dense, categorical, self.knots[0])
         stacked = x.expand(self.autoencoder.config.members, -1, -1)
         code = self.autoencoder.encode(stacked)
         reconstruction = self.autoencoder.decode(code)
-        residual = stacked - reconstruction - self.mean
-        parts = (0.5 * residual * torch.matmul(residual, self.precision)).mean(0)
+        parts = self.whitening(stacked - reconstruction)
+        if self.memory is not None:
+            remembered = self.normaliser.embed(dense, categorical, self.knots[1])
+            parts = parts + self.memory_whitening((remembered - self.memory(remembered))[None])
         contributions = torch.matmul(parts, self.owner)
         return contributions.sum(1), contributions, self.normaliser.expected(reconstruction.mean(0)), code[0]
 

@@ -7,7 +7,7 @@ class CounterfoilError(Exception):
     """Base of every error this project raises on purpose. Its message is written for the user."""
 
 
-class InvalidInput(CounterfoilError):
+class InvalidInput(CounterfoilError, ValueError):
     """Something the caller handed over (a file, a row, an option) cannot be used."""
 
 

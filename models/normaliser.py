@@ -88,7 +88,7 @@ class Normaliser(nn.Module):
 
     Args:
         layout: where each feature lives.
-        knot: |x| beyond this many scales grows logarithmically: a robust, strictly increasing tail.
+        knot: the autoencoders' own, see :meth:`embed`.
         generator: source of the initial embeddings.
     """
 
@@ -140,25 +140,25 @@ class Normaliser(nn.Module):
             self.get_buffer(f"surprise_{c}").copy_(torch.from_numpy((surprise - mean) / max(spread_c, 0.5)))
 
     def prepare(self, numeric: Tensor, time: Tensor) -> Tensor:
-        """The part without anything to learn: [n, numeric], [n] -> [n, dense] in the layout's order."""
-        return self._tail((self._raw(numeric, time) - self.center) / self.scale)
+        """The part without anything to learn: [n, numeric], [n] -> [n, dense], centered and scaled."""
+        return (self._raw(numeric, time) - self.center) / self.scale
 
-    def embed(self, dense: Tensor, categorical: Tensor) -> Tensor:
-        """Complete prepared rows with their categories: [n, dense], [n, categorical] -> x [n, D]."""
-        parts = [dense]
+    def embed(self, dense: Tensor, categorical: Tensor, knot: float) -> Tensor:
+        """Complete prepared rows with their categories: [n, dense], [n, categorical] -> x [n, D].
+
+        Args:
+            knot: values beyond this many scales grow logarithmically: a robust, strictly increasing tail.
+        """
+        parts = [_tail(dense, knot)]
         for c in range(len(self.layout.categories)):
             table = torch.cat([self.get_buffer(f"surprise_{c}")[:, None], self._table(c)], dim=1)
             parts.append(table[categorical[:, c]])
-        return torch.cat(parts, dim=1) if len(parts) > 1 else dense
-
-    def forward(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> Tensor:
-        """Raw rows to x [n, D]."""
-        return self.embed(self.prepare(numeric, time), categorical)
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def expected(self, x: Tensor) -> Tensor:
         """Reconstructions [n, D] in the user's units [n, features]: numbers, category positions, hours, weekdays."""
         layout = self.layout
-        values = self._untail(x[:, : layout.dense]) * self.scale + self.center
+        values = _untail(x[:, : layout.dense], self.knot) * self.scale + self.center
         numbers = values[:, : layout.numeric]
         unlogged = torch.sign(numbers) * (torch.exp(numbers.abs().clamp(max=88.0)) - 1)
         numbers = torch.where(self.log, unlogged, numbers).clamp(-FLOAT32_MAX, FLOAT32_MAX)
@@ -194,16 +194,6 @@ class Normaliser(nn.Module):
             columns += [torch.sin(phase)[:, None], torch.cos(phase)[:, None]]
         return torch.cat(columns, dim=1)
 
-    def _tail(self, x: Tensor) -> Tensor:
-        size = x.abs()
-        beyond = self.knot * (1 + torch.log(size.clamp(min=self.knot) / self.knot))
-        return torch.where(size > self.knot, torch.sign(x) * beyond, x)
-
-    def _untail(self, x: Tensor) -> Tensor:
-        size = x.abs()
-        beyond = self.knot * torch.exp((size.clamp(min=self.knot) / self.knot - 1).clamp(max=80.0))
-        return torch.where(size > self.knot, torch.sign(x) * beyond, x)
-
     def _table(self, c: int) -> Tensor:
         """Embeddings [k + 1, width] with mean 0 and variance 1 over the training rows, so that they cannot collapse."""
         weight = self.embeddings[c]
@@ -211,6 +201,18 @@ class Normaliser(nn.Module):
         centered = weight - (frequency * weight).sum(0)
         table: Tensor = centered / ((frequency * centered.square()).sum(0) + _TABLE_FLOOR).sqrt()
         return table
+
+
+def _tail(x: Tensor, knot: float) -> Tensor:
+    size = x.abs()
+    beyond = knot * (1 + torch.log(size.clamp(min=knot) / knot))
+    return torch.where(size > knot, torch.sign(x) * beyond, x)
+
+
+def _untail(x: Tensor, knot: float) -> Tensor:
+    size = x.abs()
+    beyond = knot * torch.exp((size.clamp(min=knot) / knot - 1).clamp(max=80.0))
+    return torch.where(size > knot, torch.sign(x) * beyond, x)
 
 
 def tensors(batch: Batch) -> tuple[Tensor, Tensor]:

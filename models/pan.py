@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 # ISO/IEC 7812: 12 to 19 digits; the card networks use first digits 2 to 6 and at least 13 digits. People write them
-# in one piece, in groups of four, or as 4-6-5. The digits of a decimal fraction and of a UUID are none.
+# in one piece, in groups of four, or as 4-6-5 or 4-6-4. The digits of a decimal fraction and of a UUID are none.
 _SHAPES = (
     r"[2-6][0-9]{12,18}",
     r"[2-6][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]{1,7}",
-    r"3[0-9]{3}[ -][0-9]{6}[ -][0-9]{5}",
+    r"3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5}",
 )
 #: The same test for a vectorised pre-selection; Polars' regex has no look-around, so it may select too much.
 CANDIDATE_PATTERN = "|".join(_SHAPES)

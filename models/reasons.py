@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema
+from models.thresholds import Decision
 
 Direction = Literal["higher", "lower", "different", "missing"]
 UNSEEN = "a value not seen in training"
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_DAY = 86_400_000_000
+_DAY, _MINUTE = 86_400_000_000, 60_000_000
 #: 1970-01-01 was a Thursday.
 _EPOCH_WEEKDAY = 3
 
@@ -40,6 +41,48 @@ class Reason:
     share: float
     direction: Direction
     text: str
+    verified: Verified | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What becomes of the transaction with the reason's feature put back to its expected value, everything else kept.
+
+    Attributes:
+        score: scored again.
+        drop: by how much the score fell; negative if it rose.
+        decision: the decision then.
+        flips: whether that is another decision than the transaction's own.
+    """
+
+    score: float
+    drop: float
+    decision: Decision
+    flips: bool
+
+
+def put_back(
+    schema: TransactionSchema, batch: Batch, expected: NDArray[np.float64], features: NDArray[np.int64]
+) -> Batch:
+    """The batch with, in each row i, the feature ``features[i]`` at its expected value.
+
+    Args:
+        expected: float64 [n, features], as the detector gives it.
+        features: int64 [n], positions in ``schema.features``.
+    """
+    numeric, categorical, time = batch.numeric.copy(), batch.categorical.copy(), batch.time.copy()
+    numbers, categories = len(schema.numeric), len(schema.categorical)
+    for row, feature in enumerate(features):
+        value = expected[row, feature]
+        if feature < numbers:
+            numeric[row, feature] = value
+        elif feature < numbers + categories:
+            categorical[row, feature - numbers] = round(value)
+        elif schema.cycles[feature - numbers - categories] == "hour":
+            time[row] += int(value / 24 * _DAY) - time[row] % _DAY
+        else:
+            time[row] += (int(value) - (time[row] // _DAY + _EPOCH_WEEKDAY) % 7) * _DAY
+    return Batch(numeric, categorical, time)
 
 
 def explain(
@@ -89,7 +132,7 @@ def _reason(
     cycle = schema.cycles[feature - numbers - categories]
     micros = int(batch.time[row])
     if cycle == "hour":
-        value, likely = _clock(micros % _DAY / _DAY * 24), _clock(expected)
+        value, likely = _clock(micros % _DAY // _MINUTE), _clock(int(expected * 60))
     else:
         value = _WEEKDAYS[(micros // _DAY + _EPOCH_WEEKDAY) % 7]
         likely = _WEEKDAYS[int(expected) % 7]
@@ -118,14 +161,12 @@ def _shown(known: tuple[str, ...], code: int) -> str:
     return known[code - 1] or "(missing)"
 
 
-def _clock(hours: float) -> str:
-    minutes = int(hours * 60) % 1_440
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
 def _figure(value: float, unit: str) -> str:
     if unit and len(unit) == 3 and unit.isupper():
         return f"{value:,.2f} {unit}"
-    size = abs(value)
-    shown = f"{value:,.0f}" if size >= 1e5 and size < 1e15 else f"{value:,.4g}" if size < 1e5 else f"{value:.4g}"
+    shown = f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
     return f"{shown} {unit}".rstrip()

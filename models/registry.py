@@ -12,6 +12,7 @@ from pathlib import Path
 from models.bundle import MANIFEST, Manifest
 from models.errors import CounterfoilError, ModelNotFound
 from models.scorer import Scorer
+from models.tables import written_aside
 
 ACTIVE = "active"
 
@@ -51,12 +52,8 @@ class Registry:
             InvalidBundle: the version is damaged; the active one stays.
         """
         Scorer.load(self.folder(version))
-        aside = self.root / f".{ACTIVE}.{os.getpid()}.partial"
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(version + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.root / ACTIVE)
+        with written_aside(self.root / ACTIVE) as aside:
+            aside.write_text(version + "\n", encoding="utf-8")
         _sync_folder(self.root)
 
     def folder(self, version: str) -> Path:
@@ -88,6 +85,19 @@ class Registry:
             return Path(model)
         return self.folder(model)
 
+    def prepare(self) -> None:
+        """Make the folder if need be: call it before hours of training.
+
+        Raises:
+            CounterfoilError: it cannot be made or written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CounterfoilError(f"{self.root}: cannot hold model versions: {error.strerror}") from None
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise CounterfoilError(f"{self.root}: cannot hold model versions: not writable")
+
     def publish(self, manifest: Manifest, files: dict[str, bytes]) -> Path:
         """Write a version aside, verify it as a reader would, and rename it into place.
 
@@ -102,10 +112,14 @@ class Registry:
         Raises:
             InvalidBundle: the version does not pass its own checks.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.prepare()
         for leftover in self.root.glob(".*.partial"):
-            if leftover.is_dir() and not _alive(leftover.name):
+            if _alive(leftover.name):
+                continue
+            if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
         target = self.root / manifest.version
         if target.exists():
             raise CounterfoilError(f"model version {manifest.version} exists already")

@@ -47,7 +47,7 @@ _MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "elapsed-s": 1e6}
 _LAST_TIME = 253_402_300_799_999_999
 #: The cause where a cell holds a card number.
 CARD_NUMBER = "looks like a card number; send a pseudonymous id instead"
-_SMALLEST_PAN = 2 * 10**12
+_SMALLEST_PAN, _LARGEST_PAN = 2 * 10**12, 7 * 10**18
 _LARGEST_INTEGER = 2**53  # that a float64 tells from its neighbours
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -222,12 +222,17 @@ def require_columns(schema: TransactionSchema, present: Iterable[str], *, source
     needed = [*schema.inputs, *([schema.label] if label and schema.label else [])]
     missing = [name for name in needed if name not in have]
     if missing:
-        found = ", ".join(name if not contains_card_number(name) else "(withheld)" for name in have[:12])
         raise InvalidInput(
             f"{source}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing[:12])}; "
-            f"the table has {len(have)}: {found}{', …' if len(have) > 12 else ''}. "
+            f"the table has {len(have)}: {shown_names(have)}. "
             "Rename the columns or use a profile that fits the table"
         )
+
+
+def shown_names(names: list[str]) -> str:
+    """The first few column names, for messages; what looks like a card number is withheld."""
+    shown = ", ".join(name if not contains_card_number(name) else "(withheld)" for name in names[:12])
+    return shown + (", …" if len(names) > 12 else "")
 
 
 def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
@@ -253,7 +258,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
                 if isinstance(column, CategoricalColumn):
                     text.append(cells)
             case CurrencyColumn():
-                wrong = cells.is_null() | (cells.cast(pl.String, strict=False) != column.code)
+                wrong = cells.is_null() | (_as_text(name, cells) != column.code)
                 causes.add(name, wrong, f"expected {column.code}, the only currency this profile knows")
             case TimestampColumn():
                 time = _times(name, column, cells, causes)
@@ -285,28 +290,39 @@ def _numbers(name: str, column: NumericColumn, cells: pl.Series, causes: _Causes
     if not column.nullable:
         causes.add(name, values.is_null(), "missing value")
     causes.add(name, values.abs() > FLOAT32_MAX, "outside the range of a 32-bit float")
+    suspect = (values >= _SMALLEST_PAN) & (values <= _LARGEST_PAN) & (values == values.floor())
+    _refuse_card_numbers(name, suspect.fill_null(False), lambda row: _digits(cells[row], values[row]), causes)
     outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
     if column.minimum is not None:
         outside |= values < column.minimum
     if column.maximum is not None:
         outside |= values > column.maximum
     causes.add(name, outside, f"must be {bounds_text(column)}")
-    suspect = (values >= _SMALLEST_PAN) & (values <= _LARGEST_INTEGER) & (values == values.floor())
-    _refuse_card_numbers(name, suspect.fill_null(False), lambda row: str(int(values[row])), causes)
     return values.fill_null(float("nan"))
+
+
+def _digits(cell: object, value: float) -> str:
+    """A number as it stands in the table, and written out where a float has all its digits."""
+    return f"{cell}|{int(value)}" if value <= _LARGEST_INTEGER else str(cell)
 
 
 def _text(
     name: str, column: CategoricalColumn | IdColumn | EntityColumn, cells: pl.Series, causes: _Causes
 ) -> pl.Series:
-    if cells.dtype != pl.String:
-        cells = cells.cast(pl.String, strict=False)
+    cells = _as_text(name, cells)
     if not (isinstance(column, CategoricalColumn) and column.nullable):
         causes.add(name, cells.is_null() | (cells == ""), "missing value")
     causes.add(name, cells.str.len_chars() > column.max_length, f"longer than {column.max_length} characters")
+    causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
     suspect = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)
     _refuse_card_numbers(name, suspect, lambda row: str(cells[row]), causes)
     return cells
+
+
+def _as_text(name: str, cells: pl.Series) -> pl.Series:
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        raise InvalidInput(f"column {name}: expected text, the table holds {cells.dtype}")
+    return cells.cast(pl.String, strict=False)
 
 
 def _refuse_card_numbers(name: str, suspect: pl.Series, text: Callable[[int], str], causes: _Causes) -> None:
@@ -318,7 +334,7 @@ def _refuse_card_numbers(name: str, suspect: pl.Series, text: Callable[[int], st
 
 def _times(name: str, column: TimestampColumn, cells: pl.Series, causes: _Causes) -> pl.Series:
     expected = TIME_EXPECTED[column.format]
-    if isinstance(cells.dtype, pl.Datetime):
+    if isinstance(cells.dtype, pl.Datetime) and column.format != "elapsed-s":
         if cells.dtype.time_zone is None and column.format != "iso8601-utc":
             raise InvalidInput(f"column {name}: expected {expected}; the table's times have no zone")
         micros = cells.cast(pl.Datetime("us", cells.dtype.time_zone)).cast(pl.Int64)
@@ -338,7 +354,8 @@ def _times(name: str, column: TimestampColumn, cells: pl.Series, causes: _Causes
 
 
 def _scaled(column: TimestampColumn, values: pl.Series) -> pl.Series:
-    micros = np.rint(values.to_numpy() * _MICROSECONDS[column.format])
+    with np.errstate(over="ignore"):  # what overflows is outside the range
+        micros = np.rint(values.to_numpy() * _MICROSECONDS[column.format])
     valid = np.isfinite(micros) & (micros >= 0) & (micros <= _LAST_TIME)
     return pl.Series(np.where(valid, micros, -1).astype(np.int64))
 
@@ -365,7 +382,7 @@ def rust_pattern(pattern: str) -> str:
 
 
 def _labels(name: str, column: LabelColumn, cells: pl.Series, causes: _Causes) -> pl.Series:
-    text = cells.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+    text = _as_text(name, cells).str.strip_chars().str.to_lowercase()
     text = text.str.replace(r"^([0-9]+)\.0+$", "$1")
     known = [*column.fraud, *column.legitimate]
     codes = [FRAUD] * len(column.fraud) + [LEGITIMATE] * len(column.legitimate)

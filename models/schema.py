@@ -25,7 +25,7 @@ Cycle = Literal["hour", "weekday"]
 FLOAT32_MAX = 3.4028234663852886e38
 MAX_COLUMNS = 2_000
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
-_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -272,7 +272,7 @@ class TransactionSchema(BaseModel):
         lines = [tomli_w.dumps(body), "[columns]\n"]
         for name, fields in columns.items():
             inner = ", ".join(re.sub(r"\n\s*", " ", tomli_w.dumps({k: v}).strip()) for k, v in fields.items())
-            key = tomli_w.dumps({name: 0}).split(" = ")[0]
+            key = tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
             lines.append(f"{key} = {{ {inner} }}\n")
         return "".join(lines)
 

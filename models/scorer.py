@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from models.errors import InvalidBundle
-from models.reasons import Reason, explain
+from models.reasons import Reason, Verified, explain, put_back
 from models.rows import Batch, Vocabulary
+from models.thresholds import DECISIONS
 
 #: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
 BLOCK_ROWS = 1_024
@@ -126,9 +127,35 @@ class Scorer:
         """The code h = f(x) [n, code size] of the ensemble's first member, as extracted features."""
         return self.graph.run(batch, "code")[0]
 
-    def reasons(self, batch: Batch, scores: Scores, row: int, top: int) -> list[Reason]:
-        """The ``top`` features with the largest share of one row's error, largest first."""
-        return explain(self.schema, self.vocabulary, batch, scores.contributions, scores.expected, row, top)
+    def reasons(self, batch: Batch, scores: Scores, row: int, top: int, *, verify: bool = False) -> list[Reason]:
+        """The ``top`` features with the largest share of one row's error, largest first.
+
+        Args:
+            verify: put each reason's feature back to its expected value, score again, and say what changed.
+        """
+        reasons = explain(self.schema, self.vocabulary, batch, scores.contributions, scores.expected, row, top)
+        if not verify or not reasons:
+            return reasons
+        rows = np.full(len(reasons), row)
+        features = np.array([self.schema.features.index(reason.feature) for reason in reasons])
+        again = self.neutralised(batch.take(rows), scores.expected[rows], features)
+        before, decision = float(scores.score[row]), int(scores.decision[row])
+        return [
+            replace(
+                reason,
+                verified=Verified(
+                    score=float(again.score[i]),
+                    drop=before - float(again.score[i]),
+                    decision=DECISIONS[again.decision[i]],
+                    flips=int(again.decision[i]) != decision,
+                ),
+            )
+            for i, reason in enumerate(reasons)
+        ]
+
+    def neutralised(self, batch: Batch, expected: NDArray[np.float64], features: NDArray[np.int64]) -> Scores:
+        """Score rows with one feature of each put back to its expected value (:func:`models.reasons.put_back`)."""
+        return self.score(put_back(self.schema, batch, expected, features))
 
     def _replay_golden(self) -> None:
         golden = self.bundle.golden

@@ -6,6 +6,7 @@ import glob
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,15 +117,15 @@ class TableReader:
                 while data := stream.read(_READ_BYTES):
                     self.position = raw.tell()
                     yield from self._splitter.feed(data)
-            except (EOFError, OSError, zstandard.ZstdError) as error:
-                raise InvalidInput(f"{self.path}: damaged or cut off: {type(error).__name__}") from None
+            except (EOFError, OSError, zlib.error, zstandard.ZstdError):
+                raise InvalidInput(f"{self.path}: the compressed data is damaged or cut off") from None
             yield from self._splitter.finish()
 
     def _parquet_chunks(self) -> Iterator[Chunk]:
         frames = pl.scan_parquet(self.path, glob=False).collect_batches(chunk_size=_PARQUET_ROWS, maintain_order=True)
-        total = pl.scan_parquet(self.path, glob=False).select(pl.len()).collect().item()
-        row = 1
+        row, total = 1, 1
         try:
+            total = pl.scan_parquet(self.path, glob=False).select(pl.len()).collect().item()
             for frame in frames:
                 yield Chunk(frame, np.arange(row, row + frame.height))
                 row += frame.height
@@ -137,17 +138,39 @@ def _decompress(raw: IO[bytes], kind: str) -> IO[bytes]:
     if kind == ".csv.gz":
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
     if kind == ".csv.zst":
-        return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+        return cast(IO[bytes], _ZstdReader(raw))
     return raw
+
+
+class _ZstdReader:
+    """Decompressed bytes of consecutive frames. ``zstandard``'s own reader takes a file cut off for a whole one."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, none at the end; an eighth of ``size`` is read at a time, since it grows."""
+        while data := self._rest or self._raw.read(size // 8):
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            plain = self._frame.decompress(data)
+            self._rest = self._frame.unused_data
+            if plain:
+                return plain
+        if not self._frame.eof:
+            raise EOFError
+        return b""
 
 
 @contextmanager
 def _compressed(raw: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
     if kind == ".csv.gz":
-        with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as stream:
+        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
             yield cast(IO[bytes], stream)
     elif kind == ".csv.zst":
-        with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as stream:
+        with zstandard.ZstdCompressor(write_checksum=True).stream_writer(raw, closefd=False) as stream:
             yield cast(IO[bytes], stream)
     else:
         yield raw
@@ -161,6 +184,8 @@ def written_aside(path: Path) -> Iterator[Path]:
         InvalidInput: the folder does not exist or cannot be written.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if path.is_dir():
+        raise InvalidInput(f"{path}: cannot be written: it is a folder")
     try:
         aside.touch()
     except OSError as error:

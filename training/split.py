@@ -39,10 +39,13 @@ def split_history(history: History, schema: TransactionSchema, label_delay: str)
         label_delay: how long after a transaction its label is known, e.g. ``7d``. Without timestamps it must be ``0d``.
 
     Raises:
-        InvalidInput: too few legitimate rows in a part.
+        InvalidInput: too few legitimate rows in a part, or a label delay that is none.
     """
     rows = len(history)
-    seconds = duration_seconds(label_delay)
+    try:
+        seconds = duration_seconds(label_delay)
+    except ValueError as error:
+        raise InvalidInput(f"label delay: {error}") from None
     if seconds and schema.timestamp is None:
         raise InvalidInput("a label delay needs a timestamp column; set --label-delay 0d or declare one")
     test_start = rows - int(rows * TEST_SHARE)

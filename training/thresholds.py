@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from models.bundle import PolicyInputs
 from models.calibration import Calibration
 from models.errors import InvalidInput
 from models.thresholds import Policy, Threshold
 
 INTERVAL_LEVEL = 0.95
+_LARGEST_SCORE = float(np.nextafter(1, 0))
 #: Labelled fraud rows that a policy with labels needs in the calibration part: with fewer, the estimate of a recall
 #: has a standard error above 0.1.
 MIN_FRAUD = 25
@@ -40,9 +44,9 @@ def choose_threshold(
         InvalidInput: the policy needs labels, timestamps or amounts that are not there; says how many.
     """
     arguments = (calibration, legitimate, fraud, fraud_amounts, per_day)
-    score = _score(policy, *arguments)
+    score = min(_score(policy, *arguments), _LARGEST_SCORE)
     low, high = alert_rate_interval(score, calibration.rows)
-    upper = None if decline is None else _score(decline, *arguments)
+    upper = None if decline is None else min(_score(decline, *arguments), _LARGEST_SCORE)
     if upper is not None and upper < score:
         raise InvalidInput(
             f"the decline policy ({decline.name if decline else ''}) gives score {upper:.6f}, below the review "
@@ -61,19 +65,36 @@ def choose_threshold(
     )
 
 
+class KnownCases(TypedDict):
+    """The arguments of :func:`choose_threshold` that a bundle keeps."""
+
+    fraud: NDArray[np.float64]
+    fraud_amounts: NDArray[np.float64] | None
+    per_day: float | None
+
+
+def known_cases(inputs: PolicyInputs) -> KnownCases:
+    """What a bundle keeps, as :func:`choose_threshold` takes it."""
+    return KnownCases(
+        fraud=np.array(inputs.fraud_error),
+        fraud_amounts=None if inputs.fraud_amount is None else np.array(inputs.fraud_amount),
+        per_day=inputs.per_day,
+    )
+
+
 def alert_rate_interval(score: float, rows: int, level: float = INTERVAL_LEVEL) -> tuple[float, float]:
     """Where the alert rate of future legitimate transactions should lie.
 
     The share of future rows beyond the k-th largest of n exchangeable calibration errors is Beta(k, n + 1 - k)
-    distributed. Beyond the largest (k < 1) the lower end is 0.
+    distributed. Beyond the largest (k < 1) the lower end is 0, below the smallest (k > n) the upper end is 1.
 
     Returns:
         Exact quantiles (low, high) that hold the rate with probability ``level``.
     """
     k = (1 - score) * (rows + 1)
     outside = (1 - level) / 2
-    low = float(beta.ppf(outside, k, rows + 1 - k)) if k >= 1 else 0.0
-    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0)))
+    low = float(beta.ppf(outside, min(k, rows), rows + 1 - min(k, rows))) if k >= 1 else 0.0
+    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0))) if k <= rows else 1.0
     return low, high
 
 

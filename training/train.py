@@ -31,8 +31,10 @@ from models.bundle import (
     Golden,
     Manifest,
     Part,
+    PolicyInputs,
     TrainingRecord,
     sha256,
+    version_name,
 )
 from models.calibration import calibrate
 from models.detector import FraudDetector, export_onnx, run_torch
@@ -44,11 +46,12 @@ from models.schema import TransactionSchema
 from models.scorer import Graph, Scorer
 from models.thresholds import Policy
 from training.evaluate import measure
-from training.fit import FitOptions, FitProgress, FitResult, config_for, fit_detector
+from training.fit import FitOptions, FitResult, fit_detector
+from training.optimise import FitProgress
 from training.read import History
 from training.report import ScoredPart, render_report
 from training.split import Split, split_history
-from training.thresholds import choose_threshold
+from training.thresholds import choose_threshold, known_cases
 
 _MAX_CATEGORIES = 1_000
 _MIN_CATEGORY_ROWS = 5
@@ -103,7 +106,7 @@ def train(
     codes = vocabulary.encode(history.text) if history.text else np.empty((len(history), 0), np.int64)
     batch = Batch(history.numeric, codes, history.time)
     layout = Layout.of(schema, vocabulary)
-    config_for(layout, job.fit)  # refuses an illegal shape before any work
+    job.fit.config(layout)  # refuses an illegal shape before any work
     on_stage("training")
     result = fit_detector(
         batch.take(train_rows),
@@ -121,14 +124,12 @@ def train(
     held_out = split.calibration[legitimate[split.calibration]]
     errors = graph.run(batch.take(held_out), "error")[0]
     calibration = calibrate(errors)
-    fraud_errors, fraud_amounts = _fraud_of(schema, history, batch, graph, split)
+    inputs = _policy_inputs(schema, history, batch, graph, split)
     threshold = choose_threshold(
         job.policy,
         calibration,
         legitimate=errors,
-        fraud=fraud_errors,
-        fraud_amounts=fraud_amounts,
-        per_day=_per_day(schema, history, train_rows),
+        **known_cases(inputs),
         decline=job.decline,
     )
     on_stage("evaluating")
@@ -139,12 +140,13 @@ def train(
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
-        version=f"{now:%Y%m%dT%H%M%S}Z-{sha256(detector + threshold.model_dump_json().encode())[:8]}",
+        version=version_name(now, detector, threshold),
         created_at=now.isoformat(timespec="seconds"),
         transaction_schema=schema,
         vocabulary=[list(values) for values in vocabulary.values],
         calibration=calibration,
         threshold=threshold,
+        policy_inputs=inputs,
         architecture=_architecture(result, job.fit),
         training=_record(job, delay, history, split),
         metrics=metrics,
@@ -214,21 +216,17 @@ def _golden(detector: FraudDetector, graph: Graph, train: Batch, layout: Layout,
     return Golden.of(batch, error, contributions)
 
 
-def _fraud_of(
+def _policy_inputs(
     schema: TransactionSchema, history: History, batch: Batch, graph: Graph, split: Split
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Errors and amounts (None without an amount column) of the calibration part's fraud rows."""
+) -> PolicyInputs:
     rows = split.calibration[history.label[split.calibration] == FRAUD]
-    fraud = graph.run(batch.take(rows), "error")[0] if len(rows) else np.empty(0)
-    amounts = batch.numeric[rows, schema.numeric.index(schema.amount)] if schema.amount else None
-    return fraud, amounts
-
-
-def _per_day(schema: TransactionSchema, history: History, rows: NDArray[np.int64]) -> float | None:
-    if schema.timestamp is None:
-        return None
-    span = int(history.time[rows[-1]] - history.time[rows[0]])
-    return len(rows) / max(span / 86_400e6, 1 / 24)
+    legitimate = int((history.label[split.train] != FRAUD).sum())
+    span = int(history.time[split.train[-1]] - history.time[split.train[0]])
+    return PolicyInputs(
+        per_day=None if schema.timestamp is None else legitimate / max(span / 86_400e6, 1 / 24),
+        fraud_error=graph.run(batch.take(rows), "error")[0].tolist(),
+        fraud_amount=batch.numeric[rows, schema.numeric.index(schema.amount)].tolist() if schema.amount else None,
+    )
 
 
 def _architecture(result: FitResult, options: FitOptions) -> Architecture:

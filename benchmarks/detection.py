@@ -1,0 +1,230 @@
+"""Detection beside other methods: the same rows, the same seeds, one Markdown table.
+
+    python benchmarks/detection.py                                   the tables under ../shared/data
+    python benchmarks/detection.py --table mine.parquet --label is_fraud
+    python benchmarks/detection.py --tables ulb --methods counterfoil,mahalanobis --seeds 1     (a minute)
+
+Every method learns from legitimate rows only, standardised by their mean and deviation, with its own defaults.
+
+- ``ulb``: per seed, train on half the legitimate rows, test on the rest and all fraud; each legitimate test row weighs
+  (284,315 / 2) / their number, which restores the published tests' 0.345 % prevalence.
+- ``handbook-a``, ``handbook-b``: train 2018-07-11..17 (or 07-25..31), seven days' delay, test seven days; cards known to be
+  compromised leave the test set. Card precision@100 as the Fraud-Detection-Handbook defines it, mean over the days.
+- any other table: half the legitimate rows, as ``ulb``, without weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from models.schema import load_schema
+from training.estimator import AutoencoderOutlierDetector
+
+Floats = NDArray[np.float64]
+_ULB_LEGITIMATE = 284_315
+_WEEKS = {"handbook-a": dt.date(2018, 7, 11), "handbook-b": dt.date(2018, 7, 25)}
+
+
+class Detector(Protocol):
+    """Fit on legitimate rows; higher scores are more anomalous."""
+
+    def fit(self, X: Floats) -> None: ...
+    def score(self, X: Floats) -> Floats: ...
+
+
+class Counterfoil:
+    def __init__(self, seed: int) -> None:
+        self._model = AutoencoderOutlierDetector(random_state=seed)
+
+    def fit(self, X: Floats) -> None:
+        self._model.fit(X)
+
+    def score(self, X: Floats) -> Floats:
+        return -self._model.score_samples(X)
+
+
+class Pyod:
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def fit(self, X: Floats) -> None:
+        self._model.fit(X)
+
+    def score(self, X: Floats) -> Floats:
+        return np.asarray(self._model.decision_function(X), dtype=np.float64)
+
+
+class Mahalanobis:
+    def fit(self, X: Floats) -> None:
+        self._model = EmpiricalCovariance().fit(X)
+
+    def score(self, X: Floats) -> Floats:
+        return np.asarray(self._model.mahalanobis(X), dtype=np.float64)
+
+
+def methods() -> dict[str, Callable[[int], Detector]]:
+    """The detectors by name, each made from a seed."""
+    from pyod.models.auto_encoder import AutoEncoder
+    from pyod.models.ecod import ECOD
+    from pyod.models.iforest import IForest
+    from pyod.models.knn import KNN
+    from pyod.models.lof import LOF
+    from pyod.models.pca import PCA
+
+    return {
+        "counterfoil": Counterfoil,
+        "PyOD AutoEncoder": lambda seed: Pyod(AutoEncoder(random_state=seed, verbose=0)),
+        "ECOD": lambda _: Pyod(ECOD()),
+        "kNN": lambda _: Pyod(KNN()),
+        "LOF": lambda _: Pyod(LOF()),
+        "isolation forest": lambda seed: Pyod(IForest(random_state=seed)),
+        "PCA": lambda seed: Pyod(PCA(random_state=seed)),
+        "Mahalanobis": lambda _: Mahalanobis(),
+    }
+
+
+@dataclass(frozen=True)
+class Split:
+    """One train and test set; ``days`` and ``cards`` of the test rows where card precision is measured."""
+
+    train: Floats
+    test: Floats
+    fraud: NDArray[np.bool_]
+    weight: Floats | None = None
+    days: NDArray[np.int64] | None = None
+    cards: NDArray[np.int64] | None = None
+
+
+def half_split(X: Floats, fraud: NDArray[np.bool_], seed: int, whole: int | None) -> Split:
+    """Train on half the legitimate rows; ``whole`` legitimate rows of the full table set the test weights."""
+    legitimate = np.random.default_rng(seed).permutation(np.flatnonzero(~fraud))
+    half = len(legitimate) // 2
+    rows = np.concatenate([legitimate[half:], np.flatnonzero(fraud)])
+    weight = None
+    if whole is not None:
+        weight = np.where(fraud[rows], 1.0, whole / 2 / (len(legitimate) - half))
+    return Split(X[legitimate[:half]], X[rows], fraud[rows], weight)
+
+
+def handbook_split(table: pl.DataFrame, start: dt.date) -> Split:
+    """The Handbook's week: 7 days' training, 7 days' delay, 7 days' test without cards known to be compromised."""
+    features = list(load_schema("handbook").numeric)
+    day = (table["TX_DATETIME"].dt.date() - start).dt.total_days().to_numpy()
+    card, fraud = table["CUSTOMER_ID"].to_numpy(), table["TX_FRAUD"].to_numpy() == 1
+    train = (day >= 0) & (day < 7)
+    known = set(card[train & fraud])
+    keep = np.zeros(len(day), bool)
+    for k in range(7):
+        known |= set(card[(day == 7 + k - 1) & fraud])
+        keep |= (day == 14 + k) & ~np.isin(card, list(known))
+    X = table.select(features).to_numpy().astype(np.float64)
+    return Split(X[train & ~fraud], X[keep], fraud[keep], None, day[keep].astype(np.int64), card[keep].astype(np.int64))
+
+
+def card_precision(split: Split, score: Floats, top: int = 100) -> float:
+    """Mean over days of the share of fraud among the ``top`` cards by largest score; found cards drop out."""
+    assert split.days is not None and split.cards is not None
+    found: set[int] = set()
+    precisions = []
+    for day in np.unique(split.days):
+        today = (split.days == day) & ~np.isin(split.cards, list(found))
+        frame = pl.DataFrame({"card": split.cards[today], "score": score[today], "fraud": split.fraud[today]})
+        ranked = frame.group_by("card").agg(pl.col("score").max(), pl.col("fraud").any())
+        ranked = ranked.sort(["score", "card"], descending=[True, False]).head(top)
+        caught = ranked.filter(pl.col("fraud"))["card"].to_list()
+        precisions.append(len(caught) / top)
+        found |= set(caught)
+    return float(np.mean(precisions))
+
+
+def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
+    """(seed, split) of a table; a table with a fixed split has the same one under every seed."""
+    folder = Path(args.data)
+    if name in _WEEKS:
+        split = handbook_split(pl.read_parquet(folder / "handbook" / "features.parquet"), _WEEKS[name])
+        yield from ((seed, split) for seed in range(args.seeds))
+        return
+    if name == "ulb":
+        table = pl.read_parquet(folder / "ulb" / "creditcard_partial.parquet")
+        X = table.select([*(f"V{i}" for i in range(1, 29)), "Amount"]).to_numpy()
+        fraud, whole = table["Class"].to_numpy() == 1, _ULB_LEGITIMATE
+    else:
+        path = Path(name)
+        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+        fraud, whole = table[args.label].cast(pl.Int64).to_numpy() == 1, None
+        X = table.drop(args.label).select(pl.selectors.numeric()).to_numpy().astype(np.float64)
+    yield from ((seed, half_split(X, fraud, seed, whole)) for seed in range(args.seeds))
+
+
+def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Namespace) -> None:
+    """Measure every method on one table and print its part of the report."""
+    figures: dict[str, list[list[float]]] = {method: [] for method in make}
+    prevalence = rows = trained = 0.0
+    for seed, split in splits(name, args):
+        scaler = StandardScaler().fit(split.train)
+        train, test = scaler.transform(split.train), scaler.transform(split.test)
+        weight = np.ones(len(test)) if split.weight is None else split.weight
+        prevalence, rows, trained = float(weight[split.fraud].sum() / weight.sum()), len(test), len(train)
+        for method, build in make.items():
+            detector = build(seed)
+            started = time.perf_counter()
+            detector.fit(train)
+            fitted = time.perf_counter()
+            score = detector.score(test)
+            ended = time.perf_counter()
+            figures[method].append(
+                [
+                    float(roc_auc_score(split.fraud, score, sample_weight=split.weight)),
+                    float(average_precision_score(split.fraud, score, sample_weight=split.weight)),
+                    card_precision(split, score) if split.cards is not None else float("nan"),
+                    fitted - started,
+                    ended - fitted,
+                ]
+            )
+    print(
+        f"\n**{name}**: {trained:,.0f} training rows, {rows:,.0f} test rows, {prevalence:.3%} fraud, seeds 0–{args.seeds - 1}\n"
+    )
+    cards = np.isfinite(next(iter(figures.values()))[0][2])
+    print(f"| method | ROC AUC | AP |{' card precision@100 |' if cards else ''} fit s | score s |")
+    print(f"|---|---|---|{'---|' if cards else ''}---|---|")
+    for method, values in figures.items():
+        mean, std = np.mean(values, axis=0), np.std(values, axis=0)
+        shown = [f"{mean[i]:.3f} ± {std[i]:.3f}" for i in (0, 1, *((2,) if cards else ()))]
+        shown += [f"{np.median([v[i] for v in values]):.1f}" for i in (3, 4)]
+        print(f"| {method} | {' | '.join(shown)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data", help="folder of the handbook and ulb tables")
+    parser.add_argument("--tables", default="ulb,handbook-a,handbook-b")
+    parser.add_argument("--table", help="any CSV or Parquet table instead")
+    parser.add_argument("--label", default="label", help="its label column, 1 = fraud")
+    parser.add_argument("--methods", default="", help="some of the methods, comma-separated; default all")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    make = methods()
+    if args.methods:
+        make = {name: make[name] for name in args.methods.split(",")}
+    for name in [args.table] if args.table else args.tables.split(","):
+        run(name, make, args)
+
+
+if __name__ == "__main__":
+    main()

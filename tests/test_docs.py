@@ -1,0 +1,116 @@
+"""The documentation tells the truth: README sessions run as printed, settings and links exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+_SESSION = re.compile(r"```console\n(.*?)```", re.S)
+_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+
+
+def sessions(text: str) -> list[tuple[str, str]]:
+    """(command, printed output) pairs of the console blocks, in order."""
+    pairs: list[tuple[str, str]] = []
+    for block in _SESSION.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            lines = part.split("\n")
+            last = 0
+            while lines[last].endswith("\\"):
+                last += 1
+            pairs.append(("\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :]).strip()))
+    return pairs
+
+
+def shape(text: str) -> str:
+    """Output with versions and figures taken out and white space evened."""
+    return " ".join(_NUMBER.sub("#", _VERSION.sub("VERSION", text)).split())
+
+
+def figures(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in _NUMBER.findall(_VERSION.sub("", text))]
+
+
+def assert_same(printed: str, seen: str, command: str) -> None:
+    """Same words; same figures within what another machine's arithmetic may change."""
+    assert shape(seen) == shape(printed), f"output of: {command}\n{seen}"
+    for expected, found in zip(figures(printed), figures(seen), strict=True):
+        assert found == pytest.approx(expected, rel=0.35, abs=0.06), f"output of: {command}\n{seen}"
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Callable[[], None]]:
+    """Something to call where the README says ``counterfoil serve &``; the service is stopped at the end."""
+    with ExitStack() as stack:
+
+        def start() -> None:
+            process = stack.enter_context(subprocess.Popen(["counterfoil", "serve"], cwd=folder, env=_environment()))
+            stack.callback(process.terminate)
+            for _ in range(200):
+                try:
+                    urllib.request.urlopen("http://127.0.0.1:8000/readyz", timeout=1).close()
+                    return
+                except OSError:
+                    time.sleep(0.1)
+            raise AssertionError("the service did not become ready")
+
+        yield start
+
+
+def _environment() -> dict[str, str]:
+    bin_folder = Path(sys.executable).parent
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "COLUMNS": "200", "TERM": "dumb"}
+
+
+def test_every_readme_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    pairs = sessions(README.read_text(encoding="utf-8"))
+    assert len(pairs) >= 6
+    assert shutil.which("counterfoil", path=_environment()["PATH"]), "install the project first: make test"
+    with server(tmp_path) as start:
+        for command, printed in pairs:
+            if command.strip() == "counterfoil serve &":
+                start()
+                continue
+            run = subprocess.run(
+                ["bash", "-c", command], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=300
+            )
+            assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
+            assert_same(printed, run.stdout.strip(), command)
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert set(re.findall(r"`make ([a-z-]+)`", README.read_text(encoding="utf-8"))) <= targets
+
+
+def test_the_settings_table_is_complete_and_true() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(rf"^\| `{PREFIX}([A-Z_]+)` \| `([^`]*)` \|", text, flags=re.M))
+    fields = {
+        name.upper(): "" if field.default is None else str(field.default)
+        for name, field in Settings.model_fields.items()
+    }
+    assert rows == fields
+
+
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+def test_relative_links_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{document}: dead link {target}"

@@ -1,0 +1,133 @@
+"""AutoencoderOutlierDetector: the detector of the command line as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from models.autoencoder import ArchitectureKind
+from models.detector import run_torch
+from models.errors import InvalidInput
+from models.normaliser import Layout
+from models.rows import Batch
+from training.fit import FitOptions, fit_detector
+
+_BLOCK_ROWS = 8_192
+
+
+class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Whitened reconstruction error of an ensemble of autoencoders, for any numeric table.
+
+    Fit it on legitimate rows: it is made for novelty detection and takes a few per cent of others without harm.
+    Missing values (NaN) are allowed. Defaults are those of ``counterfoil train``; None means sized from the data
+    (:class:`training.fit.FitOptions`).
+
+    Args:
+        contamination: share of the training rows that :meth:`predict` puts outside, in (0, 0.5].
+        code_size, hidden, members, noise, architecture, error, steps: as :class:`training.fit.FitOptions`.
+        random_state: seed of the fit.
+
+    Attributes:
+        offset_: threshold on :meth:`score_samples`; rows below it are outliers.
+        n_features_in_, feature_names_in_: of the training table.
+        n_iter_: steps of the optimiser that were taken.
+        detector_: the fitted :class:`models.detector.FraudDetector`.
+    """
+
+    def __init__(
+        self,
+        *,
+        contamination: float = 0.005,
+        code_size: int | None = None,
+        hidden: tuple[int, ...] | None = None,
+        members: int = 4,
+        noise: float = 0.3,
+        architecture: ArchitectureKind = "undercomplete",
+        error: str = "whitened",
+        steps: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.contamination = contamination
+        self.code_size = code_size
+        self.hidden = hidden
+        self.members = members
+        self.noise = noise
+        self.architecture = architecture
+        self.error = error
+        self.steps = steps
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Fit on rows [n, features]; ``y`` is ignored.
+
+        Raises:
+            ValueError: fewer than 2 rows or 2 features, infinite values, or parameters out of their range.
+        """
+        X = self._table(X, reset=True)
+        if not 0 < self.contamination <= 0.5:
+            raise InvalidInput("contamination must be above 0 and at most 0.5")
+        if self.error not in ("whitened", "euclidean"):
+            raise InvalidInput("error must be 'whitened' or 'euclidean'")
+        if X.shape[1] < 2:
+            raise InvalidInput(
+                f"n_features = {X.shape[1]}, but an undercomplete autoencoder needs at least 2 to have a narrower code"
+            )
+        options = FitOptions(
+            code_size=self.code_size,
+            hidden=self.hidden,
+            members=self.members,
+            noise=self.noise,
+            architecture=self.architecture,
+            error="euclidean" if self.error == "euclidean" else "whitened",
+            steps=self.steps,
+        )
+        nullable = tuple(int(i) for i in np.flatnonzero(np.isnan(X).any(axis=0)))
+        layout = Layout(X.shape[1], (False,) * X.shape[1], nullable, (), ())
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        result = fit_detector(_batch(X), layout, options, seed=seed)
+        self.detector_ = result.detector
+        self.n_iter_ = result.history[-1].step
+        self.offset_ = float(np.quantile(-self._errors(X), self.contamination))
+        return self
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Minus the reconstruction error [n]: lower = more abnormal, scikit-learn's convention."""
+        check_is_fitted(self)
+        return -self._errors(self._table(X, reset=False))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """``score_samples(X) - offset_`` [n]: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """1 for inliers, -1 for outliers [n]; a row exactly at the threshold is an inlier."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _errors(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        blocks = (X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
+        return np.concatenate([run_torch(self.detector_, _batch(block))[0] for block in blocks])
+
+    def _table(self, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
+        table: NDArray[np.float64] = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2 if reset else 1,
+        )
+        return table
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _batch(X: NDArray[np.float64]) -> Batch:
+    return Batch(X, np.empty((len(X), 0), np.int64), np.zeros(len(X), np.int64))
