@@ -8,8 +8,8 @@ Every method learns from legitimate rows only, standardised by their mean and de
 
 - ``ulb``: per seed, train on half the legitimate rows, test on the rest and all fraud; each legitimate test row weighs
   (284,315 / 2) / their number, which restores the published tests' 0.345 % prevalence.
-- ``handbook-a``, ``handbook-b``: train 2018-07-11..17 (or 07-25..31), seven days' delay, test seven days; cards known to be
-  compromised leave the test set. Card precision@100 as the Fraud-Detection-Handbook defines it, mean over the days.
+- ``handbook-a``, ``handbook-b``: train 2018-07-11..17 (or 07-25..31), seven days' delay, test seven days; cards
+  known to be compromised leave the test set. Card precision@100 is the Fraud-Detection-Handbook's, mean over the days.
 - any other table: half the legitimate rows, as ``ulb``, without weights.
 """
 
@@ -195,9 +195,8 @@ def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Na
                     ended - fitted,
                 ]
             )
-    print(
-        f"\n**{name}**: {trained:,.0f} training rows, {rows:,.0f} test rows, {prevalence:.3%} fraud, seeds 0–{args.seeds - 1}\n"
-    )
+    sizes = f"{trained:,.0f} training rows, {rows:,.0f} test rows, {prevalence:.3%} fraud"
+    print(f"\n**{name}**: {sizes}, seeds 0–{args.seeds - 1}\n")
     cards = np.isfinite(next(iter(figures.values()))[0][2])
     print(f"| method | ROC AUC | AP |{' card precision@100 |' if cards else ''} fit s | score s |")
     print(f"|---|---|---|{'---|' if cards else ''}---|---|")

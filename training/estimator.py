@@ -121,7 +121,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
             ensure_all_finite="allow-nan",
             ensure_min_samples=2 if reset else 1,
         )
-        return table
+        return np.require(table, requirements=["C", "W"])  # torch shares the memory and wants it writable
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
