@@ -480,7 +480,9 @@ def main() -> None:
     except CounterfoilError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != EXIT_INTERRUPTED:  # Typer turns Ctrl-C into an exit code
+            raise
         err.print("Interrupted; nothing half-written was left behind.")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:

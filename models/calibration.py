@@ -75,7 +75,7 @@ class Calibration(BaseModel):
         """The calibration errors [rows], increasing, as far as the knots remember them: exact among the largest."""
         knots, scores = self._knots
         ranks = np.arange(self.rows) / (self.rows + 1)
-        return np.interp(ranks, scores, knots)
+        return knots[np.searchsorted(scores, ranks, side="right") - 1]
 
     def to_error(self, score: float) -> float:
         """The smallest error whose score is at least ``score``, the inverse of :meth:`to_score`."""

@@ -19,7 +19,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
-from models.pan import contains_card_number
 from models.rows import RowError
 
 #: Bytes of records per chunk, about.
@@ -114,7 +113,9 @@ class CsvSplitter:
         try:
             rows = list(csv.reader([first.decode("utf-8")], delimiter=self.delimiter, strict=True))
         except UnicodeDecodeError:
-            raise InvalidInput(f"{self.source}: line 1: the header is not valid UTF-8; save the file as UTF-8") from None
+            raise InvalidInput(
+                f"{self.source}: line 1: the header is not valid UTF-8; save the file as UTF-8"
+            ) from None
         except csv.Error:
             raise InvalidInput(f"{self.source}: line 1: the header is not a line of CSV") from None
         header = [name.strip() for name in rows[0]] if rows else []
@@ -125,8 +126,10 @@ class CsvSplitter:
         seen: set[str] = set()
         for position, name in enumerate(header, start=1):
             if name in seen:
-                shown = "(withheld)" if contains_card_number(name) else name or "(blank)"
-                raise InvalidInput(f"{self.source}: line 1: column {position}: the name {shown} appears twice")
+                raise InvalidInput(
+                    f"{self.source}: line 1: column {position} has the name of column {header.index(name) + 1}; "
+                    "is the first line a header?"
+                )
             seen.add(name)
         self.header = header
         self._line = 2
@@ -181,7 +184,6 @@ class CsvSplitter:
             }
         )
         return Chunk(frame, np.array(lines, dtype=np.int64), tuple(broken))
-
 
     def _records(self, reader: Any, first_line: int) -> Iterator[tuple[int, list[str] | str]]:
         """The first line of each record, and its cells, or what is wrong with it. Blank lines are none."""

@@ -35,9 +35,29 @@ class Whitening(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("precision", torch.eye(width, dtype=torch.float64))
+        self.register_buffer("conditional", torch.zeros(width, width, dtype=torch.float64))
 
     mean: Tensor
     precision: Tensor
+    conditional: Tensor
+
+    def set(self, mean: Tensor, precision: Tensor, owner: Tensor) -> None:
+        """Fill in μ and Σ⁻¹; ``owner`` [D, features] says which columns belong to one feature."""
+        self.mean.copy_(mean)
+        self.precision.copy_(precision)
+        for feature in range(owner.shape[1]):
+            own = owner[:, feature].nonzero()[:, 0]
+            rows = torch.linalg.solve(precision[own][:, own], precision[own])
+            rows[:, own] = 0
+            self.conditional[own] = rows
+
+    def likeliest(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """Where each feature would lie if only the others were known: [n, D], [n, D] -> [n, D].
+
+        The minimum of ½ zᵀ Σ⁻¹ z over one feature's columns b, the reconstruction held: x̂ + μ − (Σ⁻¹_bb)⁻¹ Σ⁻¹_b· z.
+        """
+        expected = reconstruction + self.mean
+        return expected - torch.matmul(x - expected, self.conditional.T)
 
     def forward(self, residual: Tensor) -> Tensor:
         """Residuals [K, n, D] to contributions [n, D], averaged over the members."""
@@ -102,7 +122,9 @@ class FraudDetector(nn.Module):
             remembered = self.normaliser.embed(dense, categorical, self.knots[1])
             parts = parts + self.memory_whitening((remembered - self.memory(remembered))[None])
         contributions = torch.matmul(parts, self.owner)
-        return contributions.sum(1), contributions, self.normaliser.expected(reconstruction.mean(0)), code[0]
+        likeliest = self.whitening.likeliest(x, reconstruction.mean(0))
+        expected = self.normaliser.to_units(likeliest, self.whitening.precision)
+        return contributions.sum(1), contributions, expected, code[0]
 
 
 def run_torch(detector: FraudDetector, batch: Batch) -> list[NDArray[np.float64]]:

@@ -151,12 +151,15 @@ class Normaliser(nn.Module):
         """
         parts = [_tail(dense, knot)]
         for c in range(len(self.layout.categories)):
-            table = torch.cat([self.get_buffer(f"surprise_{c}")[:, None], self._table(c)], dim=1)
-            parts.append(table[categorical[:, c]])
+            parts.append(self._values(c)[categorical[:, c]])
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
-    def expected(self, x: Tensor) -> Tensor:
-        """Reconstructions [n, D] in the user's units [n, features]: numbers, category positions, hours, weekdays."""
+    def to_units(self, x: Tensor, metric: Tensor) -> Tensor:
+        """Points of the input space [n, D] in the user's units [n, features]: numbers, categories, hours, weekdays.
+
+        Args:
+            metric: [D, D], in which a category is the nearest one.
+        """
         layout = self.layout
         values = _untail(x[:, : layout.dense], self.knot) * self.scale + self.center
         numbers = values[:, : layout.numeric]
@@ -165,12 +168,14 @@ class Normaliser(nn.Module):
         columns = [numbers]
         at = layout.dense
         for c, width in enumerate(layout.embeddings):
-            point, table = x[:, at + 1 : at + 1 + width], self._table(c)[1:]
+            block = slice(at, at + 1 + width)
             at += 1 + width
             if layout.categories[c] == 0:
                 columns.append(torch.zeros_like(x[:, :1]))
                 continue
-            distance = table.square().sum(1) - 2 * point @ table.T
+            table = self._values(c)[1:]
+            weighted = table @ metric[block, block]
+            distance = (weighted * table).sum(1) - 2 * x[:, block] @ weighted.T
             columns.append((distance.argmin(dim=1, keepdim=True) + 1).to(x.dtype))
         at = layout.numeric + len(layout.nullable)
         for period, _offset in layout.cycles:
@@ -193,6 +198,10 @@ class Normaliser(nn.Module):
             phase = torch.remainder(time + offset * _DAY, period).to(torch.float64) * self.angular[c]
             columns += [torch.sin(phase)[:, None], torch.cos(phase)[:, None]]
         return torch.cat(columns, dim=1)
+
+    def _values(self, c: int) -> Tensor:
+        """Surprise and embedding [k + 1, 1 + width] of each value of a categorical feature."""
+        return torch.cat([self.get_buffer(f"surprise_{c}")[:, None], self._table(c)], dim=1)
 
     def _table(self, c: int) -> Tensor:
         """Embeddings [k + 1, width] with mean 0 and variance 1 over the training rows, so that they cannot collapse."""

@@ -92,24 +92,20 @@ def explain(
     contributions: NDArray[np.float64],
     expected: NDArray[np.float64],
     row: int,
-    top: int,
+    features: NDArray[np.int64],
 ) -> list[Reason]:
-    """The ``top`` largest contributions of one row as reasons, largest first."""
+    """Reasons of one row of a batch, one per feature position, in the order given."""
     parts = contributions[row]
     total = float(parts.sum()) or 1.0
-    order = np.argsort(-parts, kind="stable")[:top]
     return [
-        _reason(
-            schema,
-            vocabulary,
-            batch,
-            row,
-            int(feature),
-            float(expected[row, feature]),
-            parts[feature] / total,
-        )
-        for feature in order
+        _reason(schema, vocabulary, batch, row, int(feature), float(expected[row, feature]), parts[feature] / total)
+        for feature in features
     ]
+
+
+def largest(parts: NDArray[np.float64], top: int) -> NDArray[np.int64]:
+    """Positions of the ``top`` largest values [features], largest first."""
+    return np.argsort(-parts, kind="stable")[:top]
 
 
 def _reason(
@@ -136,8 +132,9 @@ def _reason(
     else:
         value = _WEEKDAYS[(micros // _DAY + _EPOCH_WEEKDAY) % 7]
         likely = _WEEKDAYS[int(expected) % 7]
-    text = f"{name.replace('.', ' ')} {value} (UTC), {likely} expected"
-    return Reason(name, value, likely, float(share), "different", text)
+    return Reason(
+        name, value, likely, float(share), "different", _contrast(f"{name.replace('.', ' ')} (UTC)", value, likely)
+    )
 
 
 def _number(schema: TransactionSchema, name: str, value: float, expected: float, share: float) -> Reason:
@@ -152,7 +149,13 @@ def _number(schema: TransactionSchema, name: str, value: float, expected: float,
 def _category(name: str, known: tuple[str, ...], code: int, expected: float, share: float) -> Reason:
     likely = _shown(known, round(expected))
     value = _shown(known, code)
-    return Reason(name, value, likely, float(share), "different", f"{name} {value}, {likely} expected")
+    return Reason(name, value, likely, float(share), "different", _contrast(name, value, likely))
+
+
+def _contrast(name: str, value: str, likely: str) -> str:
+    if value == likely:
+        return f"{name} {value} does not go with the rest"
+    return f"{name} {value}, {likely} expected"
 
 
 def _shown(known: tuple[str, ...], code: int) -> str:

@@ -312,6 +312,7 @@ def _text(
     cells = _as_text(name, cells)
     if not (isinstance(column, CategoricalColumn) and column.nullable):
         causes.add(name, cells.is_null() | (cells == ""), "missing value")
+    causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
     causes.add(name, cells.str.len_chars() > column.max_length, f"longer than {column.max_length} characters")
     causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
     suspect = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from models.errors import InvalidBundle
-from models.reasons import Reason, Verified, explain, put_back
+from models.reasons import Reason, Verified, explain, largest, put_back
 from models.rows import Batch, Vocabulary
+from models.schema import FLOAT32_MAX
 from models.thresholds import DECISIONS
 
 #: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
 BLOCK_ROWS = 1_024
+#: Features of an alert that are put back to find its reasons: those with the largest shares of the error.
+CANDIDATES = 32
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,11 @@ class Scorer:
         self.schema = bundle.manifest.transaction_schema
         self.vocabulary: Vocabulary = bundle.manifest.vocabulary_codes()
         self.graph = Graph(bundle.detector, threads=threads)
+        columns = [self.schema.numeric_column(name) for name in self.schema.numeric]
+        self._bounds = (
+            np.array([-FLOAT32_MAX if column.minimum is None else column.minimum for column in columns]),
+            np.array([FLOAT32_MAX if column.maximum is None else column.maximum for column in columns]),
+        )
         self._replay_golden()
 
     @staticmethod
@@ -128,17 +136,28 @@ class Scorer:
         return self.graph.run(batch, "code")[0]
 
     def reasons(self, batch: Batch, scores: Scores, row: int, top: int, *, verify: bool = False) -> list[Reason]:
-        """The ``top`` features with the largest share of one row's error, largest first.
+        """Why one row is as unusual as it is, in ``top`` features or fewer.
+
+        An alert's reasons are ordered by how much the error falls when the feature is put back to its expected value:
+        an unusual value also spoils the reconstruction of innocent features, whose share of the error is then large while
+        putting them back changes nothing. Other rows' reasons are ordered by their share, which costs nothing more.
 
         Args:
-            verify: put each reason's feature back to its expected value, score again, and say what changed.
+            verify: also say what the score would be with each reason put back.
         """
-        reasons = explain(self.schema, self.vocabulary, batch, scores.contributions, scores.expected, row, top)
-        if not verify or not reasons:
+        one = slice(row, row + 1)
+        parts, expected = scores.contributions[one], self._possible(scores.expected[one])
+        features = largest(parts[0], top)
+        if not (top and (verify or scores.is_anomaly[row])):
+            return explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features)
+        features = largest(parts[0], max(top, CANDIDATES))
+        each = np.full(len(features), row)
+        settled, again = self.neutralise(batch.take(each), scores.expected[each], features)
+        expected[0, features] = settled[np.arange(len(features)), features]
+        order = largest(-again.error, top)
+        reasons = explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features[order])
+        if not verify:
             return reasons
-        rows = np.full(len(reasons), row)
-        features = np.array([self.schema.features.index(reason.feature) for reason in reasons])
-        again = self.neutralised(batch.take(rows), scores.expected[rows], features)
         before, decision = float(scores.score[row]), int(scores.decision[row])
         return [
             replace(
@@ -150,12 +169,34 @@ class Scorer:
                     flips=int(again.decision[i]) != decision,
                 ),
             )
-            for i, reason in enumerate(reasons)
+            for reason, i in zip(reasons, order, strict=True)
         ]
 
-    def neutralised(self, batch: Batch, expected: NDArray[np.float64], features: NDArray[np.int64]) -> Scores:
-        """Score rows with one feature of each put back to its expected value (:func:`models.reasons.put_back`)."""
-        return self.score(put_back(self.schema, batch, expected, features))
+    def neutralise(
+        self, batch: Batch, expected: NDArray[np.float64], features: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], Scores]:
+        """Put one feature of each row back to its expected value, everything else kept, and score again.
+
+        An extreme value pulls its own reconstruction along, so the expected value is asked for once more with the
+        feature put back.
+
+        Args:
+            expected: float64 [n, features], from :meth:`score`.
+            features: int64 [n], the position of each row's feature.
+
+        Returns:
+            The settled expected values [n, features], and the scores of the rows with them.
+        """
+        first = put_back(self.schema, batch, self._possible(expected), features)
+        settled = self._possible(self.graph.run(first, "expected")[0])
+        return settled, self.score(put_back(self.schema, batch, settled, features))
+
+    def _possible(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected values within the bounds that the schema sets for numbers."""
+        numbers = len(self.schema.numeric)
+        bounded = expected.copy()
+        bounded[:, :numbers] = np.clip(expected[:, :numbers], *self._bounds)
+        return bounded
 
     def _replay_golden(self) -> None:
         golden = self.bundle.golden

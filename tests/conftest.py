@@ -7,15 +7,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from models.registry import Registry
 from models.schema import NumericColumn, TransactionSchema, load_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
+from tests.command_line import Cli
 from training.fit import FitOptions
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate, write
 from training.train import TrainingJob, train
+
+# The same examples every run, and no clock: the suite shares a busy machine.
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("fixed")
 
 TINY_FIT = FitOptions(hidden=(16,), steps=80)
 TINY_POLICY = Policy(name="alert-rate", value=0.05)
@@ -69,3 +75,9 @@ def tiny_model(tiny_registry: Registry) -> Path:
 def tiny_scorer(tiny_model: Path) -> Scorer:
     """The tiny version, loaded."""
     return Scorer.load(tiny_model)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line, run in the test's own folder."""
+    return Cli(tmp_path, monkeypatch, capsys)

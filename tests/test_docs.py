@@ -88,7 +88,13 @@ def test_every_readme_command_prints_what_the_readme_shows(tmp_path: Path) -> No
                 start()
                 continue
             run = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=300
+                ["bash", "-c", command],
+                check=False,
+                cwd=tmp_path,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                timeout=300,
             )
             assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
             assert_same(printed, run.stdout.strip(), command)
@@ -109,7 +115,9 @@ def test_the_settings_table_is_complete_and_true() -> None:
     assert rows == fields
 
 
-@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+)
 def test_relative_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", path.read_text(encoding="utf-8")):

@@ -41,7 +41,8 @@ class FitOptions:
         members: autoencoders in the ensemble.
         noise: standard deviation of the input noise in training, in normalised units.
         error: ``whitened`` by the covariance of held-in residuals, or ``euclidean``, the plain loss.
-        memory: whether to reconstruct from remembered rows too; ``euclidean`` leaves it out.
+        memory: whether to reconstruct from remembered rows too. Left out where there are categorical features, whose
+            combinations are too many to remember, and for ``euclidean``.
         steps: of the optimiser. None: 40 passes over the data, at least 1,000 and at most 3,000 steps.
         batch_rows, learning_rate: of the optimiser.
         knots: beyond this many standard deviations an input grows logarithmically; for the ensemble, for the memory.
@@ -120,7 +121,8 @@ def fit_detector(
     config = options.config(layout)
     random = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
-    slots = min(_MAX_SLOTS, max(2, len(batch) // 3)) if options.memory and options.error == "whitened" else 0
+    remembers = options.memory and options.error == "whitened" and not layout.categories
+    slots = min(_MAX_SLOTS, max(2, len(batch) // 3)) if remembers else 0
     detector = FraudDetector(layout, config, options.knots, slots, generator)
     detector.normaliser.fit(batch)
     if len(batch) > MAX_ROWS:
@@ -161,9 +163,7 @@ def _folds(
     return folds
 
 
-def _whiten_members(
-    detector: FraudDetector, rows: Rows, held_in: list[NDArray[np.int64]], options: FitOptions
-) -> None:
+def _whiten_members(detector: FraudDetector, rows: Rows, held_in: list[NDArray[np.int64]], options: FitOptions) -> None:
     """One mean and covariance for all members, from each member's residuals on its own held-in rows."""
     residuals = []
     for member, fold in enumerate(held_in):
@@ -176,8 +176,7 @@ def _whiten_members(
 def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tensor, trimmed: float) -> None:
     resolution = detector.normaliser.resolution.numpy()
     mean, precision = robust_precision(residual.numpy(), resolution, trimmed)
-    whitening.mean.copy_(torch.from_numpy(mean))
-    whitening.precision.copy_(torch.from_numpy(precision))
+    whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner)
 
 
 def _fit_memory(

@@ -11,7 +11,7 @@ import polars as pl
 
 from models.errors import InvalidInput
 from models.pan import CANDIDATE_PATTERN, contains_card_number
-from models.rows import ISO_ANY_ZONE, ISO_WITH_ZONE, rust_pattern
+from models.rows import ISO_ANY_ZONE, ISO_WITH_ZONE, rust_pattern, shown_names
 from models.schema import (
     AmountColumn,
     CategoricalColumn,
@@ -30,6 +30,7 @@ from models.tables import TableReader
 
 _SAMPLE_ROWS = 50_000
 _MAX_GUESSED_CATEGORIES = 200
+_DEFAULT_LENGTH = 64
 _MIN_RISING = 100
 _LABELS = re.compile(r"^(class|label|target|fraud|is_?fraud(ulent)?|tx_fraud|fraud_?(flag|label|bool))$", re.I)
 _SCENARIO = re.compile(r"scenario", re.I)
@@ -37,7 +38,10 @@ _AMOUNT = re.compile(r"(^|_)(amount|amt|value|total)$|^(amount|amt)", re.I)
 _TIME = re.compile(r"time|date|(^|_)ts($|_)", re.I)
 _ID = re.compile(r"^(id|.*transaction_?id|tx_?id|trans_?id|trans_?num)$", re.I)
 _ENTITY = re.compile(r"(card|customer|account|client|merchant|terminal|device|user)(_?(id|no|num|number|hash))?$", re.I)
-_CURRENCY = re.compile(r"^[A-Z]{3}$")
+_CURRENCY = re.compile(r"curr|ccy", re.I)
+_CURRENCY_CODE = re.compile(r"^[A-Z]{3}$")
+_COLUMN_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+_MAX_TEXT = 1_000
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,7 @@ def guess_profile(path: Path, *, label: str | None = None) -> GuessedProfile:
     """
     frame = _sample(path)
     if label is not None and label not in frame.columns:
-        raise InvalidInput(
-            f"{path}: no column {label} to use as the label; the table has {', '.join(frame.columns[:20])}"
-        )
+        raise InvalidInput(f"{path}: no column {label} to use as the label; the table has {shown_names(frame.columns)}")
     columns: dict[str, Column] = {}
     notes: list[str] = []
     left_out: list[str] = []
@@ -79,7 +81,7 @@ def guess_profile(path: Path, *, label: str | None = None) -> GuessedProfile:
         else:
             guess = _guess(name, frame[name], taken, has_label=label is not None)
         if isinstance(guess, str):
-            left_out.append(f"{name}: {guess}")
+            left_out.append(f"{name or '(blank)'}: {guess}")
             continue
         columns[name] = guess
         taken.add(guess.kind)
@@ -108,34 +110,48 @@ def _sample(path: Path) -> pl.DataFrame:
 
 
 def _guess(name: str, cells: pl.Series, taken: set[str], *, has_label: bool) -> Column | str:
+    """What a column is, or why it is left out."""
+    if not _COLUMN_NAME.fullmatch(name):
+        return "a profile cannot name this column; give it a name of 1 to 128 printable characters"
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object, pl.Date, pl.Time, pl.Duration):
+        return f"holds {cells.dtype}; neither numbers, text nor times"
     present = cells.drop_nulls()
     nullable = len(present) < len(cells)
     if len(present) == 0:
         return "every cell is empty"
-    text = present.cast(pl.String, strict=False) if not isinstance(present.dtype, pl.Datetime) else None
-    if text is not None and _holds_card_numbers(text):
+    if isinstance(present.dtype, pl.Datetime):
+        return _time(taken, zoned=present.dtype.time_zone is not None)
+    text = present.cast(pl.String)
+    if _holds_card_numbers(text):
         return "holds what looks like card numbers: refused; replace them by a pseudonymous id"
-    values = int(present.n_unique())
-    if not has_label and _LABELS.match(name) and "label" not in taken and _is_label(present):
+    if _LABELS.match(name) and _is_label(text):
+        if has_label or "label" in taken:
+            return "looks like a second label: no feature, since it is not known when a transaction is scored"
         return LabelColumn()
     if _SCENARIO.search(name) and "scenario" not in taken:
         return ScenarioColumn()
-    if isinstance(present.dtype, pl.Datetime) or (text is not None and _matches(text, ISO_ANY_ZONE)):
-        return _time(present, text, taken)
-    numbers = present.cast(pl.Float64, strict=False) if not isinstance(present.dtype, pl.Datetime) else None
-    numeric = numbers is not None and numbers.null_count() == 0
-    distinct = values == len(present)
-    if _ID.match(name) and distinct and "id" not in taken:
-        return IdColumn()
-    if _ENTITY.search(name):
-        return EntityColumn()
-    if numeric and numbers is not None:
+    if _matches(text, ISO_ANY_ZONE):
+        return _time(taken, zoned=_matches(text, ISO_WITH_ZONE))
+    longest = max(_DEFAULT_LENGTH, int(text.str.len_chars().to_numpy().max()))
+    if _ID.match(name) and text.n_unique() == len(cells) and "id" not in taken and longest <= _MAX_TEXT:
+        return IdColumn(max_length=longest)
+    if _ENTITY.search(name) and longest <= _MAX_TEXT:
+        return "an entity with empty cells" if nullable else EntityColumn(max_length=longest)
+    numbers = text.str.strip_chars().cast(pl.Float64, strict=False)
+    if numbers.null_count() == 0:
         return _number(name, numbers, taken, nullable=nullable)
-    if values == 1 and text is not None and _CURRENCY.match(text[0]) and "currency" not in taken:
-        return CurrencyColumn(code=text[0])
+    return _text(name, text, longest, taken, nullable=nullable)
+
+
+def _text(name: str, text: pl.Series, longest: int, taken: set[str], *, nullable: bool) -> Column | str:
+    values = text.n_unique()
+    if values == 1 and _CURRENCY.search(name) and _CURRENCY_CODE.match(text[0]) and "currency" not in taken:
+        return "a currency with empty cells" if nullable else CurrencyColumn(code=text[0])
     if values > _MAX_GUESSED_CATEGORIES:
         return f"text with more than {_MAX_GUESSED_CATEGORIES} values"
-    return CategoricalColumn(nullable=nullable)
+    if longest > _MAX_TEXT:
+        return f"text of more than {_MAX_TEXT} characters"
+    return CategoricalColumn(nullable=nullable, max_length=longest)
 
 
 def _holds_card_numbers(text: pl.Series) -> bool:
@@ -146,35 +162,33 @@ def _holds_card_numbers(text: pl.Series) -> bool:
 
 def _is_label(cells: pl.Series) -> bool:
     known = {"0", "1", "true", "false", "0.0", "1.0"}
-    return {cell.strip().lower() for cell in cells.unique().cast(pl.String)} <= known
+    return {cell.strip().lower() for cell in cells.unique()} <= known
 
 
 def _matches(text: pl.Series, pattern: str) -> bool:
     return bool(text.str.contains(rust_pattern(pattern)).all())
 
 
-def _time(cells: pl.Series, text: pl.Series | None, taken: set[str]) -> Column | str:
+def _time(taken: set[str], *, zoned: bool) -> Column | str:
     if "timestamp" in taken:
         return "a second time column; one orders the rows"
-    zoned = cells.dtype.time_zone is not None if isinstance(cells.dtype, pl.Datetime) else None
-    if zoned is None and text is not None:
-        zoned = _matches(text, ISO_WITH_ZONE)
     return TimestampColumn(format="iso8601" if zoned else "iso8601-utc")
 
 
 def _number(name: str, numbers: pl.Series, taken: set[str], *, nullable: bool) -> Column | str:
-    values = numbers.to_numpy()
+    values = numbers.fill_nan(None).drop_nulls().to_numpy()  # the text "nan" is a missing number
+    if len(values) == 0:
+        return "every cell is empty"
+    nullable = nullable or len(values) < len(numbers)
     rising = bool((np.diff(values) >= 0).all()) and len(values) > 1 and values[-1] > values[0]
-    if _TIME.search(name) and "timestamp" not in taken and values.min() >= 0:
+    if _TIME.search(name) and "timestamp" not in taken and not nullable and values.min() >= 0:
         if values.min() > 9.4e8 and values.max() < 4.2e9:
             return TimestampColumn(format="epoch-s")
         if values.min() > 9.4e11 and values.max() < 4.2e12:
             return TimestampColumn(format="epoch-ms")
         if rising:
             return TimestampColumn(format="elapsed-s", cycles=())
-    if _ID.match(name) and rising and "id" not in taken:
-        return IdColumn()
-    if rising and len(values) >= _MIN_RISING and numbers.n_unique() > 2:
+    if rising and len(values) >= _MIN_RISING and len(np.unique(values)) > 2:
         return "only rises from row to row, as a counter or a clock does; it says nothing of a single transaction"
     if _AMOUNT.search(name) and "amount" not in taken:
         return AmountColumn(nullable=nullable)

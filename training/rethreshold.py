@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def rethreshold(
         decline=decline,
     )
     unmeasured = dict.fromkeys(("alert_rate", "alert_rate_legitimate", "precision", "recall"))
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     files = {
         DETECTOR: bundle.detector,
         GOLDEN: (folder / GOLDEN).read_bytes(),

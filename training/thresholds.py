@@ -86,15 +86,16 @@ def alert_rate_interval(score: float, rows: int, level: float = INTERVAL_LEVEL) 
     """Where the alert rate of future legitimate transactions should lie.
 
     The share of future rows beyond the k-th largest of n exchangeable calibration errors is Beta(k, n + 1 - k)
-    distributed. Beyond the largest (k < 1) the lower end is 0, below the smallest (k > n) the upper end is 1.
+    distributed. The k-th largest has score 1 - (k + 1) / (n + 1), since a row counts itself in its own rank. Beyond the
+    largest (k < 1) the lower end is 0; at score 0 everything alerts and the upper end is 1.
 
     Returns:
         Exact quantiles (low, high) that hold the rate with probability ``level``.
     """
-    k = (1 - score) * (rows + 1)
+    k = rows - score * (rows + 1)
     outside = (1 - level) / 2
-    low = float(beta.ppf(outside, min(k, rows), rows + 1 - min(k, rows))) if k >= 1 else 0.0
-    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0))) if k <= rows else 1.0
+    low = float(beta.ppf(outside, k, rows + 1 - k)) if k >= 1 else 0.0
+    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0))) if score > 0 else 1.0
     return low, high
 
 
@@ -140,9 +141,11 @@ def _score(
         # Alerting on nothing is a candidate too: beyond the largest error seen.
         costs = np.append(policy.value * (caught + alarms) + missed, _total_loss(policy, fraud, fraud_amounts))
         position = int(np.argmin(costs))
-        top = float(max(candidates[-1], legitimate.max()))
-        chosen = candidates[position] if position < len(candidates) else np.nextafter(top, np.inf)
-    return float(calibration.to_score(np.array([chosen]))[0])
+        if position == len(candidates):
+            top = max(candidates[-1], legitimate.max())
+            return float(np.nextafter(calibration.to_score([top])[0], 1))
+        chosen = candidates[position]
+    return float(calibration.to_score([chosen])[0])
 
 
 def _losses(policy: Policy, fraud: NDArray[np.float64], amounts: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -124,9 +124,7 @@ def test_values_are_well_formed(payments: pl.DataFrame) -> None:
 
 
 def test_a_merchant_has_one_place_and_category(payments: pl.DataFrame) -> None:
-    facts = payments.group_by("merchant_id").agg(
-        pl.col("category", "country", "latitude", "longitude").n_unique()
-    )
+    facts = payments.group_by("merchant_id").agg(pl.col("category", "country", "latitude", "longitude").n_unique())
     assert facts.drop("merchant_id").max().row(0) == (1, 1, 1, 1)
 
 
@@ -445,9 +443,7 @@ def test_csv_is_exact_and_reads_back(tmp_path: Path) -> None:
     assert re.fullmatch(r"-?\d+\.\d{4}", latitude)
     assert re.fullmatch(r"-?\d+\.\d{4}", longitude)
     assert (currency, is_fraud) == ("EUR", "0")
-    assert pl.read_csv(path, schema_overrides={"timestamp": SCHEMA["timestamp"], "is_fraud": pl.Int8}).equals(
-        frame
-    )
+    assert pl.read_csv(path, schema_overrides={"timestamp": SCHEMA["timestamp"], "is_fraud": pl.Int8}).equals(frame)
 
 
 def test_parquet_reads_back(tmp_path: Path) -> None:

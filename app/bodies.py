@@ -1,0 +1,116 @@
+"""What every scoring route asks of a request before it looks inside: media type, size, query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+
+from app.problems import FieldProblem, Refused, harmless
+from app.settings import MAX_REASONS
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_REASONS = re.compile(r"[0-9]{1,2}")
+
+
+def require_media_type(request: Request, expected: str) -> None:
+    """Check that the body is of the media type, in UTF-8, and not compressed.
+
+    Raises:
+        Refused: 415.
+    """
+    sent = request.headers.get("content-type", "").lower()
+    if sent != expected:
+        kind, _, parameters = sent.partition(";")
+        if kind.strip() != expected:
+            raise Refused("unsupported-media-type", f"send the header Content-Type: {expected}")
+        for parameter in parameters.split(";"):
+            name, _, value = parameter.strip().partition("=")
+            if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+                raise Refused("unsupported-media-type", "send the body in UTF-8")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused("unsupported-media-type", "send the body uncompressed, without Content-Encoding")
+
+
+async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body as it arrives, counted.
+
+    Raises:
+        Refused: 413 once it is larger than ``limit`` bytes, or at once where Content-Length says that it will be.
+        ClientDisconnect: the client went away.
+    """
+    refusal = Refused("too-large", f"the body is larger than {limit:,} bytes")
+    declared = request.headers.get("content-length", "")
+    if _DIGITS.fullmatch(declared) and int(declared) > limit:
+        raise refusal
+    size = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        data = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(data)
+        if size > limit:
+            raise refusal
+        yield data
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, of at most ``limit`` bytes.
+
+    Raises:
+        Refused: 413.
+    """
+    return b"".join([data async for data in limited_stream(request, limit)])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the query asks for.
+
+    Attributes:
+        reasons: how many per transaction.
+        verify: whether each reason is tested by scoring again without it.
+    """
+
+    reasons: int
+    verify: bool = False
+
+
+def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons", "verify")) -> Wanted:
+    """The query's ``reasons`` and ``verify``, the only parameters there are.
+
+    Args:
+        default: without a query.
+        known: parameters the route takes.
+
+    Raises:
+        Refused: 422.
+    """
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return default
+    values: dict[str, int | bool] = {}
+    for part in query.decode("latin-1").split("&"):
+        name, _, text = part.partition("=")
+        if name not in known:
+            raise _bad_query(harmless(name), f"unknown parameter; expected {' or '.join(known)}")
+        if name in values:
+            raise _bad_query(name, "appears twice")
+        if name == "reasons":
+            if not (_REASONS.fullmatch(text) and int(text) <= MAX_REASONS):
+                raise _bad_query(name, f"expected a whole number from 0 to {MAX_REASONS}")
+            values[name] = int(text)
+        else:
+            if text not in ("true", "false"):
+                raise _bad_query(name, "expected true or false")
+            values[name] = text == "true"
+    return Wanted(values.get("reasons", default.reasons), bool(values.get("verify", default.verify)))
+
+
+def _bad_query(field: str, message: str) -> Refused:
+    return Refused("invalid-query", "the query is not as expected", [FieldProblem(field=field, message=message)])

@@ -1,0 +1,108 @@
+"""A CSV upload scored piece by piece: bytes in, bytes out, nothing of the file kept.
+
+Every record comes out, in order. One that cannot be scored has empty score columns and its cause in ``error``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+from app.problems import FieldProblem, Refused
+from models.annotate import added_columns, require_free_names, scored_frame
+from models.csv_stream import Chunk, CsvSplitter
+from models.pan import CANDIDATE_PATTERN, contains_card_number
+from models.rows import RowError, at_lines, parse_rows
+from models.scorer import Scorer
+from models.tables import csv_bytes
+
+ERROR = "error"
+WITHHELD = "(withheld)"
+
+
+class CsvScoring:
+    """One upload. Not thread-safe; its methods take long, so call them in a worker thread, one after the other.
+
+    Args:
+        scorer: the model.
+        reasons: reason columns per row.
+    """
+
+    def __init__(self, scorer: Scorer, reasons: int) -> None:
+        self._scorer = scorer
+        self._reasons = reasons
+        self._splitter = CsvSplitter("the body")
+        self._begun = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the upload, give those of the result that are ready.
+
+        Raises:
+            InvalidInput: no usable header, or a record that does not end.
+            Refused: a column is missing.
+        """
+        return self._scored(self._splitter.feed(data))
+
+    def finish(self) -> bytes:
+        """The rest of the result; raises as :meth:`feed`."""
+        result = self._scored(self._splitter.finish())
+        if not self._begun:  # a header and no row
+            header = self._splitter.header or []
+            result += self._write(Chunk(pl.DataFrame(schema=dict.fromkeys(header, pl.String)), np.empty(0, np.int64)))
+        return result
+
+    def _scored(self, chunks: Iterable[Chunk]) -> bytes:
+        return b"".join(self._write(chunk) for chunk in chunks)
+
+    def _write(self, chunk: Chunk) -> bytes:
+        if not self._begun:
+            self._check_header(chunk.frame.columns)
+        frame = mask_card_numbers(annotate(self._scorer, chunk, self._reasons))
+        header, self._begun = not self._begun, True
+        return csv_bytes(frame, header=header, delimiter=self._splitter.delimiter)
+
+    def _check_header(self, columns: list[str]) -> None:
+        missing = [name for name in self._scorer.schema.inputs if name not in columns]
+        if missing:
+            raise Refused(
+                "invalid-csv",
+                f"the header lacks {len(missing)} of the {len(self._scorer.schema.inputs)} columns of the schema",
+                [FieldProblem(field=name, message="missing column") for name in missing],
+            )
+        if any(contains_card_number(name) for name in columns):
+            raise Refused("invalid-csv", "a column name looks like a card number")
+        require_free_names(columns, (*added_columns(self._reasons), ERROR))
+
+
+def annotate(scorer: Scorer, chunk: Chunk, reasons: int) -> pl.DataFrame:
+    """All of a chunk's records in order: its columns, those of scoring, and ``error``."""
+    parsed = parse_rows(scorer.schema, chunk.frame)
+    scored = scored_frame(scorer, chunk.frame, parsed, reasons)
+    scored = scored.with_columns(pl.lit(None, pl.String).alias(ERROR))
+    if not (parsed.errors or chunk.broken):
+        return scored
+    refused = chunk.frame.filter(pl.Series(~parsed.good)).with_columns(
+        pl.Series(ERROR, [_text(error) for error in at_lines(parsed.errors, chunk.lines)], pl.String)
+    )
+    broken = pl.DataFrame({ERROR: pl.Series([_text(error) for error in chunk.broken], dtype=pl.String)})
+    lines = np.concatenate([chunk.lines[parsed.good], chunk.lines[~parsed.good], [error.row for error in chunk.broken]])
+    rows = pl.concat([scored, refused, broken], how="diagonal")
+    return rows[np.argsort(lines, kind="stable")]
+
+
+def mask_card_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with :data:`WITHHELD` in place of every text cell that holds a card number."""
+    masked = []
+    for cells in frame.select(pl.col(pl.String)):
+        suspects = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)
+        hits = [row for row in suspects.arg_true() if contains_card_number(cells[row])] if suspects.any() else []
+        if hits:
+            masked.append(cells.scatter(hits, WITHHELD))
+    return frame.with_columns(masked)
+
+
+def _text(error: RowError) -> str:
+    column = f", column {error.column}" if error.column else ""
+    return f"line {error.row}{column}: {error.cause}"

@@ -1,0 +1,69 @@
+"""A transaction for the OpenAPI page and the ready curl line: of the schema, plausible, and nobody's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from models.bundle import Golden
+from models.rows import Vocabulary
+from models.schema import (
+    AmountColumn,
+    CategoricalColumn,
+    CurrencyColumn,
+    EntityColumn,
+    IdColumn,
+    NumericColumn,
+    TimeFormat,
+    TimestampColumn,
+    TransactionSchema,
+)
+
+_ID = "a1b2c3"
+
+
+def example_transaction(schema: TransactionSchema, vocabulary: Vocabulary, golden: Golden) -> dict[str, Any]:
+    """The golden row with the smallest error, whose every cell comes from another transaction, as JSON is sent."""
+    row = min(range(len(golden.error)), key=golden.error.__getitem__)
+    numbers = dict(zip(schema.numeric, golden.numeric[row], strict=True))
+    codes = dict(zip(schema.categorical, golden.categorical[row], strict=True))
+    known = dict(zip(schema.categorical, vocabulary.values, strict=True))
+    body: dict[str, Any] = {}
+    for name in schema.inputs:
+        match schema.columns[name]:
+            case NumericColumn() as column:
+                body[name] = _number(column, numbers[name])
+            case CategoricalColumn() as column:
+                body[name] = _category(column, known[name], codes[name])
+            case CurrencyColumn() as column:
+                body[name] = column.code
+            case TimestampColumn() as column:
+                body[name] = _time(column.format, golden.time[row])
+            case IdColumn() | EntityColumn() as column:
+                body[name] = _ID[: column.max_length]
+    return body
+
+
+def _number(column: NumericColumn, value: float | None) -> float | None:
+    if value is None:
+        if column.nullable:
+            return None
+        value = 0.0
+    value = round(value, 2) if isinstance(column, AmountColumn) else float(f"{value:.6g}")
+    value = value if column.minimum is None else max(value, column.minimum)
+    return value if column.maximum is None else min(value, column.maximum)
+
+
+def _category(column: CategoricalColumn, known: tuple[str, ...], code: int) -> str | None:
+    value = known[code - 1] if 0 < code <= len(known) else next((value for value in known if value), "other")
+    return value[: column.max_length] or None
+
+
+def _time(form: TimeFormat, micros: int) -> str | float:
+    seconds = max(micros, 0) // 1_000_000
+    if form == "elapsed-s":
+        return seconds
+    if form in ("epoch-s", "epoch-ms"):
+        return seconds * (1_000 if form == "epoch-ms" else 1)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return text if form == "iso8601-utc" else text + "Z"

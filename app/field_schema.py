@@ -1,0 +1,65 @@
+"""One column of the schema as JSON Schema, for the OpenAPI page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.rows import TIME_EXPECTED
+from models.schema import (
+    FLOAT32_MAX,
+    AmountColumn,
+    CategoricalColumn,
+    Column,
+    CurrencyColumn,
+    EntityColumn,
+    IdColumn,
+    NumericColumn,
+    TimestampColumn,
+)
+
+#: An amount as text.
+DECIMAL = r"^-?\d{1,15}(\.\d{1,8})?$"
+
+
+def json_schema(column: Column) -> dict[str, Any]:
+    """The column as JSON Schema, for the OpenAPI page."""
+    shape: dict[str, Any]
+    match column:
+        case NumericColumn():
+            bounds = {
+                "minimum": -FLOAT32_MAX if column.minimum is None else column.minimum,
+                "maximum": FLOAT32_MAX if column.maximum is None else column.maximum,
+            }
+            forms: list[dict[str, Any]] = [{"type": "number", **bounds}]
+            if isinstance(column, AmountColumn):
+                forms.append({"type": "string", "pattern": DECIMAL})
+            if column.nullable:
+                forms.append({"type": "null"})
+            shape = forms[0] if len(forms) == 1 else {"anyOf": forms}
+        case IdColumn() | EntityColumn() | CategoricalColumn():
+            nullable = isinstance(column, CategoricalColumn) and column.nullable
+            kind = ["string", "null"] if nullable else "string"
+            shape = {"type": kind, "minLength": 1, "maxLength": column.max_length}
+        case CurrencyColumn():
+            shape = {"type": "string", "const": column.code}
+        case TimestampColumn():
+            text = {"type": "string", "format": "date-time"}
+            number = {"type": "number", "minimum": 0}
+            shapes: dict[str, dict[str, Any]] = {
+                "iso8601": text,
+                "iso8601-utc": {"type": "string"},
+                "elapsed-s": number,
+            }
+            shape = shapes.get(column.format, {"anyOf": [number, text]})
+        case _:
+            shape = {}
+    return {**shape, "description": _description(column)}
+
+
+def _description(column: Column) -> str:
+    expected = ""
+    if isinstance(column, NumericColumn) and column.unit:
+        expected = f"in {column.unit}"
+    elif isinstance(column, TimestampColumn):
+        expected = TIME_EXPECTED[column.format]
+    return ". ".join(part for part in (column.description.rstrip("."), expected) if part)

@@ -1,0 +1,157 @@
+"""One column of the schema as one field of a JSON transaction: its checks.
+
+Numbers and texts have two checks. The fast one runs inside pydantic-core and accepts only what is surely right; what
+it does not accept goes to the exact one here, which accepts and refuses as :mod:`models.rows` does for a CSV
+cell, in the same words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
+
+from app.field_schema import DECIMAL
+from models.pan import contains_card_number
+from models.rows import CARD_NUMBER, TIME_EXPECTED, bounds_text, parse_time
+from models.schema import (
+    FLOAT32_MAX,
+    AmountColumn,
+    CategoricalColumn,
+    Column,
+    CurrencyColumn,
+    EntityColumn,
+    IdColumn,
+    NumericColumn,
+    TimestampColumn,
+)
+
+#: From here on a float no longer has every digit of a whole number.
+_LARGEST_WHOLE = 2**53
+_DECIMAL_TEXT = re.compile(DECIMAL.removesuffix("$") + r"\Z", re.ASCII)
+#: Below the smallest card number, 2,000,000,000,000: no exact digits are needed to say that it is none.
+_SURELY_NO_CARD = 1_999_999_999_999.0
+#: At most twelve digits, so no card number; and no NUL.
+_SURELY_PLAIN = r"^[^0-9\x00]*(?:[0-9][^0-9\x00]*){0,12}$"
+
+_Text = IdColumn | EntityColumn | CategoricalColumn
+
+
+def field_type(column: Column) -> Any:
+    """The column as a type that pydantic validates strictly, without coercion."""
+    exact: Callable[[Any], Any]
+    match column:
+        case NumericColumn():
+            fast: Any = Annotated[
+                float,
+                Field(
+                    strict=True,
+                    allow_inf_nan=False,
+                    ge=max(-_SURELY_NO_CARD, _or(column.minimum, -FLOAT32_MAX)),
+                    le=min(_SURELY_NO_CARD, _or(column.maximum, FLOAT32_MAX)),
+                ),
+            ]
+            exact = _number(column)
+        case IdColumn() | EntityColumn() | CategoricalColumn():
+            fast = Annotated[str, Field(strict=True, min_length=1, max_length=column.max_length, pattern=_SURELY_PLAIN)]
+            exact = _text(column)
+        case CurrencyColumn():
+            return Annotated[Any, PlainValidator(_currency(column))]
+        case TimestampColumn():
+            return Annotated[Any, PlainValidator(_time(column))]
+        case _:
+            raise TypeError(f"a {column.kind} column is never sent for scoring")
+    either = fast | Annotated[Any, PlainValidator(exact)]
+    return Annotated[either, Field(union_mode="left_to_right")]
+
+
+def _or(bound: float | None, default: float) -> float:
+    return default if bound is None else bound
+
+
+def _refuse(cause: str) -> PydanticCustomError:
+    # The message is a template: braces would be read as placeholders.
+    return PydanticCustomError("value", "{cause}", {"cause": cause})
+
+
+def _number(column: NumericColumn) -> Callable[[Any], float]:
+    bounds = f"must be {bounds_text(column)}"
+
+    def check(value: Any) -> float:
+        if value is None:
+            if column.nullable:
+                return math.nan
+            raise _refuse("missing value")
+        if isinstance(column, AmountColumn) and isinstance(value, str) and _DECIMAL_TEXT.match(value):
+            value = float(value) if "." in value else int(value)
+        if type(value) not in (int, float):
+            raise _refuse("not a number")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not abs(number) <= FLOAT32_MAX:
+            raise _refuse("outside the range of a 32-bit float")
+        if _is_card_number(value):
+            raise _refuse(CARD_NUMBER)
+        if number < _or(column.minimum, number) or number > _or(column.maximum, number):
+            raise _refuse(bounds)
+        return number
+
+    return check
+
+
+def _is_card_number(value: int | float) -> bool:
+    if isinstance(value, float):
+        if not (_SURELY_NO_CARD < value <= _LARGEST_WHOLE and value.is_integer()):
+            return False
+        value = int(value)
+    return value > _SURELY_NO_CARD and contains_card_number(str(value))
+
+
+def _text(column: _Text) -> Callable[[Any], str | None]:
+    nullable = isinstance(column, CategoricalColumn) and column.nullable
+
+    def check(value: Any) -> str | None:
+        if value is None and nullable:
+            return None
+        if value is None or value == "":
+            raise _refuse("missing value")
+        if not isinstance(value, str):
+            raise _refuse("not a string")
+        if len(value) > column.max_length:
+            raise _refuse(f"longer than {column.max_length} characters")
+        if "\0" in value:
+            raise _refuse("holds a NUL character")
+        if contains_card_number(value):
+            raise _refuse(CARD_NUMBER)
+        return value
+
+    return check
+
+
+def _currency(column: CurrencyColumn) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value != column.code:
+            raise _refuse(f"expected {column.code}, the only currency this profile knows")
+        return column.code
+
+    return check
+
+
+def _time(column: TimestampColumn) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        try:
+            if type(value) is int:
+                value = float(value)
+            if type(value) in (str, float):
+                return parse_time(value, column.format)
+        except (ValueError, OverflowError):
+            pass
+        raise _refuse("missing value" if value is None else f"expected {TIME_EXPECTED[column.format]}")
+
+    return check

@@ -1,0 +1,76 @@
+"""The OpenAPI document: FastAPI's, with the request model of the version that serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.endpoints import ActiveModel
+from app.problems import MEDIA_TYPE, Problem
+from app.settings import MAX_REASONS
+
+_JSON = "application/json"
+_REQUEST_ID = {
+    "description": "The request's id; the caller's own where it sent a harmless one",
+    "schema": {"type": "string"},
+}
+_ERRORS = {
+    "400": "The body is not valid JSON",
+    "413": "The body is too large",
+    "415": "The body is of another media type, compressed, or not UTF-8",
+    "422": "The content does not fit the schema, or the query is wrong",
+    "503": "No model is loaded",
+}
+
+
+def document(app: FastAPI, active: ActiveModel | None, max_batch: int) -> dict[str, Any]:
+    """The document for the model that serves; without one, a transaction is any object."""
+    body = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
+    )
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    body["components"]["schemas"].update(problem.pop("$defs"))
+    body["components"]["schemas"]["Problem"] = problem
+    paths = body["paths"]
+    shape = active.requests.transaction if active else {"type": "object"}
+    example = active.example if active else {}
+    body["components"]["schemas"]["Transaction"] = {**shape, "example": example}
+    one = {"$ref": "#/components/schemas/Transaction"}
+    many = {
+        "type": "object",
+        "properties": {"transactions": {"type": "array", "items": one, "maxItems": max_batch}},
+        "required": ["transactions"],
+        "additionalProperties": False,
+    }
+    _takes(paths["/v1/score"]["post"], _JSON, one, example)
+    _takes(paths["/v1/score/batch"]["post"], _JSON, many, {"transactions": [example]})
+    _takes(paths["/v1/score/csv"]["post"], "text/csv", {"type": "string"}, None)
+    paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
+    for operations in paths.values():
+        for method, operation in operations.items():
+            _may_fail(operation, _ERRORS if method == "post" else {"503": _ERRORS["503"]})
+    return body
+
+
+def _takes(operation: dict[str, Any], media_type: str, schema: dict[str, Any], example: Any) -> None:
+    content = {"schema": schema} if example is None else {"schema": schema, "example": example}
+    operation["requestBody"] = {"required": True, "content": {media_type: content}}
+    reasons = {"type": "integer", "minimum": 0, "maximum": MAX_REASONS}
+    operation["parameters"] = [_parameter("reasons", "How many reasons per transaction", reasons)]
+    if media_type == _JSON:
+        verify = "Whether to put each reason's feature back to its expected value, score again, and say what changed"
+        operation["parameters"].append(_parameter("verify", verify, {"type": "boolean", "default": False}))
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _may_fail(operation: dict[str, Any], statuses: dict[str, str]) -> None:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for status, description in statuses.items():
+        operation["responses"][status] = {"description": description, "content": content}
+    for response in operation["responses"].values():
+        response["headers"] = {"X-Request-ID": _REQUEST_ID}

@@ -1,0 +1,151 @@
+"""Errors to HTTP: the one place that decides what a caller is told, as RFC 9457 problem+json.
+
+No problem repeats a value the caller sent: it names the field and what was expected there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from models.errors import CounterfoilError, InvalidInput
+from models.pan import contains_card_number
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:counterfoil:problem:"
+_HARMLESS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+#: Fields listed in one problem.
+_MAX_LISTED = 50
+_MESSAGES = {
+    "missing": "missing field",
+    "too_long": "more transactions than one request may carry",
+}
+#: Pydantic's name of each container type error, and what we say.
+_NOT_AN_OBJECT = ("dict_type", "model_type", "model_attributes_type", "dataclass_type")
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str = Field(description='Name of the field; "" for the body as a whole')
+    message: str = Field(description="What is wrong and what was expected")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). The same shape for every error of the API."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="Stable name of the kind of problem", examples=[_TYPE + "invalid-transaction"])
+    title: str = Field(description="The kind of problem in words", examples=["Invalid transaction"])
+    status: int = Field(description="HTTP status", examples=[422])
+    detail: str = Field(description="What failed in this request", examples=["1 field is not as the schema expects"])
+    errors: tuple[FieldProblem, ...] = Field(description="The fields at fault, if any")
+    request_id: str = Field(description="As in the X-Request-ID header; quote it when you report a problem")
+
+
+class Refused(CounterfoilError):
+    """A request that the service does not carry out.
+
+    Args:
+        kind: a key of :data:`KINDS`.
+        detail: what failed, without values of the caller.
+        errors: the fields at fault.
+    """
+
+    def __init__(self, kind: str, detail: str, errors: Iterable[FieldProblem] = ()) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.errors = tuple(errors)
+
+
+#: Kind of problem -> HTTP status and title.
+KINDS = {
+    "invalid-json": (400, "Invalid JSON"),
+    "invalid-transaction": (422, "Invalid transaction"),
+    "invalid-query": (422, "Invalid query parameter"),
+    "invalid-csv": (422, "Invalid CSV"),
+    "too-large": (413, "Body too large"),
+    "unsupported-media-type": (415, "Unsupported media type"),
+    "not-ready": (503, "Not ready"),
+    "internal-error": (500, "Internal error"),
+}
+
+
+def problem(error: Exception, request_id: str) -> Problem:
+    """Any exception as what its caller may know of it."""
+    match error:
+        case Refused():
+            status, title = KINDS[error.kind]
+            return _problem(error.kind, status, title, str(error), error.errors, request_id)
+        case InvalidInput():
+            return problem(Refused("invalid-csv", str(error)), request_id)
+        case HTTPException():
+            title = HTTPStatus(error.status_code).phrase
+            kind = title.lower().replace(" ", "-")
+            detail = _HTTP_DETAILS.get(error.status_code, title)
+            return _problem(kind, error.status_code, title, detail, (), request_id)
+        case _:
+            detail = "The service failed; it is not your request's fault. Quote the request id to its operator"
+            return problem(Refused("internal-error", detail), request_id)
+
+
+_HTTP_DETAILS = {
+    404: "No such path; /docs lists those there are",
+    405: "The path does not take this method; the Allow header lists those it takes",
+}
+
+
+def response(error: Exception, request_id: str) -> Response:
+    """The problem of an exception as a response."""
+    body = problem(error, request_id)
+    headers: Mapping[str, str] | None = error.headers if isinstance(error, HTTPException) else None
+    return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
+
+
+def _problem(
+    kind: str, status: int, title: str, detail: str, errors: tuple[FieldProblem, ...], request_id: str
+) -> Problem:
+    return Problem(type=_TYPE + kind, title=title, status=status, detail=detail, errors=errors, request_id=request_id)
+
+
+def is_json_error(error: ValidationError) -> bool:
+    """Whether the body was not JSON at all."""
+    return (
+        error.error_count() == 1 and error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
+    )
+
+
+def refused(error: ValidationError | None, more: Mapping[str, str]) -> Refused:
+    """A failed validation, and what else is wrong by field, as a refusal."""
+    found = error.errors(include_url=False, include_input=False) if error else []
+    if found and found[0]["type"] == "json_invalid":
+        return Refused("invalid-json", f"the body is not valid JSON: {found[0]['ctx']['error']}")
+    # A field with a fast and an exact check reports both: the exact one comes last and says more.
+    fields = {str(detail["loc"][0]) if detail["loc"] else "": _message(detail) for detail in found} | dict(more)
+    count = f"{len(fields)} field{' is' if len(fields) == 1 else 's are'} not as the schema expects"
+    listed = list(fields.items())[:_MAX_LISTED]
+    if len(fields) > len(listed):
+        count += f"; the first {len(listed)} are listed"
+    return Refused("invalid-transaction", count, [FieldProblem(field=f, message=m) for f, m in listed])
+
+
+def harmless(name: str) -> str:
+    """A caller's name of a field, or "(withheld)" where it could be more than a name."""
+    return name if _HARMLESS.fullmatch(name) and not contains_card_number(name) else "(withheld)"
+
+
+def _message(detail: ErrorDetails) -> str:
+    if detail["type"] in _NOT_AN_OBJECT:
+        return "expected a JSON object"
+    if detail["type"] == "list_type":
+        return "expected a JSON array of transactions"
+    return _MESSAGES.get(detail["type"], detail["msg"])

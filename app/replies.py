@@ -1,0 +1,117 @@
+"""What the service answers: the reply types, and the one function that turns a scored row into a reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.bodies import Wanted
+from app.problems import Problem
+from models.bundle import Architecture, Manifest, Metrics, TrainingRecord
+from models.reasons import Reason
+from models.rows import Batch
+from models.schema import TransactionSchema
+from models.scorer import Scorer, Scores
+from models.thresholds import DECISIONS, Decision, Threshold
+
+
+@dataclass(slots=True)
+class ScoreReply:
+    """The score of one transaction."""
+
+    transaction_id: Annotated[str | None, Field(description="As sent; null where the schema has no id")]
+    score: Annotated[
+        float,
+        Field(
+            description="In [0, 1): share of legitimate traffic that looks less unusual. Higher = more anomalous. "
+            "Not a probability of fraud"
+        ),
+    ]
+    threshold: Annotated[float, Field(description="Scores at or above it are anomalies")]
+    is_anomaly: Annotated[bool, Field(description="score >= threshold")]
+    decision: Annotated[
+        Decision, Field(description="review at or above the threshold, decline at or above a second one, if any")
+    ]
+    reconstruction_error: Annotated[float, Field(description="What the score ranks; >= 0")]
+    reasons: Annotated[list[Reason], Field(description="Features with the largest share of the error, largest first")]
+    model_version: Annotated[str, Field(description="The version that scored")]
+
+
+@dataclass(slots=True)
+class RowProblem:
+    """In place of the score of a transaction that was refused."""
+
+    error: Problem
+
+
+@dataclass(slots=True)
+class BatchReply:
+    """The scores of a batch."""
+
+    model_version: Annotated[str, Field(description="The version that scored")]
+    results: Annotated[
+        list[ScoreReply | RowProblem], Field(description="One per transaction, in the order of the request")
+    ]
+
+
+class ModelReply(BaseModel):
+    """The model version that serves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    created_at: str
+    transaction_schema: TransactionSchema = Field(serialization_alias="schema")
+    threshold: Threshold
+    calibration_rows: int = Field(description="Legitimate transactions the score is ranked among")
+    metrics: Metrics
+    training: TrainingRecord
+    architecture: Architecture
+    libraries: dict[str, str]
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """A verified model is loaded."""
+
+    status: Literal["ready"] = "ready"
+    model_version: str
+
+
+def score_reply(
+    scorer: Scorer, batch: Batch, scores: Scores, row: int, want: Wanted, transaction_id: str | None
+) -> ScoreReply:
+    """The reply for one row of a scored batch."""
+    manifest = scorer.manifest
+    return ScoreReply(
+        transaction_id=transaction_id,
+        score=float(scores.score[row]),
+        threshold=manifest.threshold.score,
+        is_anomaly=bool(scores.is_anomaly[row]),
+        decision=DECISIONS[scores.decision[row]],
+        reconstruction_error=float(scores.error[row]),
+        reasons=scorer.reasons(batch, scores, row, want.reasons, verify=want.verify) if want.reasons else [],
+        model_version=manifest.version,
+    )
+
+
+def model_reply(manifest: Manifest) -> ModelReply:
+    """What is told of a version."""
+    return ModelReply(
+        version=manifest.version,
+        created_at=manifest.created_at,
+        transaction_schema=manifest.transaction_schema,
+        threshold=manifest.threshold,
+        calibration_rows=manifest.calibration.rows,
+        metrics=manifest.metrics,
+        training=manifest.training,
+        architecture=manifest.architecture,
+        libraries=manifest.libraries,
+    )

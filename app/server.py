@@ -1,0 +1,80 @@
+"""Run the service: load the model, take the port, say how to use it, serve until told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import uvicorn
+
+from app.example import example_transaction
+from app.service import create_app, load_scorer
+from app.settings import Settings
+from models.errors import CounterfoilError
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight finish, then the process may exit with 0.
+
+    Raises:
+        ModelNotFound: there is no model to serve.
+        InvalidBundle: the model is damaged.
+        CounterfoilError: the address or port cannot be had.
+    """
+    scorer = load_scorer(settings)
+    app = create_app(settings, scorer)
+    listener = _listen(settings.host, settings.port)
+    example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
+    url = _url(settings.host, listener.getsockname()[1])
+    print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
+    print(curl(url, example) + "\n", flush=True)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="auto" if sys.platform == "win32" else "uvloop",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+    )
+    # When uvicorn has stopped because of a signal it raises the signal again, for the handler it found here.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    server.run(sockets=[listener])
+
+
+def curl(url: str, example: dict[str, Any]) -> str:
+    """A command for a POSIX shell that scores the example."""
+    body = shlex.quote(json.dumps(example, ensure_ascii=False))
+    return f"curl -s {shlex.quote(url + '/v1/score')} -H 'Content-Type: application/json' -d {body}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2_048)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise CounterfoilError(
+            f"cannot listen on {host} port {port}: {reason.lower()}; stop what uses it or choose another --port"
+        ) from None
+
+
+def _url(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)

@@ -1,0 +1,91 @@
+"""The application: ``create_app(settings)`` builds it; nothing happens at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from app import openapi, problems
+from app.endpoints import Endpoints
+from app.problems import Refused
+from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
+from app.request_id import RequestId
+from app.settings import Settings
+from models.errors import InvalidInput
+from models.registry import Registry
+from models.scorer import Scorer
+
+
+class RawRoute(APIRoute):
+    """A route whose endpoint takes the request and returns the response itself; FastAPI only documents it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint, with nothing around it."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+def load_scorer(settings: Settings) -> Scorer:
+    """The verified model version that the settings mean.
+
+    Raises:
+        ModelNotFound: there is none.
+        InvalidBundle: it is damaged; names the file and the check.
+    """
+    return Scorer.load(Registry(settings.artifacts).resolve(settings.model))
+
+
+def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
+    """The service.
+
+    Args:
+        settings: as from :func:`app.settings.load_settings`.
+        scorer: the model to serve. Without one it is loaded when the application starts; until then every
+            route but ``/healthz`` answers 503.
+    """
+    endpoints = Endpoints(settings)
+    if scorer is not None:
+        endpoints.activate(scorer)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if endpoints.active is None:
+            endpoints.activate(await run_sync(load_scorer, settings))
+        yield
+
+    routes: list[BaseRoute] = [
+        RawRoute("/v1/score", endpoints.score, methods=["POST"], response_model=ScoreReply),
+        RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
+        RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
+        APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
+        APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
+        APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
+    ]
+    app = FastAPIOffline(  # its API page needs no content network
+        title="Counterfoil",
+        summary="Fraud scores for card payments, from the reconstruction error of an autoencoder",
+        version="1",
+        routes=routes,  # tried in order: scoring first, /docs last
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Refused, InvalidInput), _problem),
+    )
+    app.add_middleware(RequestId)
+    app.openapi = lambda: openapi.document(app, endpoints.active, settings.max_batch)  # type: ignore[method-assign]
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return problems.response(error, request.state.request_id)

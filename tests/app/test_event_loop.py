@@ -1,0 +1,84 @@
+"""Nothing the service does holds the event loop for long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from app.service import create_app
+from app.settings import Settings
+from models.scorer import Scorer
+from tests.app.calls import Exchange, exchange
+
+#: The aim is 50 ms on an idle machine; a busy one suspends the whole process now and then.
+LIMIT = 0.05
+TRIES = 5
+
+
+async def longest_pause(work: Coroutine[Any, Any, Exchange]) -> tuple[float, Exchange]:
+    """The longest time a task that wants to run every millisecond had to wait while the work was done."""
+    pauses = [0.0]
+    done = asyncio.Event()
+
+    async def tick() -> None:
+        while not done.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            pauses.append(time.perf_counter() - before - 0.001)
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0.01)
+    result = await work
+    done.set()
+    await ticking
+    return max(pauses), result
+
+
+def assert_never_long(settings: Settings, scorer: Scorer, path: str, body: bytes, kind: str) -> None:
+    app = create_app(settings, scorer)
+    pauses = []
+    for _ in range(TRIES):
+        parts = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
+        work = exchange(app, path, parts, {"Content-Type": kind})
+        pause, result = asyncio.run(longest_pause(work))
+        assert result.status in (200, 422)
+        pauses.append(pause)
+    assert min(pauses) < LIMIT, pauses
+
+
+def test_a_maximal_batch(tiny_scorer: Scorer, transaction: dict[str, Any]) -> None:
+    body = json.dumps({"transactions": [transaction] * 1_000}).encode()
+    assert_never_long(Settings(), tiny_scorer, "/v1/score/batch?reasons=20", body, "application/json")
+
+
+def test_a_maximal_batch_of_nonsense(tiny_scorer: Scorer, transaction: dict[str, Any]) -> None:
+    row = {**transaction, **{f"unknown{number}": number for number in range(40)}}
+    body = json.dumps({"transactions": [row] * 1_000}).encode()[: (1 << 20) - 2]
+    cut = body.rfind(b"}, ") + 1
+    assert_never_long(Settings(), tiny_scorer, "/v1/score/batch", body[:cut] + b"]}", "application/json")
+
+
+def test_a_body_of_unknown_fields(tiny_scorer: Scorer) -> None:
+    body = json.dumps({f"k{number}": 0 for number in range(80_000)}).encode()[: (1 << 20) - 1]
+    body = body[: body.rfind(b",")] + b"}"
+    assert_never_long(Settings(), tiny_scorer, "/v1/score", body, "application/json")
+
+
+def test_a_batch_of_far_too_many(tiny_scorer: Scorer) -> None:
+    body = b'{"transactions": [' + b"{}," * 300_000 + b"{}]}"
+    assert_never_long(Settings(), tiny_scorer, "/v1/score/batch", body, "application/json")
+
+
+def test_a_csv(tiny_scorer: Scorer, tiny_csv: Any) -> None:
+    header, rest = tiny_csv.read_bytes().split(b"\n", 1)
+    body = header + b"\n" + rest * (6_000_000 // len(rest))
+    assert_never_long(Settings(), tiny_scorer, "/v1/score/csv?reasons=1", body, "text/csv")
+
+
+def test_a_csv_that_needs_the_slow_reader(tiny_scorer: Scorer, tiny_csv: Any) -> None:
+    header, rest = tiny_csv.read_bytes().split(b"\n", 1)
+    body = header + b"\n" + (rest + b"\n\n") * (6_000_000 // len(rest))
+    assert_never_long(Settings(), tiny_scorer, "/v1/score/csv", body, "text/csv")

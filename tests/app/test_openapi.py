@@ -1,0 +1,72 @@
+"""The OpenAPI page shows the real fields, and its example works."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import FastAPI
+
+from models.scorer import Scorer
+from tests.app.calls import Client
+
+
+def test_the_page_and_its_document_are_served(client: Client) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "x-request-id" in page.headers
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(sources) >= 2
+    for source in sources:  # served here: the page works without the internet
+        assert client.get(source).status_code == 200
+    assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
+
+
+def test_every_input_column_is_a_field_with_its_limits(client: Client, tiny_scorer: Scorer) -> None:
+    document = client.get("/openapi.json").json()
+    shape = document["components"]["schemas"]["Transaction"]
+    assert list(shape["properties"]) == list(tiny_scorer.schema.inputs)
+    assert shape["required"] == list(tiny_scorer.schema.inputs)
+    assert shape["additionalProperties"] is False
+    fields = shape["properties"]
+    assert fields["country"]["maxLength"] == 2
+    assert fields["latitude"]["minimum"] == -90
+    assert fields["currency"]["const"] == "EUR"
+    assert {form["type"] for form in fields["amount"]["anyOf"]} == {"number", "string"}
+    assert {form["type"] for form in fields["account_age_days"]["anyOf"]} == {"number", "null"}
+    assert "in EUR" in fields["amount"]["description"]
+    assert "ISO 8601" in fields["timestamp"]["description"]
+
+
+def test_the_examples_are_scored(client: Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/v1/score", "/v1/score/batch"):
+        example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        reply = client.post(path, json=example)
+        assert reply.status_code == 200
+        assert "error" not in reply.json().get("results", [{}])[0]
+
+
+def test_every_reference_leads_somewhere(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    def references(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+            return own.union(*(references(value) for value in node.values()))
+        return set().union(*(references(value) for value in node)) if isinstance(node, list) else set()
+
+    assert references(document) <= known
+
+
+def test_every_operation_documents_its_problems(client: Client, app: FastAPI) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/v1/score", "/v1/score/batch", "/v1/score/csv", "/v1/model", "/healthz", "/readyz"}
+    for operations in paths.values():
+        for method, operation in operations.items():
+            statuses = set(operation["responses"])
+            assert statuses >= ({"200", "400", "413", "415", "422", "503"} if method == "post" else {"200", "503"})
+            for status, response in operation["responses"].items():
+                assert "X-Request-ID" in response["headers"]
+                assert status == "200" or list(response["content"]) == ["application/problem+json"]

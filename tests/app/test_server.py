@@ -1,0 +1,183 @@
+"""The service as a process: what it prints, how it stops, what it refuses to start with."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.calls import CARDS
+
+ROOT = Path(__file__).parents[2]
+SERVE = """
+import sys
+from app.server import run
+from app.settings import load_settings
+from models.errors import CounterfoilError
+try:
+    run(load_settings())
+except CounterfoilError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def start(artifacts: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
+        "COUNTERFOIL_ARTIFACTS": str(artifacts),
+        "COUNTERFOIL_PORT": "0",
+        "PYTHONPATH": str(ROOT),
+        **settings,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SERVE],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def connect(port: int) -> closing[http.client.HTTPConnection]:
+    return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
+
+
+@contextmanager
+def running(artifacts: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A process that serves, its port and what it printed."""
+    process = start(artifacts, **settings)
+    assert process.stdout is not None
+    printed = ""
+    while "curl" not in printed:
+        line = process.stdout.readline()
+        if not line:
+            raise AssertionError(process.communicate()[1])
+        printed += line
+    port = int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+    try:
+        yield process, port, printed
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def fails_to_start(artifacts: Path, **settings: str) -> str:
+    process = start(artifacts, **settings)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    return errors
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_printed_curl_works_as_printed(tiny_model: Path) -> None:
+    with running(tiny_model.parent) as (_, port, printed):
+        assert f"http://127.0.0.1:{port}/docs" in printed
+        command = next(line for line in printed.splitlines() if line.startswith("curl"))
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        assert 0 <= json.loads(result.stdout)["score"] < 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_in_flight_finish(tiny_model: Path, tiny_csv: Path, number: signal.Signals) -> None:
+    text = tiny_csv.read_bytes()
+    with running(tiny_model.parent) as (process, port, _), connect(port) as connection:
+        connection.putrequest("POST", "/v1/score/csv")
+        connection.putheader("Content-Type", "text/csv")
+        connection.putheader("Content-Length", str(len(text)))
+        connection.endheaders(text[:-500])
+        time.sleep(0.3)
+        process.send_signal(number)
+        time.sleep(0.3)
+        connection.send(text[-500:])
+        response = connection.getresponse()
+        assert response.status == 200
+        assert len(response.read().splitlines()) == len(text.splitlines())
+        assert process.wait(timeout=30) == 0
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_client_that_sends_everything_before_it_reads_is_served(tiny_model: Path, tiny_csv: Path) -> None:
+    header, rest = tiny_csv.read_bytes().split(b"\n", 1)
+    text = header + b"\n" + rest * (40_000_000 // len(rest))
+    with running(tiny_model.parent) as (process, port, _), connect(port) as connection:
+        # http.client writes the whole body before it looks at the response.
+        connection.request("POST", "/v1/score/csv", text, {"Content-Type": "text/csv"})
+        body = connection.getresponse().read()
+        assert body.count(b"\n") == text.count(b"\n")
+        memory = Path(f"/proc/{process.pid}/status").read_text()
+        peak = int(memory.split("VmHWM:")[1].split()[0]) / 1_024
+        assert peak < 450, f"{peak:.0f} MiB"
+
+
+def test_a_stream_broken_off_is_seen_to_be_incomplete(tiny_model: Path, tiny_csv: Path) -> None:
+    header, rest = tiny_csv.read_bytes().split(b"\n", 1)
+    text = header + b"\n" + rest * (5_000_000 // len(rest)) + b'"' + b"x" * (17 << 20)
+    with running(tiny_model.parent) as (_, port, _), connect(port) as connection:
+        sender = threading.Thread(target=_send_ignoring_errors, args=(connection, text))
+        sender.start()
+        sender.join()
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+
+
+def _send_ignoring_errors(connection: http.client.HTTPConnection, text: bytes) -> None:
+    with suppress(OSError):
+        connection.request("POST", "/v1/score/csv", text, {"Content-Type": "text/csv"})
+
+
+def test_card_numbers_reach_no_log(tiny_model: Path, transaction: dict[str, Any]) -> None:
+    settings = {"COUNTERFOIL_LOG_LEVEL": "debug"}
+    with running(tiny_model.parent, **settings) as (process, port, _), connect(port) as connection:
+        for card in CARDS:
+            for body in (json.dumps({**transaction, "card_id": card}), json.dumps({card: card}), card):
+                headers = {"Content-Type": "application/json", "X-Request-ID": card, "User-Agent": card}
+                connection.request("POST", f"/v1/score?{card}={card}", body, headers)
+                assert card not in connection.getresponse().read().decode()
+                connection.request("POST", "/v1/score", body, headers)
+                response = connection.getresponse()
+                assert card not in response.read().decode() + str(response.getheaders())
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert not any(card in output + errors for card in CARDS)
+
+
+def test_a_damaged_model_is_refused_naming_file_and_check(tiny_model: Path, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(tiny_model.parent, artifacts)
+    golden = artifacts / tiny_model.name / "golden.json"
+    golden.write_bytes(golden.read_bytes().replace(b"1", b"2", 1))
+    assert "error: golden.json: failed check 'sha256'" in fails_to_start(artifacts)
+
+
+def test_no_model_is_said_so(tmp_path: Path) -> None:
+    assert "no active model" in fails_to_start(tmp_path)
+
+
+def test_a_port_in_use_is_said_so(tiny_model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        errors = fails_to_start(tiny_model.parent, COUNTERFOIL_PORT=str(port))
+    assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in errors
+
+
+def test_a_bad_setting_is_said_so(tiny_model: Path) -> None:
+    assert "setting COUNTERFOIL_MAX_BATCH" in fails_to_start(tiny_model.parent, COUNTERFOIL_MAX_BATCH="many")

@@ -1,0 +1,39 @@
+"""Settings come from COUNTERFOIL_* alone, and a bad one names itself."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import PREFIX, Settings, load_settings
+from models.errors import InvalidInput
+
+
+def test_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERFOIL_PORT", "9001")
+    monkeypatch.setenv("COUNTERFOIL_MODEL", "v1")
+    monkeypatch.setenv("COUNTERFOIL_OF_A_LATER_VERSION", "1")
+    monkeypatch.setenv("PORT", "1")
+    settings = load_settings(port=9002)
+    assert (settings.port, settings.model, settings.host) == (9002, "v1", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "http"), ("PORT", "70000"), ("MAX_BATCH", "0"), ("LOG_LEVEL", "loud"), ("DEFAULT_REASONS", "21")],
+)
+def test_a_bad_value_names_its_variable_and_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(InvalidInput, match=f"setting {PREFIX}{name}: ") as caught:
+        load_settings()
+    assert "http" not in str(caught.value)
+    assert "loud" not in str(caught.value)
+
+
+def test_settings_are_frozen_and_described() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+    assert all(field.description for field in Settings.model_fields.values())

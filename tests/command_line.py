@@ -1,0 +1,56 @@
+"""The command line in this process, as a user sees it: exit code, what it prints, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import counterfoil
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did.
+
+    Attributes:
+        code: the exit code.
+        out: standard output.
+        err: standard error, without the progress bars' blank lines.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+class Cli:
+    """Runs commands in a folder of their own."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        monkeypatch.chdir(folder)
+        for name in [name for name in os.environ if name.startswith("COUNTERFOIL_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("COLUMNS", "200")  # help texts are not wrapped
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        """Run ``counterfoil`` with these arguments."""
+        self._monkeypatch.setattr(sys, "argv", ["counterfoil", *map(str, arguments)])
+        handler = signal.getsignal(signal.SIGTERM)
+        self._capsys.readouterr()
+        try:
+            counterfoil.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        out, err = self._capsys.readouterr()
+        return Result(code, out, err.strip())
