@@ -139,8 +139,8 @@ class Scorer:
         """Why one row is as unusual as it is, in ``top`` features or fewer.
 
         An alert's reasons are ordered by how much the error falls when the feature is put back to its expected value:
-        an unusual value also spoils the reconstruction of innocent features, whose share of the error is then large while
-        putting them back changes nothing. Other rows' reasons are ordered by their share, which costs nothing more.
+        an unusual value also spoils the reconstruction of innocent features, whose share of the error is then large
+        while putting them back changes nothing. Other rows' reasons are ordered by share, which costs nothing more.
 
         Args:
             verify: also say what the score would be with each reason put back.
