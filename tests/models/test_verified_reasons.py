@@ -1,0 +1,80 @@
+"""A reason is checked by putting its feature back: only that feature changes, and for an alert the score falls."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.reasons import put_back
+from models.rows import Batch, parse_rows
+from models.scorer import Scorer, Scores
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_scorer: Scorer, tiny_frame: pl.DataFrame) -> tuple[Batch, Scores]:
+    batch = parse_rows(tiny_scorer.schema, tiny_frame).batch(tiny_scorer.vocabulary)
+    return batch, tiny_scorer.score(batch)
+
+
+def test_only_the_named_feature_is_put_back(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    schema = tiny_scorer.schema
+    few = batch.take(slice(0, 20))
+    for feature, name in enumerate(schema.features):
+        back = put_back(schema, few, scores.expected[:20], np.full(20, feature))
+        if feature < len(schema.numeric):
+            np.testing.assert_array_equal(back.numeric[:, feature], scores.expected[:20, feature])
+            kept = np.delete(back.numeric, feature, axis=1)
+            np.testing.assert_array_equal(kept, np.delete(few.numeric, feature, axis=1))
+            np.testing.assert_array_equal(back.time, few.time)
+        elif name.endswith(".hour"):
+            np.testing.assert_array_equal(back.time // 86_400_000_000, few.time // 86_400_000_000)
+            hours = back.time % 86_400_000_000 / 3.6e9
+            np.testing.assert_allclose(hours, scores.expected[:20, feature], atol=1e-6)
+        elif name.endswith(".weekday"):
+            np.testing.assert_array_equal(back.time % 86_400_000_000, few.time % 86_400_000_000)
+            weekday = (back.time // 86_400_000_000 + 3) % 7
+            np.testing.assert_array_equal(weekday, scores.expected[:20, feature].astype(int))
+        else:
+            np.testing.assert_array_equal(back.numeric, few.numeric)
+            np.testing.assert_array_equal(back.time, few.time)
+
+
+def test_the_top_reason_of_an_alert_lowers_its_score(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    alerts = np.flatnonzero(scores.is_anomaly)
+    assert len(alerts) > 20
+    top = [tiny_scorer.reasons(batch, scores, int(row), 1, verify=True)[0] for row in alerts]
+    assert np.mean([reason.verified is not None and reason.verified.drop > 0 for reason in top]) >= 0.9
+
+
+def test_verified_says_what_scoring_again_says(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    row = int(scores.score.argmax())
+    one = batch.take(slice(row, row + 1))
+    for reason in tiny_scorer.reasons(batch, scores, row, 3, verify=True):
+        feature = tiny_scorer.schema.features.index(reason.feature)
+        settled, again = tiny_scorer.neutralise(one, scores.expected[[row]], np.array([feature]))
+        assert reason.verified is not None
+        assert reason.verified.score == pytest.approx(float(again.score[0]), rel=1e-9)
+        assert reason.verified.drop == pytest.approx(float(scores.score[row] - again.score[0]))
+        assert reason.verified.flips == (again.decision[0] != scores.decision[row])
+        if feature < len(tiny_scorer.schema.numeric):
+            assert reason.expected == pytest.approx(settled[0, feature])
+
+
+def test_expected_numbers_stay_within_the_schemas_bounds(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    for row in np.argsort(-scores.score)[:50]:
+        for reason in tiny_scorer.reasons(batch, scores, int(row), 5):
+            if reason.feature in ("amount", "account_age_days"):
+                assert isinstance(reason.expected, float)
+                assert reason.expected >= 0
+
+
+def test_reasons_of_an_alert_are_ordered_by_effect(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    row = int(scores.score.argmax())
+    drops = [r.verified.drop for r in tiny_scorer.reasons(batch, scores, row, 5, verify=True) if r.verified]
+    assert drops == sorted(drops, reverse=True)
