@@ -259,7 +259,7 @@ TABLES: dict[str, tuple[str, Make, str]] = {
     "twice the same column": (
         "t.csv",
         lambda lines: _whole([lines[0].replace("currency", "amount"), *lines[1:]]),
-        "error: {file}: line 1: column 9: the name amount appears twice",
+        "error: {file}: line 1: column 9 has the name of column 8; is the first line a header?",
     ),
     "header only": (
         "t.csv",

@@ -48,9 +48,11 @@ def embed(normaliser: Normaliser, batch: Batch) -> NDArray[np.float64]:
 
 
 def expected_of(normaliser: Normaliser, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reconstructions in the user's units."""
+    """Points of the input space in the user's units."""
     with torch.no_grad():
-        array: NDArray[np.float64] = Normaliser.expected(normaliser, torch.from_numpy(x)).numpy()
+        array: NDArray[np.float64] = normaliser.to_units(
+            torch.from_numpy(x), torch.eye(x.shape[1], dtype=torch.float64)
+        ).numpy()
     return array
 
 
