@@ -487,6 +487,10 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os._exit(EXIT_ERROR)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]error:[/] {escape(f'{where}{error.strerror or error}')}")
+        sys.exit(EXIT_ERROR)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

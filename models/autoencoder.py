@@ -41,8 +41,10 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         if min(self.code_size, self.members, *self.hidden, 1) < 1:
             raise InvalidInput("code size, hidden widths and members must each be at least 1")
-        if self.noise < 0:
-            raise InvalidInput("noise must be zero or more")
+        if not 0 <= self.noise < math.inf:
+            raise InvalidInput("noise must be zero or more, and finite")
+        if self.inputs < 2:
+            raise InvalidInput("the detector has a single input, which leaves no room for a code: give it more features")
         if self.architecture == "undercomplete" and self.code_size >= self.inputs:
             raise InvalidInput(
                 f"code size {self.code_size} is not narrower than the {self.inputs} inputs: an undercomplete "
@@ -117,6 +119,20 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x))
 
 
-def reconstruction_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """L = 1/m Σ ½‖x − x̂‖² over the m rows, summed over the members, so that each trains as if alone."""
-    return 0.5 * (x - reconstruction).square().sum(-1).mean(-1).sum()
+def reconstruction_loss(x: Tensor, reconstruction: Tensor, unit: Tensor, bound: float) -> Tensor:
+    """L = 1/m Σ w ½‖x − x̂‖² / D over the m rows, summed over the members, so that each trains as if alone.
+
+    w = min(1, √(q / l)), with l = ‖(x − x̂) / unit‖² and q the ``bound`` quantile of l over the member's rows, both held
+    fixed in the gradient: Huber's loss on the distance. A few unlabelled frauds among the rows then pull no harder than
+    ordinary rows do, and stay badly reconstructed; with the squared error alone they are learned first.
+
+    Args:
+        x, reconstruction: [K, m, D].
+        unit: [D], the size of a usual departure in each input: it says what is far, not what is learned.
+        bound: in (0, 1]; 1 is the plain squared error.
+    """
+    residual = x - reconstruction
+    with torch.no_grad():
+        distance = (residual / unit).square().sum(-1).clamp(min=torch.finfo(x.dtype).tiny)
+        weight = (distance.quantile(bound, dim=-1, keepdim=True) / distance).clamp(max=1).sqrt()
+    return 0.5 * (weight * residual.square().mean(-1)).mean(-1).sum()

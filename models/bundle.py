@@ -99,7 +99,7 @@ class PolicyInputs(_Record):
     Attributes:
         per_day: legitimate transactions a day in the training part; None without timestamps.
         fraud_error: reconstruction errors of the calibration part's fraud rows.
-        fraud_amount: their amounts; None without an amount column.
+        fraud_amount: their amounts, 0 where missing; None without an amount column.
     """
 
     per_day: float | None

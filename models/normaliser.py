@@ -25,6 +25,9 @@ _CATEGORY_RESOLUTION = 0.1
 #: Keeps the rare values of a nearly constant category at a few units from the common one.
 _TABLE_FLOOR = 0.05
 _MAX_EMBEDDING = 6
+#: A feature that leaves its median on a smaller share of the rows does not do so regularly.
+_REGULAR = 1e-3
+_DEPARTURE_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class Layout:
 class Normaliser(nn.Module):
     """Fixed scaling fitted on the training rows, and embeddings that training learns.
 
+    ``departure`` [D] is how far a feature lies from its median, in scales, on the rows where it is not at its median
+    (root mean square, at least 1): about 1 for a continuous feature, 14 for one that is zero on 99.5 % of the rows.
+    A value of 14 is a usual one there, so whatever asks which rows are unusual divides by it.
+
     Args:
         layout: where each feature lives.
         knot: the autoencoders' own, see :meth:`embed`.
@@ -104,6 +111,7 @@ class Normaliser(nn.Module):
         self.register_buffer("angular", torch.tensor([2 * math.pi / p for p, _ in layout.cycles], dtype=wide))
         self.register_buffer("turn", torch.tensor(2 * math.pi, dtype=wide))
         self.register_buffer("resolution", torch.zeros(layout.width, dtype=wide))
+        self.register_buffer("departure", torch.ones(layout.width, dtype=wide))
         self.embeddings = nn.ParameterList(
             torch.randn(k + 1, width, generator=generator)
             for k, width in zip(layout.categories, layout.embeddings, strict=True)
@@ -116,20 +124,31 @@ class Normaliser(nn.Module):
     scale: Tensor
     log: Tensor
     resolution: Tensor
+    departure: Tensor
     angular: Tensor
     turn: Tensor
 
     def fit(self, batch: Batch) -> None:
         """Take center, scale and category frequencies from the training rows."""
         raw = self._raw(*tensors(batch)).numpy()
-        center, spread = raw.mean(0), raw.std(0)
-        size = np.abs(raw).mean(0)
+        center, spread, size = raw.mean(0), raw.std(0), np.abs(raw).mean(0)
+        for column in np.flatnonzero(np.isnan(batch.numeric).any(axis=0)):
+            # Only the cells that are there count; the others then lie at the center, as they will in use.
+            missing = np.isnan(batch.numeric[:, column])
+            present = raw[~missing, column] if not missing.all() else np.zeros(1)
+            center[column], spread[column], size[column] = present.mean(), present.std(), np.abs(present).mean()
+            raw[missing, column] = center[column]
         floor = RESOLUTION * np.where(size > 0, size, 1 / RESOLUTION)
         scale = np.maximum(spread, np.where(spread > floor, spread, floor))
         self.center.copy_(torch.from_numpy(center))
         self.scale.copy_(torch.from_numpy(scale))
         self.resolution[: self.layout.dense] = torch.from_numpy(np.minimum(floor / scale, 1.0))
         self.resolution[self.layout.dense :] = _CATEGORY_RESOLUTION
+        some = raw[:: math.ceil(len(raw) / _DEPARTURE_ROWS)]
+        distance = np.abs(some - np.median(some, axis=0)) / scale
+        away = np.maximum((distance > RESOLUTION).sum(0), _REGULAR * len(some))
+        departure = np.maximum(np.sqrt(np.square(distance).sum(0) / away), 1.0)
+        self.departure[: self.layout.dense] = torch.from_numpy(departure)
         for c, k in enumerate(self.layout.categories):
             counts = np.bincount(batch.categorical[:, c], minlength=k + 1).astype(np.float64)
             frequency = (counts + 1) / (counts.sum() + k + 1)  # every value, the unknown too, seen once more

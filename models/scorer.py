@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
+from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Bundle, Manifest, load_bundle
 from models.errors import InvalidBundle
 from models.reasons import Reason, Verified, explain, largest, put_back
 from models.rows import Batch, Vocabulary
@@ -110,6 +110,7 @@ class Scorer:
             np.array([FLOAT32_MAX if column.maximum is None else column.maximum for column in columns]),
         )
         self._replay_golden()
+        self._reach_vocabulary()
 
     @staticmethod
     def load(path: Path, *, threads: int = 1) -> Scorer:
@@ -216,6 +217,17 @@ class Scorer:
                 "golden rows",
                 "this machine does not reproduce the recorded outputs; do not use the version",
             )
+
+
+    def _reach_vocabulary(self) -> None:
+        last = np.array([[len(values) for values in self.vocabulary.values]], dtype=np.int64)
+        row = Batch(np.zeros((1, len(self.schema.numeric))), last, np.zeros(1, dtype=np.int64))
+        try:
+            error = self.graph.run(row, "error")[0]
+        except Exception:  # noqa: BLE001 - see above
+            error = np.array([np.nan])
+        if not np.isfinite(error).all():
+            raise InvalidBundle(MANIFEST, "vocabulary", "the graph does not know all of its values")
 
 
 def _blocks(batch: Batch) -> Iterator[Batch]:

@@ -43,11 +43,13 @@ class FitOptions:
         error: ``whitened`` by the covariance of held-in residuals, or ``euclidean``, the plain loss.
         memory: whether to reconstruct from remembered rows too. Left out where there are categorical features, whose
             combinations are too many to remember, and for ``euclidean``.
-        steps: of the optimiser. None: 40 passes over the data, at least 1,000 and at most 3,000 steps.
+        steps: of the optimiser. None: 30 passes over the data, at least 1,000 and at most 4,000 steps.
         batch_rows, learning_rate: of the optimiser.
         knots: beyond this many standard deviations an input grows logarithmically; for the ensemble, for the memory.
         held_in_share: of the rows, left out of the training of each member, to say when to stop and to whiten.
-        trimmed_share: of the held-in rows, the most unusual, left out of the covariance.
+        bounds: quantiles of the rows' distances beyond which a row counts less, in the loss
+            (:func:`models.autoencoder.reconstruction_loss`) and in the covariance (:func:`robust_precision`);
+            1 bounds nothing.
         temperature: of the memory's softmax, in mean squared distances of a row to its nearest slot.
     """
 
@@ -63,7 +65,7 @@ class FitOptions:
     learning_rate: float = 3e-3
     knots: tuple[float, float] = (10.0, 20.0)
     held_in_share: float = 0.2
-    trimmed_share: float = 0.005
+    bounds: tuple[float, float] = (0.9, 0.99)
     temperature: float = 0.5
 
     def config(self, layout: Layout) -> AutoencoderConfig:
@@ -134,6 +136,7 @@ def fit_detector(
         detector,
         rows,
         folds,
+        bound=options.bounds[0],
         steps=options.steps,
         batch_rows=options.batch_rows,
         learning_rate=options.learning_rate,
@@ -170,12 +173,14 @@ def _whiten_members(detector: FraudDetector, rows: Rows, held_in: list[NDArray[n
         x = rows.embed(detector, torch.from_numpy(fold[:_COVARIANCE_ROWS])[None], options.knots[0])
         stacked = x.expand(len(held_in), -1, -1)
         residuals.append((stacked - detector.autoencoder(stacked))[member])
-    _set_whitening(detector, detector.whitening, torch.cat(residuals), options.trimmed_share)
+    _set_whitening(detector, detector.whitening, torch.cat(residuals), options.bounds[1])
 
 
-def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tensor, trimmed: float) -> None:
-    resolution = detector.normaliser.resolution.numpy()
-    mean, precision = robust_precision(residual.numpy(), resolution, trimmed)
+def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tensor, bound: float) -> None:
+    normaliser = detector.normaliser
+    mean, precision = robust_precision(
+        residual.numpy(), normaliser.resolution.numpy(), normaliser.departure.numpy(), bound
+    )
     whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner)
 
 
@@ -204,7 +209,7 @@ def _fit_memory(
     codes, keys = sample @ axes, slots @ axes
     distance = (codes - keys[_nearest(codes, keys)]).square().sum(1).mean()
     memory.set(axes, slots, options.temperature * float(distance) / axes.shape[1] + 1e-6)
-    _set_whitening(detector, detector.memory_whitening, outside - memory(outside), 0.0)
+    _set_whitening(detector, detector.memory_whitening, outside - memory(outside), options.bounds[1])
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from models.detector import FraudDetector
 
 #: Up to this many inputs the matrices are too small to share: a second thread would only wait for the first.
 _ONE_THREAD_WIDTH = 512
-_EPOCHS, _MIN_STEPS, _MAX_STEPS = 40, 1_000, 3_000
+_EPOCHS, _MIN_STEPS, _MAX_STEPS = 30, 1_000, 4_000
 _REPORTS = 40
 _PATIENCE = 10  # reports without a better held-in loss
 _HELD_IN_ROWS = 4_096
@@ -57,6 +57,7 @@ def optimise(
     rows: Rows,
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
     *,
+    bound: float,
     steps: int | None,
     batch_rows: int,
     learning_rate: float,
@@ -68,6 +69,7 @@ def optimise(
 
     Args:
         folds: per member the rows it trains on and those it is judged by.
+        bound: of :func:`models.autoencoder.reconstruction_loss`.
         steps: None sizes them from the rows.
     """
     members = len(folds)
@@ -79,6 +81,7 @@ def optimise(
     held_in = torch.from_numpy(np.stack([fold[:_HELD_IN_ROWS] for _, fold in folds])).to(device)
     detector.to(device)
     network, knot, noise = detector.autoencoder, detector.knots[0], detector.autoencoder.config.noise
+    unit = detector.normaliser.departure.float()
     optimiser = torch.optim.AdamW(
         detector.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
@@ -96,7 +99,7 @@ def optimise(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * _schedule(step / steps)
             noisy = x + noise * torch.randn(x.shape, generator=generator).to(device) if noise else x
-            loss = reconstruction_loss(x, network(noisy)) / x.shape[-1]
+            loss = reconstruction_loss(x, network(noisy), unit, bound)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -105,7 +108,7 @@ def optimise(
                 continue
             with torch.no_grad():
                 clean = data.embed(detector, held_in, knot)
-                held_in_loss = float(reconstruction_loss(clean, network(clean)) / clean.shape[-1])
+                held_in_loss = float(reconstruction_loss(clean, network(clean), unit, bound))
             state = FitProgress(
                 step=step,
                 steps=steps,

@@ -173,9 +173,9 @@ def fit_vocabulary(history: History, rows: NDArray[np.int64]) -> Vocabulary:
     """The values of each categorical feature that occur often enough in the training rows, most frequent first."""
     values = []
     for column in history.text:
-        counts = column.gather(rows).fill_null("").value_counts().sort(["count", column.name], descending=[True, False])
-        frequent = counts.filter(pl.col("count") >= _MIN_CATEGORY_ROWS).head(_MAX_CATEGORIES)
-        values.append(tuple(frequent[column.name].to_list()))
+        counts = column.gather(rows).fill_null("").alias("value").value_counts(name="rows")
+        frequent = counts.filter(pl.col("rows") >= _MIN_CATEGORY_ROWS).sort(["rows", "value"], descending=[True, False])
+        values.append(tuple(frequent["value"].head(_MAX_CATEGORIES).to_list()))
     return Vocabulary(tuple(values))
 
 
@@ -183,9 +183,11 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        usable = torch.zeros(1, device=name).device.type in ("cpu", "cuda")
     except (RuntimeError, AssertionError):
-        raise InvalidInput(f"device '{name}' is not available here; use cpu, cuda or auto") from None
+        usable = False
+    if not usable:
+        raise InvalidInput(f"device '{name}' is not available here; use cpu, cuda or auto")
     return name
 
 
@@ -225,7 +227,9 @@ def _policy_inputs(
     return PolicyInputs(
         per_day=None if schema.timestamp is None else legitimate / max(span / 86_400e6, 1 / 24),
         fraud_error=graph.run(batch.take(rows), "error")[0].tolist(),
-        fraud_amount=batch.numeric[rows, schema.numeric.index(schema.amount)].tolist() if schema.amount else None,
+        fraud_amount=np.nan_to_num(batch.numeric[rows, schema.numeric.index(schema.amount)]).tolist()
+        if schema.amount
+        else None,
     )
 
 

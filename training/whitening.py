@@ -6,35 +6,44 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
-#: Above this many inputs a few outliers no longer sway the covariance, and trimming would cost rows it needs.
-MAX_TRIMMED_WIDTH = 150
+#: Above this many inputs a few outliers no longer sway the covariance, and down-weighting would cost rows it needs.
+MAX_ROBUST_WIDTH = 150
+_ROUNDS = 4
 
 
 def robust_precision(
-    residual: NDArray[np.float64], resolution: NDArray[np.float64], trimmed: float
+    residual: NDArray[np.float64], resolution: NDArray[np.float64], departure: NDArray[np.float64], bound: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean [D] and inverse covariance [D, D] of residuals [n, D], without the share of rows that fits worst.
+    """Mean [D] and inverse covariance [D, D] of residuals [n, D], in which far rows count less.
+
+    Rows weigh w = min(1, q / e)² with q the ``bound`` quantile of e = zᵀ (Σ + diag(departure² − 1))⁻¹ z, z = r − μ,
+    found again for a few rounds: a row that lies far enough leaves the estimate. The added variance keeps the rare but
+    regular values of a feature that is nearly always zero from counting as far; without it Σ would forget them.
 
     The covariance is shrunk (Ledoit & Wolf, *A well-conditioned estimator for large-dimensional covariance matrices*,
     2004), and each feature's resolution [D] is added as variance: a constant feature cannot make a tiny change explode.
 
     Args:
-        trimmed: share left out, the largest errors first; 0 leaves none out.
+        bound: in (0, 1]; 1 gives every row the same weight.
     """
-    mean, precision = _precision(residual, resolution)
-    if trimmed > 0 and residual.shape[1] <= MAX_TRIMMED_WIDTH:
-        centered = residual - mean
-        error = ((centered @ precision) * centered).sum(1)
-        mean, precision = _precision(residual[error <= np.quantile(error, 1 - trimmed)], resolution)
-    return mean, precision
-
-
-def _precision(
-    residual: NDArray[np.float64], resolution: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mean = residual.mean(0)
-    covariance, _ = ledoit_wolf(residual - mean, assume_centered=True)
-    size = float(np.trace(covariance)) / len(covariance)
-    covariance = covariance + np.diag(resolution**2 + 1e-8 * size + 1e-12)
+    weight = np.ones(len(residual))
+    mean, covariance = _moments(residual, resolution, weight)
+    if bound < 1 and residual.shape[1] <= MAX_ROBUST_WIDTH:
+        for _ in range(_ROUNDS):
+            z = residual - mean
+            error = ((z @ np.linalg.inv(covariance + np.diag(departure**2 - 1))) * z).sum(1)
+            far = np.quantile(error, bound)
+            weight = np.divide(far, error, out=np.ones_like(error), where=error > far) ** 2
+            mean, covariance = _moments(residual, resolution, weight)
     precision = np.linalg.inv(covariance)
     return mean, (precision + precision.T) / 2
+
+
+def _moments(
+    residual: NDArray[np.float64], resolution: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    weight = weight / weight.mean()
+    mean = (weight[:, None] * residual).mean(0)
+    covariance, _ = ledoit_wolf(np.sqrt(weight)[:, None] * (residual - mean), assume_centered=True)
+    size = float(np.trace(covariance)) / len(covariance)
+    return mean, covariance + np.diag(resolution**2 + 1e-8 * size + 1e-12)

@@ -73,8 +73,21 @@ def test_the_same_seed_gives_the_same_weights_and_touches_nothing_global() -> No
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_loss_is_half_the_squared_distance_per_row_summed_over_members() -> None:
+def test_the_loss_is_half_the_squared_distance_per_input_summed_over_members() -> None:
     x = torch.zeros(2, 4, 3)
     reconstruction = torch.ones(2, 4, 3)
     reconstruction[1] = 2
-    assert reconstruction_loss(x, reconstruction).item() == pytest.approx(0.5 * 3 * 1 + 0.5 * 3 * 4)
+    loss = reconstruction_loss(x, reconstruction, torch.ones(3), 1.0)
+    assert loss.item() == pytest.approx(0.5 * 1 + 0.5 * 4)
+
+
+def test_far_rows_pull_no_harder_than_those_at_the_bound() -> None:
+    reconstruction = torch.zeros(1, 100, 3, requires_grad=True)
+    x = torch.ones(1, 100, 3)
+    x[0, 0] = 1_000.0
+    pulls = {}
+    for bound in (1.0, 0.9):
+        (gradient,) = torch.autograd.grad(reconstruction_loss(x, reconstruction, torch.ones(3), bound), reconstruction)
+        pulls[bound] = (gradient[0, 0].norm() / gradient[0, 1].norm()).item()
+    assert pulls[1.0] == pytest.approx(1_000)
+    assert pulls[0.9] == pytest.approx(1)

@@ -152,3 +152,12 @@ def test_the_owners_name_a_feature_for_every_input() -> None:
     )  # fmt: skip
     assert len(layout.owners()) == layout.width
     assert layout.owners() == [0, 1, 1, 4, 4, 5, 5, 2, 2, 2, 3, 3]
+
+
+def test_missing_cells_do_not_move_the_center() -> None:
+    values = np.random.default_rng(0).normal(1_000, 10, 4_000)
+    values[::2] = np.nan
+    normaliser = fitted(layout_of(a={"kind": "numeric", "nullable": True}), batch_of(values))
+    assert normaliser.center[0].item() == pytest.approx(1_000, abs=1)
+    assert normaliser.scale[0].item() == pytest.approx(10, rel=0.05)
+    assert embed(normaliser, batch_of(values))[::2, 0] == pytest.approx(0)

@@ -198,3 +198,14 @@ def test_without_labels_it_trains_and_measures_what_can_be_measured(tmp_path: Pa
 def test_a_device_that_is_not_there(job: TrainingJob, history: History, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="device 'abacus' is not available here; use cpu, cuda or auto"):
         train(replace(job, device="abacus"), history, Registry(tmp_path))
+
+
+def test_a_categorical_column_may_have_any_name(tiny_frame: pl.DataFrame) -> None:
+    column = tiny_frame["country"].alias("count")
+    history = History(
+        np.empty((len(column), 0)), (column,), np.zeros(len(column), np.int64), np.zeros(len(column), np.int8),
+        False, {}, None,
+    )  # fmt: skip
+    [values] = fit_vocabulary(history, np.arange(len(column))).values
+    counts = [(column == value).sum() for value in values]
+    assert counts == sorted(counts, reverse=True) and counts[-1] >= 5
