@@ -44,7 +44,9 @@ class AutoencoderConfig:
         if not 0 <= self.noise < math.inf:
             raise InvalidInput("noise must be zero or more, and finite")
         if self.inputs < 2:
-            raise InvalidInput("the detector has a single input, which leaves no room for a code: give it more features")
+            raise InvalidInput(
+                "the detector has a single input, which leaves no room for a code: give it more features"
+            )
         if self.architecture == "undercomplete" and self.code_size >= self.inputs:
             raise InvalidInput(
                 f"code size {self.code_size} is not narrower than the {self.inputs} inputs: an undercomplete "

@@ -23,6 +23,8 @@ from models.thresholds import DECISIONS
 BLOCK_ROWS = 1_024
 #: Features of an alert that are put back to find its reasons: those with the largest shares of the error.
 CANDIDATES = 32
+#: Times an expected value is asked for again.
+SETTLE_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,8 @@ class Scorer:
     ) -> tuple[NDArray[np.float64], Scores]:
         """Put one feature of each row back to its expected value, everything else kept, and score again.
 
-        An extreme value pulls its own reconstruction along, so the expected value is asked for once more with the
-        feature put back.
+        An extreme value pulls its own reconstruction along, so the expected value is asked for again with the feature
+        put back, a few times, until it has about settled.
 
         Args:
             expected: float64 [n, features], from :meth:`score`.
@@ -188,8 +190,10 @@ class Scorer:
         Returns:
             The settled expected values [n, features], and the scores of the rows with them.
         """
-        first = put_back(self.schema, batch, self._possible(expected), features)
-        settled = self._possible(self.graph.run(first, "expected")[0])
+        settled = self._possible(expected)
+        for _ in range(SETTLE_ROUNDS):
+            again = put_back(self.schema, batch, settled, features)
+            settled = self._possible(self.graph.run(again, "expected")[0])
         return settled, self.score(put_back(self.schema, batch, settled, features))
 
     def _possible(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -217,7 +221,6 @@ class Scorer:
                 "golden rows",
                 "this machine does not reproduce the recorded outputs; do not use the version",
             )
-
 
     def _reach_vocabulary(self) -> None:
         last = np.array([[len(values) for values in self.vocabulary.values]], dtype=np.int64)

@@ -31,7 +31,7 @@ def sessions(text: str) -> list[tuple[str, str]]:
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             lines = part.split("\n")
             last = 0
-            while lines[last].endswith("\\"):
+            while "".join(lines[: last + 1]).count("'") % 2:  # a quoted argument goes on
                 last += 1
             pairs.append(("\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :]).strip()))
     return pairs
@@ -42,15 +42,19 @@ def shape(text: str) -> str:
     return " ".join(_NUMBER.sub("#", _VERSION.sub("VERSION", text)).split())
 
 
-def figures(text: str) -> list[float]:
-    return [float(number.replace(",", "")) for number in _NUMBER.findall(_VERSION.sub("", text))]
+def figures(text: str) -> list[str]:
+    return [number.replace(",", "") for number in _NUMBER.findall(_VERSION.sub("", text))]
 
 
 def assert_same(printed: str, seen: str, command: str) -> None:
-    """Same words; same figures within what another machine's arithmetic may change."""
+    """Same words; same figures within what another processor may change of a trained network.
+
+    Figures printed to the last digit belong to single transactions and are not compared.
+    """
     assert shape(seen) == shape(printed), f"output of: {command}\n{seen}"
     for expected, found in zip(figures(printed), figures(seen), strict=True):
-        assert found == pytest.approx(expected, rel=0.35, abs=0.06), f"output of: {command}\n{seen}"
+        if len(expected) <= 8:
+            assert float(found) == pytest.approx(float(expected), rel=0.5, abs=0.06), f"{command}\n{seen}"
 
 
 @contextmanager

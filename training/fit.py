@@ -43,7 +43,7 @@ class FitOptions:
         error: ``whitened`` by the covariance of held-in residuals, or ``euclidean``, the plain loss.
         memory: whether to reconstruct from remembered rows too. Left out where there are categorical features, whose
             combinations are too many to remember, and for ``euclidean``.
-        steps: of the optimiser. None: 30 passes over the data, at least 1,000 and at most 4,000 steps.
+        steps: of the optimiser. None: 24 passes over the data, at least 1,000 and at most 4,000 steps.
         batch_rows, learning_rate: of the optimiser.
         knots: beyond this many standard deviations an input grows logarithmically; for the ensemble, for the memory.
         held_in_share: of the rows, left out of the training of each member, to say when to stop and to whiten.
@@ -158,7 +158,7 @@ def _folds(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Per member its training rows and its held-in rows; the members' held-in rows overlap as little as possible."""
     order = random.permutation(rows)
-    size = max(2, int(share * rows))
+    size = min(max(2, int(share * rows)), rows - 1)
     folds = []
     for member in range(members):
         held_in = np.take(order, np.arange(member * size, (member + 1) * size), mode="wrap")

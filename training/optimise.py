@@ -19,7 +19,7 @@ from models.detector import FraudDetector
 
 #: Up to this many inputs the matrices are too small to share: a second thread would only wait for the first.
 _ONE_THREAD_WIDTH = 512
-_EPOCHS, _MIN_STEPS, _MAX_STEPS = 30, 1_000, 4_000
+_EPOCHS, _MIN_STEPS, _MAX_STEPS = 24, 1_000, 4_000
 _REPORTS = 40
 _PATIENCE = 10  # reports without a better held-in loss
 _HELD_IN_ROWS = 4_096

@@ -23,7 +23,7 @@ from models.thresholds import Policy
 from training.fit import FitOptions
 from training.read import History, read_history
 from training.split import Split, split_history
-from training.train import TrainingJob, train
+from training.train import TrainingJob, fit_vocabulary, train
 
 FIT = FitOptions(hidden=(8,), members=2, steps=30)
 POLICY = Policy(name="alert-rate", value=0.05)
