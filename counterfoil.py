@@ -47,6 +47,7 @@ cli = typer.Typer(
 )
 
 DEFAULT_ALERT_RATE = 0.005
+_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
 EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -485,6 +486,13 @@ def main() -> None:
             raise
         err.print("Interrupted; nothing half-written was left behind.")
         sys.exit(EXIT_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
+            raise
+        err.print(
+            f"error: this command needs {error.name}, which only training installs: pip install 'counterfoil\\[training]'"
+        )
+        sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         os._exit(EXIT_ERROR)
     except OSError as error:

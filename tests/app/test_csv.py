@@ -122,7 +122,7 @@ def test_quoted_line_breaks_survive(client: Client, table: bytes) -> None:
         (b"a,b\n1,2\n", "lacks 12 of the 12"),
         (b"\xff\xfea\x00", "UTF-16"),
         (b'"a\n', "header"),
-        (b"a,a\n1,2\n", "twice"),
+        (b"a,a\n1,2\n", "has the name of column 1"),
         (CARDS[0].encode() + b",b\n", "lacks"),
     ],
 )
