@@ -2,6 +2,7 @@
 
     python benchmarks/detection.py                                   the tables under ../shared/data
     python benchmarks/detection.py --table mine.parquet --label is_fraud
+    python benchmarks/detection.py --methods counterfoil --contamination 0.05
     python benchmarks/detection.py --tables ulb --methods counterfoil,mahalanobis --seeds 1     (a minute)
 
 Every method learns from legitimate rows only, standardised by their mean and deviation, with its own defaults.
@@ -110,19 +111,31 @@ class Split:
     cards: NDArray[np.int64] | None = None
 
 
-def half_split(X: Floats, fraud: NDArray[np.bool_], seed: int, whole: int | None) -> Split:
-    """Train on half the legitimate rows; ``whole`` legitimate rows of the full table set the test weights."""
-    legitimate = np.random.default_rng(seed).permutation(np.flatnonzero(~fraud))
+def half_split(X: Floats, fraud: NDArray[np.bool_], seed: int, whole: int | None, left_in: float) -> Split:
+    """Train on half the legitimate rows; ``whole`` legitimate rows of the full table set the test weights.
+
+    A share ``left_in`` of the fraud rows moves from the test to the training rows, unlabelled.
+    """
+    random = np.random.default_rng(seed)
+    legitimate = random.permutation(np.flatnonzero(~fraud))
     half = len(legitimate) // 2
-    rows = np.concatenate([legitimate[half:], np.flatnonzero(fraud)])
+    fraudulent = np.flatnonzero(fraud)
+    if left_in:
+        fraudulent = random.permutation(fraudulent)
+    moved = round(left_in * len(fraudulent))
+    rows = np.concatenate([legitimate[half:], fraudulent[moved:]])
     weight = None
     if whole is not None:
         weight = np.where(fraud[rows], 1.0, whole / 2 / (len(legitimate) - half))
-    return Split(X[legitimate[:half]], X[rows], fraud[rows], weight)
+    train = np.concatenate([legitimate[:half], fraudulent[:moved]])
+    return Split(X[train], X[rows], fraud[rows], weight)
 
 
-def handbook_split(table: pl.DataFrame, start: dt.date) -> Split:
-    """The Handbook's week: 7 days' training, 7 days' delay, 7 days' test without cards known to be compromised."""
+def handbook_split(table: pl.DataFrame, start: dt.date, seed: int, left_in: float) -> Split:
+    """The Handbook's week: 7 days' training, 7 days' delay, 7 days' test without cards known to be compromised.
+
+    A share ``left_in`` of the training week's fraud rows stays among the training rows, unlabelled.
+    """
     features = list(load_schema("handbook").numeric)
     day = (table["TX_DATETIME"].dt.date() - start).dt.total_days().to_numpy()
     card, fraud = table["CUSTOMER_ID"].to_numpy(), table["TX_FRAUD"].to_numpy() == 1
@@ -133,7 +146,10 @@ def handbook_split(table: pl.DataFrame, start: dt.date) -> Split:
         known |= set(card[(day == 7 + k - 1) & fraud])
         keep |= (day == 14 + k) & ~np.isin(card, list(known))
     X = table.select(features).to_numpy().astype(np.float64)
-    return Split(X[train & ~fraud], X[keep], fraud[keep], None, day[keep].astype(np.int64), card[keep].astype(np.int64))
+    unlabelled = np.random.default_rng(seed).permutation(np.flatnonzero(train & fraud))
+    train &= ~fraud
+    train[unlabelled[: round(left_in * len(unlabelled))]] = True
+    return Split(X[train], X[keep], fraud[keep], None, day[keep].astype(np.int64), card[keep].astype(np.int64))
 
 
 def card_precision(split: Split, score: Floats, top: int = 100) -> float:
@@ -156,8 +172,9 @@ def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
     """(seed, split) of a table; a table with a fixed split has the same one under every seed."""
     folder = Path(args.data)
     if name in _WEEKS:
-        split = handbook_split(pl.read_parquet(folder / "handbook" / "features.parquet"), _WEEKS[name])
-        yield from ((seed, split) for seed in range(args.seeds))
+        table = pl.read_parquet(folder / "handbook" / "features.parquet")
+        for seed in range(args.seeds):
+            yield seed, handbook_split(table, _WEEKS[name], seed, args.contamination)
         return
     if name == "ulb":
         table = pl.read_parquet(folder / "ulb" / "creditcard_partial.parquet")
@@ -168,7 +185,7 @@ def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
         table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
         fraud, whole = table[args.label].cast(pl.Int64).to_numpy() == 1, None
         X = table.drop(args.label).select(pl.selectors.numeric()).to_numpy().astype(np.float64)
-    yield from ((seed, half_split(X, fraud, seed, whole)) for seed in range(args.seeds))
+    yield from ((seed, half_split(X, fraud, seed, whole, args.contamination)) for seed in range(args.seeds))
 
 
 def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Namespace) -> None:
@@ -181,7 +198,7 @@ def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Na
         weight = np.ones(len(test)) if split.weight is None else split.weight
         prevalence, rows, trained = float(weight[split.fraud].sum() / weight.sum()), len(test), len(train)
         for method, build in make.items():
-            if seed and name in _WEEKS and method in UNSEEDED:
+            if seed and name in _WEEKS and method in UNSEEDED and not args.contamination:
                 continue  # the same rows and no seed: the same figures again
             detector = build(seed)
             started = time.perf_counter()
@@ -218,6 +235,7 @@ def main() -> None:
     parser.add_argument("--label", default="label", help="its label column, 1 = fraud")
     parser.add_argument("--methods", default="", help="some of the methods, comma-separated; default all")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--contamination", type=float, default=0.0, help="share of the fraud left in the training rows")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

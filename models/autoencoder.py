@@ -43,7 +43,7 @@ class AutoencoderConfig:
             raise InvalidInput("code size, hidden widths and members must each be at least 1")
         if not 0 <= self.noise < math.inf:
             raise InvalidInput("noise must be zero or more, and finite")
-        if self.inputs < 2:
+        if self.architecture == "undercomplete" and self.inputs < 2:
             raise InvalidInput(
                 "the detector has a single input, which leaves no room for a code: give it more features"
             )
