@@ -28,7 +28,7 @@ from models.registry import Registry
 from models.scorer import Scorer
 
 if TYPE_CHECKING:
-    from models.bundle import Manifest, Metrics
+    from models.manifest import Manifest, Metrics
     from models.schema import TransactionSchema
     from models.thresholds import Policy
     from training.optimise import FitProgress
@@ -489,9 +489,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
             raise
-        err.print(
-            f"error: this command needs {error.name}, which only training installs: pip install 'counterfoil\\[training]'"
-        )
+        err.print("[bold red]error:[/] this command needs", error.name, end="; ")
+        err.print("only training installs it: pip install 'counterfoil[training]'", markup=False)
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         os._exit(EXIT_ERROR)
@@ -568,7 +567,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _require_label(schema: TransactionSchema, files: list[Path], label: str | None) -> None:
-    from models.rows import require_columns
+    from models.parsing import require_columns
     from models.tables import TableReader
 
     if label is None:

@@ -14,7 +14,8 @@ from app.problems import FieldProblem, Refused
 from models.annotate import added_columns, require_free_names, scored_frame
 from models.csv_stream import Chunk, CsvSplitter
 from models.pan import CANDIDATE_PATTERN, contains_card_number
-from models.rows import RowError, at_lines, parse_rows
+from models.parsing import parse_rows
+from models.rows import RowError, at_lines
 from models.scorer import Scorer
 from models.tables import csv_bytes
 

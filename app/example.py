@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from models.bundle import Golden
+from models.manifest import Golden
 from models.rows import Vocabulary
 from models.schema import (
     AmountColumn,

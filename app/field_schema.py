@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.rows import TIME_EXPECTED
 from models.schema import (
     FLOAT32_MAX,
     AmountColumn,
@@ -16,6 +15,7 @@ from models.schema import (
     NumericColumn,
     TimestampColumn,
 )
+from models.times import TIME_EXPECTED
 
 #: An amount as text.
 DECIMAL = r"^-?\d{1,15}(\.\d{1,8})?$"

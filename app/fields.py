@@ -1,7 +1,7 @@
 """One column of the schema as one field of a JSON transaction: its checks.
 
 Numbers and texts have two checks. The fast one runs inside pydantic-core and accepts only what is surely right; what
-it does not accept goes to the exact one here, which accepts and refuses as :mod:`models.rows` does for a CSV
+it does not accept goes to the exact one here, which accepts and refuses as :mod:`models.parsing` does for a CSV
 cell, in the same words.
 """
 
@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from app.field_schema import DECIMAL
 from models.pan import contains_card_number
-from models.rows import CARD_NUMBER, TIME_EXPECTED, bounds_text, parse_time
+from models.parsing import CARD_NUMBER, bounds_text
 from models.schema import (
     FLOAT32_MAX,
     AmountColumn,
@@ -29,6 +29,7 @@ from models.schema import (
     NumericColumn,
     TimestampColumn,
 )
+from models.times import TIME_EXPECTED, parse_time
 
 #: From here on a float no longer has every digit of a whole number.
 _LARGEST_WHOLE = 2**53

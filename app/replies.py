@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.bodies import Wanted
 from app.problems import Problem
-from models.bundle import Architecture, Manifest, Metrics, TrainingRecord
+from models.manifest import Architecture, Manifest, Metrics, TrainingRecord
 from models.reasons import Reason
 from models.rows import Batch
 from models.schema import TransactionSchema

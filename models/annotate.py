@@ -36,7 +36,7 @@ def scored_frame(scorer: Scorer, frame: pl.DataFrame, parsed: ParsedRows, reason
     Args:
         scorer: the model.
         frame: the rows that ``parsed`` was made from.
-        parsed: what :func:`models.rows.parse_rows` says of them.
+        parsed: what :func:`models.parsing.parse_rows` says of them.
         reasons: reasons per row; each becomes a text column, empty where the model has fewer features.
 
     Returns:

@@ -13,7 +13,8 @@ import polars as pl
 from models.annotate import added_columns, require_free_names, scored_frame
 from models.csv_stream import Chunk
 from models.errors import InvalidInput
-from models.rows import ParsedRows, RowError, at_lines, parse_rows, require_columns
+from models.parsing import parse_rows, require_columns
+from models.rows import ParsedRows, RowError, at_lines
 from models.scorer import Scorer
 from models.tables import TableReader, table_kind, write_frames, written_aside
 

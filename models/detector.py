@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
-from models.bundle import GRAPH_INPUTS, GRAPH_OUTPUTS
+from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS
 from models.memory import Memory
 from models.normaliser import Layout, Normaliser
 from models.rows import Batch

@@ -9,8 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from models.bundle import MANIFEST, Manifest
 from models.errors import CounterfoilError, ModelNotFound
+from models.manifest import MANIFEST, Manifest
 from models.scorer import Scorer
 from models.tables import written_aside
 

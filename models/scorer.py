@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from models.bundle import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Bundle, Manifest, load_bundle
+from models.bundle import Bundle, load_bundle
 from models.errors import InvalidBundle
+from models.manifest import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
 from models.reasons import Reason, Verified, explain, largest, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX

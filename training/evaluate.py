@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from models.bundle import Metrics
+from models.manifest import Metrics
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from models.errors import InvalidInput
 from models.pan import CANDIDATE_PATTERN, contains_card_number
-from models.rows import ISO_ANY_ZONE, ISO_WITH_ZONE, rust_pattern, shown_names
+from models.parsing import shown_names
 from models.schema import (
     AmountColumn,
     CategoricalColumn,
@@ -27,6 +27,7 @@ from models.schema import (
     parse_schema,
 )
 from models.tables import TableReader
+from models.times import ISO_ANY_ZONE, ISO_WITH_ZONE, rust_pattern
 
 _SAMPLE_ROWS = 50_000
 _MAX_GUESSED_CATEGORIES = 200

@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
-from models.rows import UNKNOWN, at_lines, parse_rows, require_columns
+from models.parsing import parse_rows, require_columns
+from models.rows import UNKNOWN, at_lines
 from models.schema import TransactionSchema
 from models.tables import TableReader
 

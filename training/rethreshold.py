@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from models.bundle import DETECTOR, GOLDEN, REPORT, Manifest, load_bundle, sha256, version_name
+from models.bundle import load_bundle
+from models.manifest import DETECTOR, GOLDEN, REPORT, Manifest, sha256, version_name
 from models.registry import Registry
 from models.thresholds import Policy
 from training.thresholds import choose_threshold, known_cases

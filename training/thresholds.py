@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from models.bundle import PolicyInputs
 from models.calibration import Calibration
 from models.errors import InvalidInput
+from models.manifest import PolicyInputs
 from models.thresholds import Policy, Threshold
 
 INTERVAL_LEVEL = 0.95

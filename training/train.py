@@ -18,7 +18,11 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from models.bundle import (
+from models.bundle import Bundle
+from models.calibration import calibrate
+from models.detector import FraudDetector, export_onnx, run_torch
+from models.errors import CounterfoilError, InvalidInput
+from models.manifest import (
     DETECTOR,
     FORMAT,
     FORMAT_VERSION,
@@ -27,7 +31,6 @@ from models.bundle import (
     GOLDEN_TOLERANCE,
     REPORT,
     Architecture,
-    Bundle,
     Golden,
     Manifest,
     Part,
@@ -36,9 +39,6 @@ from models.bundle import (
     sha256,
     version_name,
 )
-from models.calibration import calibrate
-from models.detector import FraudDetector, export_onnx, run_torch
-from models.errors import CounterfoilError, InvalidInput
 from models.normaliser import Layout
 from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary

@@ -17,7 +17,7 @@ from app.settings import Settings
 from models.annotate import added_columns, scored_frame
 from models.csv_stream import CHUNK_BYTES
 from models.errors import InvalidInput
-from models.rows import parse_rows
+from models.parsing import parse_rows
 from models.scorer import Scorer
 from models.tables import csv_bytes
 from tests.app.calls import CARDS, Client, exchange

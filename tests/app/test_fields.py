@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from app.problems import Refused
 from app.request_model import RequestModel
-from models.rows import Batch, Vocabulary, parse_rows
+from models.parsing import parse_rows
+from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema, parse_schema
 
 COLUMNS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from app.service import create_app
 from app.settings import Settings
-from models.rows import parse_rows
+from models.parsing import parse_rows
 from models.scorer import Scorer
 from tests.app.calls import Client, exchange
 

@@ -10,7 +10,7 @@ import pytest
 
 from models.batch import embed_table, score_table
 from models.errors import InvalidInput
-from models.rows import parse_rows
+from models.parsing import parse_rows
 from models.scorer import Scorer
 
 

@@ -14,8 +14,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from models.bundle import DETECTOR, FILES, GOLDEN, MANIFEST, REPORT, load_bundle, read_manifest, sha256
+from models.bundle import load_bundle, read_manifest
 from models.errors import InvalidBundle
+from models.manifest import DETECTOR, FILES, GOLDEN, MANIFEST, REPORT, sha256
 from models.scorer import Scorer
 
 

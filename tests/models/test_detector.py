@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.bundle import GRAPH_INPUTS, GRAPH_OUTPUTS, check_graph
 from models.detector import FraudDetector, export_onnx, run_torch
+from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS, check_graph
 from models.normaliser import Layout
 from models.rows import Batch, Vocabulary
 from models.schema import parse_schema

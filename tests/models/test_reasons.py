@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.reasons import UNSEEN, Reason, explain, largest, put_back
-from models.rows import Batch, Vocabulary, parse_time
+from models.rows import Batch, Vocabulary
 from models.schema import parse_schema
+from models.times import parse_time
 
 SCHEMA = parse_schema(
     {

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest, load_bundle, read_manifest
+from models.bundle import load_bundle, read_manifest
 from models.errors import CounterfoilError, InvalidBundle, ModelNotFound
+from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.registry import ACTIVE, Registry
 from models.scorer import Scorer
 
@@ -129,7 +130,8 @@ import sys, time
 from pathlib import Path
 from models.registry import Registry
 import models.registry as module
-from models.bundle import read_manifest, DETECTOR, GOLDEN, REPORT
+from models.bundle import read_manifest
+from models.manifest import DETECTOR, GOLDEN, REPORT
 version, root = Path(sys.argv[1]), Path(sys.argv[2])
 module.Scorer.load = lambda path: (print("half", flush=True), time.sleep(60))
 files = {name: (version / name).read_bytes() for name in (DETECTOR, GOLDEN, REPORT)}

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.rows import Batch, parse_rows
+from models.parsing import parse_rows
+from models.rows import Batch
 from models.scorer import BLOCK_ROWS, Scorer, Scores
 
 

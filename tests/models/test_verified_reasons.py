@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.parsing import parse_rows
 from models.reasons import put_back
-from models.rows import Batch, parse_rows
+from models.rows import Batch
 from models.scorer import Scorer, Scores
 
 

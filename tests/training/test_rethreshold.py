@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import DETECTOR
 from models.errors import InvalidInput
+from models.manifest import DETECTOR
+from models.parsing import parse_rows
 from models.registry import Registry
-from models.rows import parse_rows
 from models.scorer import Scorer
 from models.tables import TableReader
 from models.thresholds import Policy

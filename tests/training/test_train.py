@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.bundle import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.errors import InvalidInput
+from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN
 from models.schema import TransactionSchema, parse_schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.bundle import Manifest, Part
+from models.manifest import Manifest, Part
 from training.report import words
 from training.report.bootstrap import Estimate, mean_of_days
 from training.report.clock import Clock

@@ -15,20 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.errors import InvalidInput
-from models.rows import (
-    CARD_NUMBER,
-    FRAUD,
-    LEGITIMATE,
-    TIME_EXPECTED,
-    UNKNOWN,
-    Batch,
-    ParsedRows,
-    Vocabulary,
-    parse_rows,
-    parse_time,
-    require_columns,
-)
+from models.parsing import CARD_NUMBER, parse_rows, require_columns
+from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
 from models.schema import FLOAT32_MAX, TimeFormat, TransactionSchema, parse_schema
+from models.times import TIME_EXPECTED, parse_time
 
 _MISSING = "missing value"
 
