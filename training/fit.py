@@ -24,10 +24,10 @@ from training.optimise import FitProgress, Rows, optimise
 from training.whitening import robust_precision
 
 #: Rows that training looks at; a larger table is sampled. The steps are bounded, so more rows would not be seen.
-MAX_ROWS = 200_000
+MAX_ROWS, MAX_CELLS = 200_000, 100_000_000
 _COVARIANCE_ROWS = 20_000
 _MEMORY_ROWS = 8_192
-_MAX_SLOTS = 512
+_MAX_SLOTS, _FEWEST_MEMORIES = 512, 30
 _LLOYD_ROUNDS = 8
 
 
@@ -42,7 +42,7 @@ class FitOptions:
         noise: standard deviation of the input noise in training, in normalised units.
         error: ``whitened`` by the covariance of held-in residuals, or ``euclidean``, the plain loss.
         memory: whether to reconstruct from remembered rows too. Left out where there are categorical features, whose
-            combinations are too many to remember, and for ``euclidean``.
+            combinations are too many to remember, for ``euclidean``, and below 30 rows.
         steps: of the optimiser. None: 24 passes over the data, at least 1,000 and at most 4,000 steps.
         batch_rows, learning_rate: of the optimiser.
         knots: beyond this many standard deviations an input grows logarithmically; for the ensemble, for the memory.
@@ -124,11 +124,12 @@ def fit_detector(
     random = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     remembers = options.memory and options.error == "whitened" and not layout.categories
-    slots = min(_MAX_SLOTS, max(2, len(batch) // 3)) if remembers else 0
+    slots = min(_MAX_SLOTS, len(batch) // 3) if remembers and len(batch) >= _FEWEST_MEMORIES else 0
     detector = FraudDetector(layout, config, options.knots, slots, generator)
+    most = min(MAX_ROWS, MAX_CELLS // config.inputs)
+    if len(batch) > most:
+        batch = batch.take(np.sort(random.choice(len(batch), most, replace=False)))
     detector.normaliser.fit(batch)
-    if len(batch) > MAX_ROWS:
-        batch = batch.take(np.sort(random.choice(len(batch), MAX_ROWS, replace=False)))
     with torch.no_grad():
         rows = Rows(detector.normaliser.prepare(*tensors(batch)), torch.from_numpy(batch.categorical))
     folds = _folds(len(batch), config.members, options.held_in_share, random)
