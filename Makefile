@@ -42,7 +42,7 @@ bench: $(VENV)/dev ## Time serving and batch scoring
 
 bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/detection.py --threads 1
 
 clean: ## Remove the environment; models and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
