@@ -47,7 +47,9 @@ cli = typer.Typer(
 )
 
 DEFAULT_ALERT_RATE = 0.005
+MOST_MONEY = 1e12  # of a cost or a count in a policy
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
+_FAR_OFF = 2  # times outside the promised interval before training warns
 EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -408,16 +410,18 @@ def threshold(
 ) -> None:
     """Give a version another threshold without retraining: a new version with the same network.
 
+    The threshold you name no policy for, review or decline, keeps its own.
+
     Example: counterfoil threshold --alerts-per-day 80
     """
     from training.rethreshold import rethreshold
 
     policy = _policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
-    if policy is None:
+    decline = _decline(decline_alert_rate, decline_min_precision)
+    if policy is None and decline is None:
         raise InvalidInput("name a policy, e.g. --alerts-per-day 80; 'counterfoil threshold --help' lists them")
     registry = Registry(artifacts or load_settings().artifacts)
     folder = registry.resolve(model or load_settings().model)
-    decline = _decline(decline_alert_rate, decline_min_precision)
     manifest, published = rethreshold(folder, registry, policy, decline=decline)
     out.print(f"Model version {manifest.version}, from {folder.name}")
     _say_threshold(manifest)
@@ -435,7 +439,9 @@ def models(artifacts: ArtifactsOption = None) -> None:
 
     registry = Registry(artifacts or load_settings().artifacts)
     active = registry.active()
-    table = Table("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold", box=None)
+    table = Table(box=None)
+    for column in ("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold"):
+        table.add_column(column, no_wrap=True, overflow="ignore")
     for version in registry.versions():
         try:
             manifest = read_manifest(registry.folder(version))
@@ -450,7 +456,7 @@ def models(artifacts: ArtifactsOption = None) -> None:
             f"{part.rows:,}",
             _figure(metrics.roc_auc),
             _figure(metrics.average_precision),
-            f"{manifest.threshold.score:.4f}",
+            _score(manifest.threshold.score),
         )
     if table.row_count == 0:
         out.print(f"No model versions in {registry.root}. Run 'counterfoil train' first.")
@@ -525,11 +531,12 @@ def _policy(
     min_recall: float | None,
     max_cost: float | None,
     missed_fraud: float | None,
+    prefix: str = "",
 ) -> Policy | None:
     from models.thresholds import Policy
 
-    if missed_fraud is not None and (max_cost is None or missed_fraud <= 0):
-        raise InvalidInput("--missed-fraud: goes with --max-cost and is above 0")
+    if missed_fraud is not None and (max_cost is None or not 0 < missed_fraud <= MOST_MONEY):
+        raise InvalidInput(f"--missed-fraud: goes with --max-cost; a number above 0 and at most {MOST_MONEY:g}")
     given = {
         "alert-rate": alert_rate,
         "alerts-per-day": alerts_per_day,
@@ -541,7 +548,7 @@ def _policy(
     if len(chosen) > 1:
         raise InvalidInput(f"--{chosen[0][0]} and --{chosen[1][0]}: give one policy, not several")
     for name, value in chosen:
-        _require_range(name, value)
+        _require_range(prefix + name, value)
         return Policy.model_validate({"name": name, "value": value, "missed_fraud": missed_fraud})
     return None
 
@@ -549,14 +556,14 @@ def _policy(
 def _decline(alert_rate: float | None, min_precision: float | None) -> Policy | None:
     if alert_rate is not None and min_precision is not None:
         raise InvalidInput("--decline-alert-rate and --decline-min-precision: give one policy, not several")
-    return _policy(alert_rate, None, min_precision, None, None, None)
+    return _policy(alert_rate, None, min_precision, None, None, None, prefix="decline-")
 
 
 def _require_range(name: str, value: float) -> None:
-    if name in ("alert-rate", "min-precision", "min-recall") and not 0 < value < 1:
+    if name.removeprefix("decline-") in ("alert-rate", "min-precision", "min-recall") and not 0 < value < 1:
         raise InvalidInput(f"--{name}: expected a share above 0 and below 1, e.g. 0.005")
-    if value <= 0:
-        raise InvalidInput(f"--{name}: expected a number above 0")
+    if not 0 < value <= MOST_MONEY:
+        raise InvalidInput(f"--{name}: expected a number above 0 and at most {MOST_MONEY:g}")
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -625,19 +632,25 @@ def _say_trained(manifest: Manifest, folder: Path) -> None:
     )
     _say_threshold(manifest)
     _say_metrics(manifest.metrics)
+    seen, promised = manifest.metrics.alert_rate_legitimate, manifest.threshold
+    if seen is not None and not promised.alert_rate_low / _FAR_OFF <= seen <= promised.alert_rate_high * _FAR_OFF:
+        out.print(
+            f"  WARNING      {seen:.2%} of the legitimate test rows alert, {promised.alert_rate:.2%} were promised: "
+            "traffic has changed since the calibration part, or the rows are not in time order"
+        )
     out.print(f"  report       {folder / 'report.html'}")
 
 
 def _say_threshold(manifest: Manifest) -> None:
     threshold = manifest.threshold
     out.print(
-        f"  threshold    {threshold.score:.4f} ({threshold.policy.name} {threshold.policy.value:g}): "
+        f"  threshold    {_score(threshold.score)} ({threshold.policy.name} {threshold.policy.value:g}): "
         f"{threshold.alert_rate:.2%} of legitimate transactions alert "
         f"({threshold.alert_rate_low:.2%} to {threshold.alert_rate_high:.2%})"
     )
     if threshold.decline is not None and threshold.decline_policy is not None:
         policy = threshold.decline_policy
-        out.print(f"  decline from {threshold.decline:.4f} ({policy.name} {policy.value:g})")
+        out.print(f"  decline from {_score(threshold.decline)} ({policy.name} {policy.value:g})")
 
 
 def _say_metrics(metrics: Metrics) -> None:
@@ -653,6 +666,10 @@ def _say_metrics(metrics: Metrics) -> None:
         out.print(f"  at threshold precision {_figure(metrics.precision)}, recall {_figure(metrics.recall)}")
     if metrics.alert_rate is not None:
         out.print(f"  alert rate   {metrics.alert_rate:.2%}")
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}" if value < 0.9999 else f"{value:.9g}"
 
 
 def _figure(value: float | None) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models.errors import InvalidInput
 
+MAX_WEIGHTS = 50_000_000
 ArchitectureKind = Literal["undercomplete", "overcomplete"]
 
 
@@ -41,6 +42,12 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         if min(self.code_size, self.members, *self.hidden, 1) < 1:
             raise InvalidInput("code size, hidden widths and members must each be at least 1")
+        widths = (self.inputs, *self.hidden, self.code_size)
+        weights = 2 * self.members * sum(a * b for a, b in pairwise(widths))
+        if weights > MAX_WEIGHTS:
+            raise InvalidInput(
+                f"{weights:,} weights, at most {MAX_WEIGHTS:,}: ask for narrower layers or fewer members"
+            )
         if not 0 <= self.noise < math.inf:
             raise InvalidInput("noise must be zero or more, and finite")
         if self.architecture == "undercomplete" and self.inputs < 2:

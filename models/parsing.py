@@ -195,6 +195,6 @@ def _labels(name: str, column: LabelColumn, cells: pl.Series, causes: _Causes) -
         default=None,
         return_dtype=pl.Int8,
     )
-    expected = f"expected one of {', '.join(known)}, or an empty cell for unknown"
+    expected = f"expected one of {', '.join(known)} (the profile's fraud and legitimate), or an empty cell for unknown"
     causes.add(name, label.is_null() & text.is_not_null() & (text != ""), expected)
     return label

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from models.errors import CounterfoilError, ModelNotFound
+from models.errors import CounterfoilError, InvalidBundle, ModelNotFound
 from models.manifest import MANIFEST, Manifest
 from models.scorer import Scorer
 from models.tables import written_aside
@@ -43,6 +43,8 @@ class Registry:
             return (self.root / ACTIVE).read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
+        except UnicodeDecodeError:
+            raise InvalidBundle(ACTIVE, "content", "must hold a version's name; activate a version anew") from None
 
     def activate(self, version: str) -> None:
         """Make a version the one that serves, after loading and verifying it.

@@ -222,7 +222,8 @@ TABLES: dict[str, tuple[str, Make, str]] = {
     "a label that is none": (
         "t.csv",
         _cell("is_fraud", "maybe"),
-        BAD_ROW + "is_fraud: expected one of 1, true, 0, false, or an empty cell for unknown",
+        BAD_ROW + "is_fraud: expected one of 1, true, 0, false (the profile's fraud and legitimate), "
+        "or an empty cell for unknown",
     ),
     "a card number": (
         "t.csv",

@@ -33,6 +33,11 @@ _SAMPLE_ROWS = 50_000
 _MAX_GUESSED_CATEGORIES = 200
 _DEFAULT_LENGTH = 64
 _MIN_RISING = 100
+_LABEL_VALUES = (
+    (("1", "true"), ("0", "false")),
+    (("y", "yes"), ("n", "no")),
+    (("fraud",), ("legitimate", "legit", "genuine", "normal")),
+)
 _LABELS = re.compile(r"^(class|label|target|fraud|is_?fraud(ulent)?|tx_fraud|fraud_?(flag|label|bool))$", re.I)
 _SCENARIO = re.compile(r"scenario", re.I)
 _AMOUNT = re.compile(r"(^|_)(amount|amt|value|total)$|^(amount|amt)", re.I)
@@ -125,10 +130,8 @@ def _guess(name: str, cells: pl.Series, taken: set[str], *, has_label: bool) -> 
     text = present.cast(pl.String)
     if _holds_card_numbers(text):
         return "holds what looks like card numbers: refused; replace them by a pseudonymous id"
-    if _LABELS.match(name) and _is_label(text):
-        if has_label or "label" in taken:
-            return "looks like a second label: no feature, since it is not known when a transaction is scored"
-        return LabelColumn()
+    if _LABELS.match(name):
+        return _label(text, second=has_label or "label" in taken)
     if _SCENARIO.search(name) and "scenario" not in taken:
         return ScenarioColumn()
     if _matches(text, ISO_ANY_ZONE):
@@ -161,9 +164,14 @@ def _holds_card_numbers(text: pl.Series) -> bool:
     return hits > 0 and hits >= 0.05 * min(len(text), 1_000)
 
 
-def _is_label(cells: pl.Series) -> bool:
-    known = {"0", "1", "true", "false", "0.0", "1.0"}
-    return {cell.strip().lower() for cell in cells.unique()} <= known
+def _label(cells: pl.Series, *, second: bool) -> Column | str:
+    if second:
+        return "looks like a second label: no feature, since it is not known when a transaction is scored"
+    seen = {cell.strip().lower().removesuffix(".0") for cell in cells.unique()}
+    for fraud, legitimate in _LABEL_VALUES:
+        if seen <= {*fraud, *legitimate}:
+            return LabelColumn(fraud=fraud, legitimate=legitimate)
+    return "looks like a label of unknown values: declare its kind and its fraud and legitimate values"
 
 
 def _matches(text: pl.Series, pattern: str) -> bool:

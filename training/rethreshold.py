@@ -14,13 +14,14 @@ from training.thresholds import choose_threshold, known_cases
 
 
 def rethreshold(
-    folder: Path, registry: Registry, policy: Policy, *, decline: Policy | None = None
+    folder: Path, registry: Registry, policy: Policy | None, *, decline: Policy | None = None
 ) -> tuple[Manifest, Path]:
     """Apply a policy to a version's own calibration and publish the result; activating it is the caller's decision.
 
     Args:
         folder: the existing version.
         registry: where to publish.
+        policy, decline: None keeps the version's own; a version without a decline threshold stays without.
 
     Raises:
         InvalidBundle: the version is damaged.
@@ -29,11 +30,11 @@ def rethreshold(
     bundle = load_bundle(folder)
     old = bundle.manifest
     threshold = choose_threshold(
-        policy,
+        policy or old.threshold.policy,
         old.calibration,
         legitimate=old.calibration.errors(),
         **known_cases(old.policy_inputs),
-        decline=decline,
+        decline=decline or old.threshold.decline_policy,
     )
     unmeasured = dict.fromkeys(("alert_rate", "alert_rate_legitimate", "precision", "recall"))
     now = datetime.now(UTC)

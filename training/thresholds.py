@@ -65,6 +65,19 @@ def choose_threshold(
     )
 
 
+def require_cases(policy: Policy, fraud: int) -> None:
+    """Check that a policy that needs labels has enough fraud rows in the calibration part.
+
+    Raises:
+        InvalidInput: too few; says how many are needed and found.
+    """
+    if policy.name in ("min-precision", "min-recall", "max-cost") and fraud < MIN_FRAUD:
+        raise InvalidInput(
+            f"{policy.name} needs at least {MIN_FRAUD} labelled fraud rows in the calibration part, "
+            f"found {fraud}: add data with labels, or use alert-rate"
+        )
+
+
 class KnownCases(TypedDict):
     """The arguments of :func:`choose_threshold` that a bundle keeps."""
 
@@ -117,11 +130,7 @@ def _score(
                 f"{policy.value:g} alerts a day are not fewer than the {per_day:,.0f} transactions a day: ask for fewer"
             )
         return 1 - policy.value / per_day
-    if len(fraud) < MIN_FRAUD:
-        raise InvalidInput(
-            f"{policy.name} needs at least {MIN_FRAUD} labelled fraud rows in the calibration part, "
-            f"found {len(fraud)}: add data with labels, or use alert-rate"
-        )
+    require_cases(policy, len(fraud))
     # Candidates: alert on everything at or above each fraud row's error. Equality is an alert.
     candidates = np.sort(fraud)
     caught = len(fraud) - np.searchsorted(candidates, candidates, side="left")

@@ -51,7 +51,7 @@ from training.optimise import FitProgress
 from training.read import History
 from training.report import ScoredPart, render_report
 from training.split import Split, split_history
-from training.thresholds import choose_threshold, known_cases
+from training.thresholds import choose_threshold, known_cases, require_cases
 
 _MAX_CATEGORIES = 1_000
 _MIN_CATEGORY_ROWS = 5
@@ -106,14 +106,18 @@ def train(
     codes = vocabulary.encode(history.text) if history.text else np.empty((len(history), 0), np.int64)
     batch = Batch(history.numeric, codes, history.time)
     layout = Layout.of(schema, vocabulary)
-    job.fit.config(layout)  # refuses an illegal shape before any work
+    job.fit.config(layout)  # what cannot work is refused before any work
+    device = _device(job.device)
+    for policy in (job.policy, job.decline):
+        if policy is not None:
+            require_cases(policy, int((~legitimate[split.calibration]).sum()))
     on_stage("training")
     result = fit_detector(
         batch.take(train_rows),
         layout,
         job.fit,
         seed=job.seed,
-        device=_device(job.device),
+        device=device,
         on_progress=on_progress,
     )
     on_stage("exporting")
@@ -259,7 +263,9 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split) -> Tra
             end=_moment(job.schema, history.time[rows[-1]]) if len(rows) else None,
         )
 
-    left_out = {"labelled fraud (never fitted)": int((history.label[: len(history) - len(split.test)] == FRAUD).sum())}
+    left_out = {}
+    if fraud := int((history.label[: len(history) - len(split.test)] == FRAUD).sum()):
+        left_out["labelled fraud (never fitted)"] = fraud
     if len(split.gap):
         left_out[f"label not known yet ({delay} before the test part)"] = len(split.gap)
     return TrainingRecord(

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from models.errors import InvalidInput
-from models.schema import TransactionSchema, load_schema, parse_schema
+from models.schema import LabelColumn, TransactionSchema, load_schema, parse_schema
 from training.profile import GuessedProfile, guess_profile
 from training.read import read_history
 
@@ -246,3 +246,19 @@ def test_the_name_comes_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "表.csv"
     path.write_text("a\n1\n2\n")
     assert guess_profile(path).schema.name == "table"
+
+
+@pytest.mark.parametrize(("values", "fraud"), [(("Y", "N"), ("y", "yes")), (("fraud", "legit"), ("fraud",))])
+def test_labels_in_words_are_labels(tmp_path: Path, values: tuple[str, str], fraud: tuple[str, ...]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("amount,isFraud\n" + "".join(f"{i},{values[i % 2]}\n" for i in (3, 1, 2, 5, 4)))
+    label = guess_profile(path).schema.columns["isFraud"]
+    assert isinstance(label, LabelColumn) and label.fraud == fraud
+
+
+def test_a_label_of_unknown_values_is_never_a_feature(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("amount,is_fraud\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in (3, 1, 2, 5, 4)))
+    guess = guess_profile(path)
+    assert "is_fraud" not in guess.schema.columns
+    assert any("looks like a label of unknown values" in note for note in guess.left_out)

@@ -159,7 +159,7 @@ def test_the_same_data_give_the_same_bytes_and_settings_are_left_alone(
 
 def test_later_data_have_no_course_of_training(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:
     page = rendered(tiny_scorer, tiny_part, loss=None)
-    assert "an evaluation of later data" in page.text
+    assert "an evaluation of other data" in page.text
     assert "Course of training" not in page.text
     assert "read once" not in page.text
 

@@ -65,3 +65,13 @@ def test_a_policy_without_enough_fraud_is_refused_with_the_count(tiny_model: Pat
     with pytest.raises(InvalidInput, match=r"min-recall needs at least 25 labelled fraud rows .* found \d+"):
         rethreshold(tiny_model, registry, Policy(name="min-recall", value=0.5))
     assert registry.versions() == []
+
+
+def test_the_threshold_that_is_not_named_keeps_its_own(tiny_model: Path, registry: Registry) -> None:
+    review, decline = Policy(name="alert-rate", value=0.05), Policy(name="alert-rate", value=0.01)
+    first, folder = rethreshold(tiny_model, registry, review, decline=decline)
+    second, _ = rethreshold(folder, registry, Policy(name="alert-rate", value=0.03))
+    assert second.threshold.decline_policy == decline
+    third, _ = rethreshold(folder, registry, None, decline=Policy(name="alert-rate", value=0.002))
+    assert third.threshold.policy == review == first.threshold.policy
+    assert third.threshold.decline == pytest.approx(0.998)
