@@ -77,7 +77,7 @@ class Endpoints:
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
         request_id = request.state.request_id
-        content = await _off_loop(body, lambda: to_json(score_many(model, body, want, request_id)))
+        content = await _off_loop(body, lambda: _encoded(score_many(model, body, want, request_id)))
         return Response(content, media_type="application/json")
 
     async def score_csv(self, request: Request) -> Response:
@@ -126,6 +126,12 @@ def score_many(model: ActiveModel, body: bytes, want: Wanted, request_id: str) -
             results.append(score_reply(model.scorer, batch, scores, position, want, own_id))
             position += 1
     return BatchReply(model.scorer.manifest.version, results)
+
+
+def _encoded(reply: BatchReply) -> bytes:
+    """The reply as JSON, result by result: one call for all would keep the event loop's thread from running."""
+    results = b",".join(to_json(result) for result in reply.results)
+    return b'{"model_version":%b,"results":[%b]}' % (to_json(reply.model_version), results)
 
 
 async def _off_loop(body: bytes, work: Callable[[], _T]) -> _T:
