@@ -13,7 +13,7 @@ from app.settings import Settings
 from models.scorer import Scorer
 from tests.app.calls import Exchange, exchange
 
-#: The aim is 50 ms on an idle machine. Work done on the loop by mistake holds it for most of a second with these bodies,
+#: The aim is 50 ms on an idle machine. Work done on the loop by mistake holds it most of a second with these bodies,
 #: while a busy machine suspends the whole process for a fraction of that now and then.
 LIMIT = 0.25
 TRIES = 5
