@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import Coroutine
@@ -40,6 +41,8 @@ async def longest_pause(work: Coroutine[Any, Any, Exchange]) -> tuple[float, Exc
 
 def assert_never_long(settings: Settings, scorer: Scorer, path: str, body: bytes, kind: str) -> None:
     app = create_app(settings, scorer)
+    gc.collect()
+    gc.freeze()  # as the server does once it has loaded everything
     pauses = []
     for _ in range(TRIES):
         parts = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
@@ -47,6 +50,7 @@ def assert_never_long(settings: Settings, scorer: Scorer, path: str, body: bytes
         pause, result = asyncio.run(longest_pause(work))
         assert result.status in (200, 422)
         pauses.append(pause)
+    gc.unfreeze()
     assert min(pauses) < LIMIT, pauses
 
 

@@ -256,7 +256,7 @@ def test_labels() -> None:
     parsed = parse(cells, kind="label")
     assert parsed.label is not None
     assert parsed.label.tolist() == [FRAUD, LEGITIMATE, FRAUD, LEGITIMATE, FRAUD, FRAUD, LEGITIMATE, UNKNOWN, UNKNOWN]
-    expected = "expected one of 1, true, 0, false, or an empty cell for unknown"
+    expected = "expected one of 1, true, 0, false (the profile's fraud and legitimate), or an empty cell for unknown"
     assert causes(parsed) == dict.fromkeys([9, 10, 11], expected)
 
 
