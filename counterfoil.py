@@ -347,7 +347,6 @@ def evaluate(
 
     Example: counterfoil evaluate november.csv --json
     """
-    from models.rows import Batch
     from models.tables import written_aside
     from training.evaluate import measure
     from training.read import read_history
@@ -359,8 +358,7 @@ def evaluate(
     with _progress() as bars:
         task = bars.add_task("reading", total=None)
         history = read_history(schema, [data], progress=_advance(bars, task))
-    codes = scorer.vocabulary.encode(history.text) if history.text else history.numeric[:, :0].astype("int64")
-    part = ScoredPart.of(scorer, Batch(history.numeric, codes, history.time), history)
+    part = ScoredPart.of(scorer, history.batch(scorer.vocabulary), history)
     threshold = scorer.manifest.threshold.score
     metrics = measure(data.name, part.scores.score, history.label, threshold, labelled=history.labelled)
     if report is not None:
@@ -545,17 +543,16 @@ def _policy(
         "max-cost": max_cost,
     }
     chosen = [(name, value) for name, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise InvalidInput(f"--{chosen[0][0]} and --{chosen[1][0]}: give one policy, not several")
-    for name, value in chosen:
-        _require_range(prefix + name, value)
-        return Policy.model_validate({"name": name, "value": value, "missed_fraud": missed_fraud})
-    return None
+    if not chosen:
+        return None
+    (name, value), *others = chosen
+    if others:
+        raise InvalidInput(f"--{prefix}{name} and --{prefix}{others[0][0]}: give one policy, not several")
+    _require_range(prefix + name, value)
+    return Policy.model_validate({"name": name, "value": value, "missed_fraud": missed_fraud})
 
 
 def _decline(alert_rate: float | None, min_precision: float | None) -> Policy | None:
-    if alert_rate is not None and min_precision is not None:
-        raise InvalidInput("--decline-alert-rate and --decline-min-precision: give one policy, not several")
     return _policy(alert_rate, None, min_precision, None, None, None, prefix="decline-")
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from app.problems import FieldProblem, Refused
 from models.annotate import added_columns, require_free_names, scored_frame
 from models.csv_stream import Chunk, CsvSplitter
-from models.pan import CANDIDATE_PATTERN, contains_card_number
+from models.pan import card_number_rows, contains_card_number
 from models.parsing import parse_rows
 from models.rows import RowError, at_lines
 from models.scorer import Scorer
@@ -97,8 +97,7 @@ def mask_card_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with :data:`WITHHELD` in place of every text cell that holds a card number."""
     masked = []
     for cells in frame.select(pl.col(pl.String)):
-        suspects = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)
-        hits = [row for row in suspects.arg_true() if contains_card_number(cells[row])] if suspects.any() else []
+        hits = card_number_rows(cells)
         if hits:
             masked.append(cells.scatter(hits, WITHHELD))
     return frame.with_columns(masked)

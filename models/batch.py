@@ -11,10 +11,9 @@ import numpy as np
 import polars as pl
 
 from models.annotate import added_columns, require_free_names, scored_frame
-from models.csv_stream import Chunk
 from models.errors import InvalidInput
 from models.parsing import parse_rows, require_columns
-from models.rows import ParsedRows, RowError, at_lines
+from models.rows import ParsedRows, RowError
 from models.scorer import Scorer
 from models.tables import TableReader, table_kind, write_frames, written_aside
 
@@ -108,7 +107,10 @@ def _transform(
         empty = True
         for chunk in reader.chunks():
             parsed = parse_rows(scorer.schema, chunk.frame)
-            rejected.extend(_bad_rows(chunk, parsed, reader, on_error))
+            bad = chunk.errors(parsed)
+            if bad and on_error == "stop":
+                raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
+            rejected.extend(bad)
             frame = annotate(chunk.frame, parsed)
             rows += frame.height
             if "is_anomaly" in added:
@@ -129,15 +131,6 @@ def _transform(
         else:
             rejects_path.unlink(missing_ok=True)
     return BatchReport(rows, alerts, len(rejected), rejects_path if rejected else None)
-
-
-def _bad_rows(chunk: Chunk, parsed: ParsedRows, reader: TableReader, on_error: OnError) -> list[RowError]:
-    bad = sorted((*chunk.broken, *at_lines(parsed.errors, chunk.lines)), key=lambda error: error.row)
-    if bad and on_error == "stop":
-        first = bad[0]
-        column = f"{first.column}: " if first.column else ""
-        raise InvalidInput(f"{reader.path}: {reader.row_word} {first.row}: {column}{first.cause}")
-    return bad
 
 
 def _rejects_frame(rejected: list[RowError], reader: TableReader) -> pl.DataFrame:

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
-from models.rows import RowError
+from models.rows import ParsedRows, RowError, at_lines
 
 #: Bytes of records per chunk, about.
 CHUNK_BYTES = 4 << 20
@@ -43,6 +43,10 @@ class Chunk:
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     broken: tuple[RowError, ...] = ()
+
+    def errors(self, parsed: ParsedRows) -> list[RowError]:
+        """Every bad row in order, by its line: those that could not be split and those that parsing refused."""
+        return sorted((*self.broken, *at_lines(parsed.errors, self.lines)), key=lambda error: error.row)
 
 
 class CsvSplitter:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
+from models.times import DAY, EPOCH_WEEKDAY
 
-_DAY = 86_400_000_000  # microseconds
-_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 #: A change of a feature below this share of its typical size is never news.
 RESOLUTION = 1e-3
 #: The same for categories: noise allowed to each column of an embedding, whose variance is about 1.
@@ -52,7 +51,7 @@ class Layout:
     def of(schema: TransactionSchema, vocabulary: Vocabulary) -> Layout:
         """The layout of a schema's features."""
         columns = [schema.numeric_column(name) for name in schema.numeric]
-        periods = {"hour": (_DAY, 0), "weekday": (7 * _DAY, _EPOCH_WEEKDAY)}
+        periods = {"hour": (DAY, 0), "weekday": (7 * DAY, EPOCH_WEEKDAY)}
         return Layout(
             numeric=len(columns),
             log=tuple(column.transform == "signed-log" for column in columns),
@@ -139,7 +138,7 @@ class Normaliser(nn.Module):
             center[column], spread[column], size[column] = present.mean(), present.std(), np.abs(present).mean()
             raw[missing, column] = center[column]
         floor = RESOLUTION * np.where(size > 0, size, 1 / RESOLUTION)
-        scale = np.maximum(spread, np.where(spread > floor, spread, floor))
+        scale = np.maximum(spread, floor)
         self.center.copy_(torch.from_numpy(center))
         self.scale.copy_(torch.from_numpy(scale))
         self.resolution[: self.layout.dense] = torch.from_numpy(np.minimum(floor / scale, 1.0))
@@ -203,7 +202,7 @@ class Normaliser(nn.Module):
             at += 2
             turn = torch.atan2(sine, cosine).to(x.dtype) / self.turn
             turn = turn - torch.floor(turn)
-            columns.append(turn * 24 if period == _DAY else torch.floor(turn * 7))
+            columns.append(turn * 24 if period == DAY else torch.floor(turn * 7))
         return torch.cat(columns, dim=1)
 
     def _raw(self, numeric: Tensor, time: Tensor) -> Tensor:
@@ -214,7 +213,7 @@ class Normaliser(nn.Module):
         if self.layout.nullable:
             columns.append(missing[:, list(self.layout.nullable)].to(numeric.dtype))
         for c, (period, offset) in enumerate(self.layout.cycles):
-            phase = torch.remainder(time + offset * _DAY, period).to(torch.float64) * self.angular[c]
+            phase = torch.remainder(time + offset * DAY, period).to(torch.float64) * self.angular[c]
             columns += [torch.sin(phase)[:, None], torch.cos(phase)[:, None]]
         return torch.cat(columns, dim=1)
 

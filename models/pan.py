@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
+
 # ISO/IEC 7812: 12 to 19 digits; the card networks use first digits 2 to 6 and at least 13 digits. People write them
 # in one piece, in groups of four, or as 4-6-5 or 4-6-4. The digits of a decimal fraction and of a UUID are none.
 _SHAPES = (
@@ -25,6 +27,12 @@ def luhn_valid(digits: str) -> bool:
             value = value * 2 - 9 if value > 4 else value * 2
         total += value
     return total % 10 == 0
+
+
+def card_number_rows(cells: pl.Series) -> list[int]:
+    """Positions of the text cells that hold a card number."""
+    suspects = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)
+    return [row for row in suspects.arg_true() if contains_card_number(cells[row])] if suspects.any() else []
 
 
 def contains_card_number(text: str) -> bool:

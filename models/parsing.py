@@ -6,13 +6,13 @@ declarations of :mod:`models.schema`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
 
 from models.errors import InvalidInput
-from models.pan import CANDIDATE_PATTERN, contains_card_number
+from models.pan import card_number_rows, contains_card_number
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, ParsedRows, RowError
 from models.schema import (
     FLOAT32_MAX,
@@ -142,7 +142,9 @@ def _numbers(name: str, column: NumericColumn, cells: pl.Series, causes: _Causes
         causes.add(name, values.is_null(), "missing value")
     causes.add(name, values.abs() > FLOAT32_MAX, "outside the range of a 32-bit float")
     suspect = (values >= _SMALLEST_PAN) & (values <= _LARGEST_PAN) & (values == values.floor())
-    _refuse_card_numbers(name, suspect.fill_null(False), lambda row: _digits(cells[row], values[row]), causes)
+    suspects = suspect.fill_null(False).arg_true()
+    cards = [row for row in suspects if contains_card_number(_digits(cells[row], values[row]))]
+    _refuse_card_numbers(name, cards, causes)
     outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
     if column.minimum is not None:
         outside |= values < column.minimum
@@ -166,8 +168,7 @@ def _text(
     causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
     causes.add(name, cells.str.len_chars() > column.max_length, f"longer than {column.max_length} characters")
     causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
-    suspect = cells.str.contains(CANDIDATE_PATTERN).fill_null(False)
-    _refuse_card_numbers(name, suspect, lambda row: str(cells[row]), causes)
+    _refuse_card_numbers(name, card_number_rows(cells), causes)
     return cells
 
 
@@ -177,10 +178,10 @@ def _as_text(name: str, cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String, strict=False)
 
 
-def _refuse_card_numbers(name: str, suspect: pl.Series, text: Callable[[int], str], causes: _Causes) -> None:
-    if suspect.any():
-        bad = np.zeros(len(suspect), dtype=bool)
-        bad[[row for row in suspect.arg_true() if contains_card_number(text(row))]] = True
+def _refuse_card_numbers(name: str, rows: list[int], causes: _Causes) -> None:
+    if rows:
+        bad = np.zeros(len(causes.bad), dtype=bool)
+        bad[rows] = True
         causes.add(name, pl.Series(bad), CARD_NUMBER)
 
 

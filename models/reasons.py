@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema
 from models.thresholds import Decision
+from models.times import DAY, EPOCH_WEEKDAY
 
 Direction = Literal["higher", "lower", "different", "missing"]
 UNSEEN = "a value not seen in training"
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_DAY, _MINUTE = 86_400_000_000, 60_000_000
-#: 1970-01-01 was a Thursday.
-_EPOCH_WEEKDAY = 3
+_MINUTE = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,9 @@ def put_back(
         elif feature < numbers + categories:
             categorical[row, feature - numbers] = round(value)
         elif schema.cycles[feature - numbers - categories] == "hour":
-            time[row] += int(value / 24 * _DAY) - time[row] % _DAY
+            time[row] += int(value / 24 * DAY) - time[row] % DAY
         else:
-            time[row] += (int(value) - (time[row] // _DAY + _EPOCH_WEEKDAY) % 7) * _DAY
+            time[row] += (int(value) - (time[row] // DAY + EPOCH_WEEKDAY) % 7) * DAY
     return Batch(numeric, categorical, time)
 
 
@@ -128,9 +127,9 @@ def _reason(
     cycle = schema.cycles[feature - numbers - categories]
     micros = int(batch.time[row])
     if cycle == "hour":
-        value, likely = _clock(micros % _DAY // _MINUTE), _clock(int(expected * 60))
+        value, likely = _clock(micros % DAY // _MINUTE), _clock(int(expected * 60))
     else:
-        value = _WEEKDAYS[(micros // _DAY + _EPOCH_WEEKDAY) % 7]
+        value = _WEEKDAYS[(micros // DAY + EPOCH_WEEKDAY) % 7]
         likely = _WEEKDAYS[int(expected) % 7]
     return Reason(
         name, value, likely, float(share), "different", _contrast(f"{name.replace('.', ' ')} (UTC)", value, likely)

@@ -34,6 +34,17 @@ class Batch:
         return Batch(self.numeric[rows], self.categorical[rows], self.time[rows])
 
     @staticmethod
+    def encoded(
+        numeric: NDArray[np.float64],
+        text: tuple[pl.Series, ...],
+        time: NDArray[np.int64],
+        vocabulary: Vocabulary,
+    ) -> Batch:
+        """Rows whose categories are still text."""
+        codes = vocabulary.encode(text) if text else np.empty((len(time), 0), np.int64)
+        return Batch(numeric, codes, time)
+
+    @staticmethod
     def concat(parts: Iterable[Batch]) -> Batch:
         """All parts, one below the other."""
         many = list(parts)
@@ -84,6 +95,10 @@ class RowError:
     column: str
     cause: str
 
+    def told(self, row_word: str) -> str:
+        """The error in words, e.g. ``line 7: amount: not a number``; ``row_word`` says what ``row`` counts."""
+        return f"{row_word} {self.row}: {self.column + ': ' if self.column else ''}{self.cause}"
+
 
 @dataclass(frozen=True)
 class ParsedRows:
@@ -107,8 +122,7 @@ class ParsedRows:
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
         """The good rows as the detector takes them."""
-        codes = vocabulary.encode(self.text) if self.text else np.empty((len(self.time), 0), np.int64)
-        return Batch(self.numeric, codes, self.time)
+        return Batch.encoded(self.numeric, self.text, self.time, vocabulary)
 
 
 def at_lines(errors: Iterable[RowError], lines: NDArray[np.int64]) -> list[RowError]:

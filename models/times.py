@@ -23,6 +23,8 @@ _ISO_DEFAULT = re.compile(ISO_WITH_ZONE, re.ASCII)
 _MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "elapsed-s": 1e6}
 #: The last microsecond of year 9999, as both ISO 8601 readers can express it.
 LAST_TIME = 253_402_300_799_999_999
+#: A day in microseconds, and the weekday of day 0 (Monday = 0): 1970-01-01 was a Thursday.
+DAY, EPOCH_WEEKDAY = 86_400_000_000, 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME_EXPECTED = {
     "iso8601": "an ISO 8601 time with a zone, e.g. 2026-01-31T08:15:00Z",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInput
 from models.parsing import parse_rows, require_columns
-from models.rows import UNKNOWN, at_lines
+from models.rows import UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema
 from models.tables import TableReader
 
@@ -58,6 +58,10 @@ class History:
             None if self.scenario is None else self.scenario.gather(where),
         )
 
+    def batch(self, vocabulary: Vocabulary) -> Batch:
+        """The rows as the detector takes them."""
+        return Batch.encoded(self.numeric, self.text, self.time, vocabulary)
+
     def fingerprint(self) -> str:
         """SHA-256 over all parsed values in order."""
         digest = hashlib.sha256()
@@ -90,12 +94,9 @@ def read_history(
         require_columns(schema, reader.columns, source=str(file))
         for chunk in reader.chunks():
             parsed = parse_rows(schema, chunk.frame)
-            errors = sorted((*chunk.broken, *at_lines(parsed.errors, chunk.lines)), key=lambda error: error.row)
+            errors = chunk.errors(parsed)
             if errors:
-                listed = "\n".join(
-                    f"  {reader.row_word} {error.row}: {error.column + ': ' if error.column else ''}{error.cause}"
-                    for error in errors[:_SHOWN_ERRORS]
-                )
+                listed = "\n".join(f"  {error.told(reader.row_word)}" for error in errors[:_SHOWN_ERRORS])
                 more = f"\n  and more in the same part of the file ({len(errors)} in all)"
                 raise InvalidInput(
                     f"{file}: rows that cannot be used; correct or remove them, or change the profile:\n"

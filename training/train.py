@@ -103,8 +103,7 @@ def train(
     legitimate = history.label != FRAUD
     train_rows = split.train[legitimate[split.train]]
     vocabulary = fit_vocabulary(history, train_rows)
-    codes = vocabulary.encode(history.text) if history.text else np.empty((len(history), 0), np.int64)
-    batch = Batch(history.numeric, codes, history.time)
+    batch = history.batch(vocabulary)
     layout = Layout.of(schema, vocabulary)
     job.fit.config(layout)  # what cannot work is refused before any work
     device = _device(job.device)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.schema import TimestampColumn, TransactionSchema
+from models.times import DAY, EPOCH_WEEKDAY
 
-_HOUR, _DAY = 3_600_000_000, 86_400_000_000
-#: 1970-01-01 was a Thursday; weeks begin on Mondays.
-_FIRST_MONDAY = 3 * _DAY
+_HOUR = 3_600_000_000
 _WEEKS_FROM, _DAYS_FROM, _HOURS_FROM = 28, 3, 3 / 24
 
 
@@ -52,8 +51,8 @@ class Clock:
         self.exists = isinstance(column, TimestampColumn) and len(time) > 0
         self._calendar = isinstance(column, TimestampColumn) and column.format != "elapsed-s"
         span = float(time.max() - time.min()) if self.exists else 0.0
-        self.days = span / _DAY if span >= _HOUR else None
-        self.day = time // _DAY
+        self.days = span / DAY if span >= _HOUR else None
+        self.day = time // DAY
 
     def moment(self, micros: int) -> str:
         """One time, to the minute."""
@@ -73,13 +72,13 @@ class Clock:
         if self.days is None or self.days < _HOURS_FROM:
             return None
         unit, size = (
-            ("week", 7 * _DAY)
+            ("week", 7 * DAY)
             if self.days >= _WEEKS_FROM
-            else ("day", _DAY)
+            else ("day", DAY)
             if self.days >= _DAYS_FROM
             else ("hour", _HOUR)
         )
-        shift = _FIRST_MONDAY if unit == "week" and self._calendar else 0
+        shift = EPOCH_WEEKDAY * DAY if unit == "week" and self._calendar else 0
         starts, number = np.unique((self._time + shift) // size, return_inverse=True)
         names = tuple(self._name(unit, int(start) * size - shift) for start in starts)
         return Periods(unit, number.astype(np.int64), names, (starts - starts[0]).astype(np.float64))
@@ -87,7 +86,7 @@ class Clock:
     def _name(self, unit: str, start: int) -> str:
         if not self._calendar:
             return (
-                self.moment(start) if unit == "hour" else f"{unit} {start // (_DAY * (7 if unit == 'week' else 1)) + 1}"
+                self.moment(start) if unit == "hour" else f"{unit} {start // (DAY * (7 if unit == 'week' else 1)) + 1}"
             )
         moment = _moment(max(start, 0))
         return (
@@ -104,7 +103,7 @@ def recorded(text: str) -> str:
 
 def elapsed(micros: int) -> str:
     """A time since an unknown start; the first day is day 1."""
-    return f"day {micros // _DAY + 1}, {micros % _DAY // _HOUR:02d}:{micros % _HOUR // 60_000_000:02d}"
+    return f"day {micros // DAY + 1}, {micros % DAY // _HOUR:02d}:{micros % _HOUR // 60_000_000:02d}"
 
 
 def _moment(micros: int) -> datetime:
