@@ -1,7 +1,8 @@
 # Two images from one file:
 #   docker build --target serve -t counterfoil .          the HTTP service: no torch, no compiler, non-root
 #   docker build --target train -t counterfoil-train .    the training job
-# Models live in the volume /data/artifacts; the service works with a read-only root file system:
+# Models live in the volume /data/artifacts, the decision log and the compiled kernel beside them; the service works with
+# a read-only root file system:
 #   docker run --read-only --tmpfs /tmp -v counterfoil:/data -p 8000:8000 counterfoil
 #   docker run -v counterfoil:/data -v "$PWD":/in:ro counterfoil-train train /in/history.csv --profile payments
 
@@ -26,7 +27,9 @@ FROM python:3.11-slim-bookworm AS runtime
 ENV PATH=/opt/counterfoil/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    COUNTERFOIL_ARTIFACTS=/data/artifacts
+    COUNTERFOIL_ARTIFACTS=/data/artifacts \
+    COUNTERFOIL_DATABASE_URL=sqlite:////data/counterfoil.db \
+    NUMBA_CACHE_DIR=/data/.numba
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin counterfoil \
  && install --directory --owner counterfoil --group counterfoil /data
 USER 10001

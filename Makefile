@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench bench-detection clean
+.PHONY: help serve test lint parity crash bench bench-detection clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,13 +36,21 @@ lint: $(VENV)/dev ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev ## Time serving and batch scoring
+parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit for bit (half an hour)
+	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_parity.py
+
+crash: $(VENV)/dev ## 60 x kill -9 under load: nothing answered is lost (ten minutes)
+	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_crash.py
+
+bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
+	$(BIN)/python benchmarks/behaviour.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/batch.py
 
 bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/detection.py --threads 1
+	$(BIN)/python benchmarks/scenarios.py
 
 clean: ## Remove the environment; models and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

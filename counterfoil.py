@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +28,8 @@ from models.registry import Registry
 from models.scorer import Scorer
 
 if TYPE_CHECKING:
+    from app.settings import Settings
+    from models.behaviour.continuation import Continuation
     from models.manifest import Manifest, Metrics
     from models.schema import TransactionSchema
     from models.thresholds import Policy
@@ -68,6 +70,12 @@ class OnError(enum.StrEnum):
     reject = "reject"
 
 
+class State(enum.StrEnum):
+    live = "live"
+    snapshot = "snapshot"
+    empty = "empty"
+
+
 ArtifactsOption = Annotated[
     Path | None,
     typer.Option(
@@ -106,6 +114,17 @@ DeclineAlertRateOption = Annotated[
 DeclineMinPrecisionOption = Annotated[
     float | None, typer.Option(help="Second threshold: decline where at least this share is fraud. Needs labels.")
 ]
+StateOption = Annotated[
+    State,
+    typer.Option(
+        help="What behaviour features go on from: the model's [bold]snapshot[/] after its last training row, the "
+        "[bold]live[/] states of the service, or [bold]empty[/], no history. None of them is changed."
+    ),
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database", help="URL of the store. [dim]\\[default: $COUNTERFOIL_DATABASE_URL][/]"),
+]
 OnErrorOption = Annotated[
     OnError,
     typer.Option(help="At a bad row: [bold]stop[/] and write nothing, or [bold]reject[/] it into OUTPUT.rejects.csv."),
@@ -115,25 +134,36 @@ OnErrorOption = Annotated[
 @cli.command()
 def simulate(
     output: Annotated[Path, typer.Option("--out", help="Where to: .csv or .parquet.", show_default=False)],
-    days: Annotated[int, typer.Option(help="Days of traffic.")] = 60,
+    days: Annotated[int, typer.Option(help="Days of traffic.")] = 90,
     cards: Annotated[int, typer.Option(help="Cards, about one payment a day each.")] = 5_000,
     merchants: Annotated[int, typer.Option(help="Merchants.")] = 2_000,
     fraud_rate: Annotated[float, typer.Option(help="Share of the rows that are fraud, about.")] = 0.003,
     seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,
+    hold_out: Annotated[
+        Path | None, typer.Option(help="Write the last days here instead: later payments of the same cards.")
+    ] = None,
+    hold_out_days: Annotated[int, typer.Option(help="How many days those are.", min=1)] = 2,
 ) -> None:
     """Make realistic card transactions with labelled fraud.
 
     Example: counterfoil simulate --out payments.csv --days 14
     """
-    from training.simulate import SimulationConfig, write
+    from training.simulate import SimulationConfig, last_days, write
     from training.simulate import simulate as simulate_frame
 
     config = SimulationConfig(days=days, cards=cards, merchants=merchants, fraud_rate=fraud_rate, seed=seed)
     frame = simulate_frame(config)
-    write(frame, output)
-    fraud = int(frame["is_fraud"].sum())
-    share = f" ({fraud / frame.height:.2%})" if frame.height else ""
-    out.print(f"{output}: {frame.height:,} transactions of {cards:,} cards over {days} days, {fraud:,} fraud{share}")
+    parts = [(frame, output, days)]
+    if hold_out is not None:
+        if hold_out_days >= days:
+            raise InvalidInput(f"--hold-out-days: expected fewer than the {days} days of --days")
+        held = last_days(frame, config, hold_out_days)
+        parts = [(frame[: frame.height - held.height], output, days - hold_out_days), (held, hold_out, hold_out_days)]
+    for part, path, length in parts:
+        write(part, path)
+        fraud = int(part["is_fraud"].sum())
+        share = f" ({fraud / part.height:.2%})" if part.height else ""
+        out.print(f"{path}: {part.height:,} transactions of {cards:,} cards over {length} days, {fraud:,} fraud{share}")
 
 
 @cli.command()
@@ -287,26 +317,54 @@ def score(
     model: ModelOption = None,
     reasons: Annotated[int, typer.Option(help="Reasons per row, each in a column.", min=0, max=20)] = 0,
     on_error: OnErrorOption = OnError.stop,
+    state: StateOption = State.snapshot,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="With --state live: record the rows as if they had been sent. Stop the service."),
+    ] = False,
+    database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Score a table: its columns, untouched and in order, plus score, reconstruction_error, is_anomaly, decision.
 
+    Behaviour features are computed in the order of time, whatever the order of the rows.
     Exit code 1 if any row was rejected.
 
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
+    from app.record_table import record_table
+    from app.recorder import Recorder
+    from app.request_model import RequestModel
     from models.batch import score_table
 
     with _progress() as bars:
         task = bars.add_task("scoring", total=None)
-        report = score_table(
-            _scorer(model, artifacts),
-            data,
-            output,
-            reasons=reasons,
-            on_error=on_error.value,
-            on_progress=_advance(bars, task),
-        )
+        scorer = _scorer(model, artifacts)
+        if record:
+            if state is not State.live:
+                raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
+            requests = RequestModel(scorer.schema, scorer.vocabulary, 1)
+            with closing(Recorder.open(_settings({"database_url": database}), scorer, requests)) as recorder:
+                report = record_table(
+                    recorder,
+                    requests,
+                    scorer.schema,
+                    data,
+                    output,
+                    reasons=reasons,
+                    on_error=on_error.value,
+                    on_progress=_advance(bars, task),
+                )
+        else:
+            report = score_table(
+                scorer,
+                data,
+                output,
+                reasons=reasons,
+                on_error=on_error.value,
+                continuation=_continuation(scorer, state, database),
+                on_progress=_advance(bars, task),
+            )
     share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
     out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
     _say_rejected(report.rejected, report.rejects)
@@ -318,6 +376,7 @@ def embed(
     output: Annotated[Path, typer.Option("--out", help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
     model: ModelOption = None,
     on_error: OnErrorOption = OnError.stop,
+    state: StateOption = State.snapshot,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Write the code h = f(x) of every row as columns code_1, code_2, … for use as features.
@@ -328,8 +387,14 @@ def embed(
 
     with _progress() as bars:
         task = bars.add_task("embedding", total=None)
+        scorer = _scorer(model, artifacts)
         report = embed_table(
-            _scorer(model, artifacts), data, output, on_error=on_error.value, on_progress=_advance(bars, task)
+            scorer,
+            data,
+            output,
+            on_error=on_error.value,
+            continuation=_continuation(scorer, state),
+            on_progress=_advance(bars, task),
         )
     out.print(f"{output}: {report.rows:,} rows")
     _say_rejected(report.rejected, report.rejects)
@@ -341,6 +406,7 @@ def evaluate(
     model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report (HTML) about this data.")] = None,
+    state: StateOption = State.snapshot,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Measure a model on labelled transactions it was not trained on.
@@ -348,6 +414,7 @@ def evaluate(
     Example: counterfoil evaluate november.csv --json
     """
     from models.tables import written_aside
+    from training.behaviour import continued
     from training.evaluate import measure
     from training.read import read_history
     from training.report import ScoredPart, render_report
@@ -358,6 +425,9 @@ def evaluate(
     with _progress() as bars:
         task = bars.add_task("reading", total=None)
         history = read_history(schema, [data], progress=_advance(bars, task))
+    continuation = _continuation(scorer, state)
+    if continuation is not None:
+        history = continued(continuation, history)
     part = ScoredPart.of(scorer, history.batch(scorer.vocabulary), history)
     threshold = scorer.manifest.threshold.score
     metrics = measure(data.name, part.scores.score, history.label, threshold, labelled=history.labelled)
@@ -380,6 +450,8 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="A version's name or folder. [dim]\\[default: the active version][/]")
     ] = None,
+    database: DatabaseOption = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; several need a redis:// store.")] = 1,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Answer scoring requests over HTTP. Stops cleanly on SIGTERM and Ctrl-C.
@@ -388,8 +460,85 @@ def serve(
     """
     from app.server import run
 
-    given = {"host": host, "port": port, "model": model, "artifacts": artifacts}
-    run(load_settings(**{name: value for name, value in given.items() if value is not None}))
+    given = {"host": host, "port": port, "model": model, "artifacts": artifacts, "database_url": database}
+    run(_settings(given), workers)
+
+
+@cli.command()
+def warm(
+    data: Annotated[
+        list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
+    ],
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Load history into the store before the first request, so that no card is new to the service.
+
+    The service must not be running, and must not have recorded anything. By itself it begins with the states after the
+    model's last training row; rows that are all later than that go on from there, others replace it.
+
+    Example: counterfoil warm october/*.csv
+    """
+    from app.warm import warm as warm_store
+    from models.tables import expand
+
+    files = expand(data)
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    scorer = _scorer(model, artifacts)
+    with _progress() as bars:
+        task = bars.add_task("reading", total=None)
+        warmed = warm_store(settings, scorer, files, _advance(bars, task))
+    onto = "on top of the model's own snapshot" if warmed.onto_snapshot else "in place of the model's own snapshot"
+    out.print(f"{warmed.rows:,} transactions loaded, {onto}: {warmed.entities:,} cards, merchants and others known")
+
+
+@cli.command()
+def replay(
+    transaction: Annotated[
+        str | None, typer.Argument(help="Id of one transaction to reproduce.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Check every decision since this time (ISO 8601) or of the last e.g. 7d.")
+    ] = None,
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Recompute served decisions from the log: features, score and reasons must come out as they were answered.
+
+    May run beside the service. Exit code 1 if anything differs.
+
+    Example: counterfoil replay --since 1d, or: counterfoil replay tx-1
+    """
+    from app.check_log import LogCheck, moment
+    from app.store.open import open_store
+
+    if (transaction is None) == (since is None):
+        raise InvalidInput("name a transaction, or --since a time, e.g. --since 7d")
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    start = moment(since) if since is not None else 0
+    store = open_store(settings.database_url, read_only=True)
+    try:
+        check = LogCheck(store, Registry(settings.artifacts), _scorer(model, artifacts))
+        if transaction is not None:
+            decision, checked, features = check.one(transaction)
+            print(decision.reply.decode())
+            for name, value in features.items():
+                out.print(f"  {name:<40} {value:.17g}")
+        else:
+            with _progress() as bars:
+                task = bars.add_task("checking", total=store.last_seq())
+                checked = check.all(start, lambda seq: bars.update(task, completed=seq))
+    finally:
+        store.close()
+    out.print(f"{checked.decisions:,} decisions recomputed, {len(checked.mismatches):,} differ")
+    for reason, count in checked.skipped.items():
+        out.print(f"  {count:,} not recomputed: {reason}")
+    for mismatch in checked.mismatches:
+        out.print(f"  {mismatch.transaction_id or mismatch.seq}: {', '.join(mismatch.what)} differ")
+    if checked.mismatches:
+        raise typer.Exit(EXIT_REJECTED)
 
 
 @cli.command()
@@ -512,6 +661,29 @@ def _scorer(model: str | None, artifacts: Path | None) -> Scorer:
     settings = load_settings()
     registry = Registry(artifacts or settings.artifacts)
     return Scorer.load(registry.resolve(model or settings.model), threads=os.cpu_count() or 1)
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    return load_settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _continuation(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
+    """What behaviour features of a table go on from; None where the model has none."""
+    from app.recovery import live_states, snapshot_of
+    from app.store.open import open_store
+    from models.behaviour.continuation import Continuation
+    from models.behaviour.events import Behaviour
+
+    behaviour = Behaviour(scorer.schema)
+    if not behaviour:
+        return None
+    if state is State.empty:
+        return Continuation(behaviour, lambda keys: {})
+    if state is State.live:
+        store = open_store(_settings({"database_url": database}).database_url, read_only=True)
+        return Continuation(behaviour, live_states(store, scorer.schema))
+    snapshot = snapshot_of(scorer)
+    return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
 
 
 def _activate(registry: Registry, version: str, wanted: bool) -> None:

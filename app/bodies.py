@@ -13,6 +13,8 @@ from app.settings import MAX_REASONS
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _REASONS = re.compile(r"[0-9]{1,2}")
+#: What batch scoring goes on from: the service's states, the model's snapshot, or nothing.
+STATE_CHOICES = ("live", "snapshot", "empty")
 
 
 def require_media_type(request: Request, expected: str) -> None:
@@ -75,14 +77,16 @@ class Wanted:
     Attributes:
         reasons: how many per transaction.
         verify: whether each reason is tested by scoring again without it.
+        state: what the rows of a CSV go on from.
     """
 
     reasons: int
     verify: bool = False
+    state: str = "live"
 
 
 def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons", "verify")) -> Wanted:
-    """The query's ``reasons`` and ``verify``, the only parameters there are.
+    """The query's ``reasons``, ``verify`` and ``state``, the only parameters there are.
 
     Args:
         default: without a query.
@@ -94,22 +98,31 @@ def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons
     query: bytes = request.scope["query_string"]
     if not query:
         return default
-    values: dict[str, int | bool] = {}
+    values: dict[str, int | bool | str] = {}
     for part in query.decode("latin-1").split("&"):
         name, _, text = part.partition("=")
         if name not in known:
-            raise _bad_query(harmless(name), f"unknown parameter; expected {' or '.join(known)}")
+            expected = f"expected {' or '.join(known)}" if known else "the route takes none"
+            raise _bad_query(harmless(name), f"unknown parameter; {expected}")
         if name in values:
             raise _bad_query(name, "appears twice")
         if name == "reasons":
             if not (_REASONS.fullmatch(text) and int(text) <= MAX_REASONS):
                 raise _bad_query(name, f"expected a whole number from 0 to {MAX_REASONS}")
             values[name] = int(text)
+        elif name == "state":
+            if text not in STATE_CHOICES:
+                raise _bad_query(name, f"expected one of {', '.join(STATE_CHOICES)}")
+            values[name] = text
         else:
             if text not in ("true", "false"):
                 raise _bad_query(name, "expected true or false")
             values[name] = text == "true"
-    return Wanted(values.get("reasons", default.reasons), bool(values.get("verify", default.verify)))
+    return Wanted(
+        int(values.get("reasons", default.reasons)),
+        bool(values.get("verify", default.verify)),
+        str(values.get("state", default.state)),
+    )
 
 
 def _bad_query(field: str, message: str) -> Refused:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from anyio.to_thread import run_sync
@@ -15,25 +18,34 @@ from app.bodies import Wanted, read_body, require_media_type, wanted
 from app.csv_response import CsvResponse
 from app.csv_scoring import CsvScoring
 from app.example import example_transaction
-from app.micro_batch import MicroBatcher
+from app.feedback import FeedbackModel, FeedbackReply
+from app.ledger import Ledger
 from app.problems import Refused, problem
-from app.replies import BatchReply, Health, ModelReply, Ready, RowProblem, ScoreReply, model_reply, score_reply
-from app.request_model import RequestModel, Row
+from app.recorder import Recorder
+from app.recovery import snapshot_of
+from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
+from app.request_model import RequestModel
 from app.settings import Settings
+from models.behaviour.continuation import Continuation
+from models.behaviour.events import Behaviour, EntityKey
+from models.behaviour.replay import State
 from models.scorer import Scorer
 
 #: Bodies up to this size are handled on the event loop: a few milliseconds at the very most.
 _INLINE_BYTES = 8 << 10
+#: Transactions of a batch that are recorded at once, so that others get their turn in between.
+_AT_ONCE = 128
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class ActiveModel:
-    """The version that serves, the request model made from its schema, and an example; replaced as one."""
+    """The version that serves, the request models made from its schema, its ledger, and an example; replaced as one."""
 
     scorer: Scorer
     requests: RequestModel
-    singles: MicroBatcher
+    feedback: FeedbackModel
+    ledger: Ledger
     example: dict[str, Any]
 
 
@@ -53,40 +65,80 @@ class Endpoints:
         self.active: ActiveModel | None = None
 
     def activate(self, scorer: Scorer) -> None:
-        """Serve a loaded, verified model from now on; requests in flight finish with the one they began with."""
+        """Serve a loaded, verified model from now on, its store opened and its states brought up to date.
+
+        Raises:
+            StoreInUse: another process owns the store.
+            StoreUnavailable: it cannot be reached.
+        """
         requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-        self.active = ActiveModel(scorer, requests, MicroBatcher(scorer, requests), example)
+        ledger = Ledger(Recorder.open(self._settings, scorer, requests))
+        self.active = ActiveModel(scorer, requests, FeedbackModel(scorer.schema), ledger, example)
+
+    def close(self) -> None:
+        """Finish what is queued and release the store."""
+        if self.active is not None:
+            self.active.ledger.close()
 
     async def score(self, request: Request) -> Response:
-        """Score one transaction."""
+        """Score one transaction and record it. The same transaction again gets the same answer and counts once."""
         model = self._model()
         want = wanted(request, self._default)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
         row = await _off_loop(body, lambda: model.requests.one(body))
-        scored = await model.singles.score(row)
-        own_id = model.requests.transaction_id(row)
-        reply = score_reply(model.scorer, scored.batch, scored.scores, scored.row, want, own_id)
-        return Response(to_json(reply), media_type="application/json")
+        (answer,) = await model.ledger.score([model.requests.asked(row, want)])
+        if isinstance(answer, Refused):
+            raise answer
+        return Response(answer, media_type="application/json")
 
     async def score_batch(self, request: Request) -> Response:
-        """Score many transactions. One that is refused has its problem in place of its score; the others are scored."""
+        """Score and record many transactions in the order given. One that is refused has its problem in place of its
+        score; the others are scored."""
         model = self._model()
         want = wanted(request, self._default)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
+        rows = await _off_loop(body, lambda: model.requests.many(body))
+        answers: list[bytes | Refused] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            asked = [model.requests.asked(row, want) for row in some if not isinstance(row, Refused)]
+            scored = iter(await model.ledger.score(asked) if asked else [])
+            answers += [row if isinstance(row, Refused) else next(scored) for row in some]
         request_id = request.state.request_id
-        content = await _off_loop(body, lambda: _encoded(score_many(model, body, want, request_id)))
-        return Response(content, media_type="application/json")
+        results = b",".join(
+            to_json(RowProblem(problem(answer, request_id))) if isinstance(answer, Refused) else answer
+            for answer in answers
+        )
+        version = to_json(model.scorer.manifest.version)
+        return Response(b'{"model_version":%b,"results":[%b]}' % (version, results), media_type="application/json")
 
     async def score_csv(self, request: Request) -> Response:
         """Score a CSV: send it as the body, get it back with score, reconstruction_error, is_anomaly, decision, with
-        reason_1 ... reason_N for ?reasons=N, and error. Streams; order and delimiter are kept."""
+        reason_1 ... reason_N for ?reasons=N, and error. Streams; order and delimiter are kept. Nothing is recorded: its
+        rows go on, in their order, from a copy of the states that ?state= names: live, snapshot or empty."""
         model = self._model()
-        scoring = CsvScoring(model.scorer, wanted(request, Wanted(0), known=("reasons",)).reasons)
+        want = wanted(request, Wanted(0), known=("reasons", "state"))
         require_media_type(request, "text/csv")
+        scoring = CsvScoring(model.scorer, want.reasons, await self._continuation(model, want.state))
         return CsvResponse(request, scoring, self._settings.max_csv_bytes)
+
+    async def feedback(self, request: Request) -> Response:
+        """Say what became known of a recorded transaction. It counts in fraud_share once the label delay is over. The
+        same again changes nothing; another label replaces the earlier one."""
+        model = self._model()
+        wanted(request, self._default, known=())
+        require_media_type(request, "application/json")
+        body = await read_body(request, self._settings.max_body_bytes)
+        now = time.time_ns() // 1_000
+        label = model.feedback.read(body, now)
+        if not await model.ledger.label(label.transaction_id, label.label, label.known_at, now, None):
+            raise Refused("not-found", "no transaction with this id is recorded")
+        known_at = datetime.fromtimestamp(label.known_at / 1e6, UTC).isoformat()
+        reply = FeedbackReply(transaction_id=label.transaction_id, label=label.label, known_at=known_at)
+        return Response(to_json(reply), media_type="application/json")
 
     async def model(self) -> ModelReply:
         """The model version that serves: schema, threshold and policy, metrics, training."""
@@ -97,41 +149,32 @@ class Endpoints:
         return Health()
 
     async def readyz(self) -> Ready:
-        """Whether a model is loaded, verified and has reproduced its golden rows."""
-        return Ready(model_version=self._model().scorer.manifest.version)
+        """Whether a model is loaded and verified, and the store takes what is written."""
+        model = self._model()
+        if not model.ledger.healthy:
+            await model.ledger.peek([])  # it may be back
+        return Ready(model_version=model.scorer.manifest.version)
 
     def _model(self) -> ActiveModel:
         if self.active is None:
             raise Refused("not-ready", "no model is loaded yet")
         return self.active
 
+    async def _continuation(self, model: ActiveModel, state: str) -> Continuation | None:
+        behaviour = Behaviour(model.scorer.schema)
+        if not behaviour:
+            return None
+        if state == "empty":
+            return Continuation(behaviour, lambda _: {})
+        if state == "snapshot":
+            snapshot = await run_sync(snapshot_of, model.scorer)
+            return Continuation(behaviour, lambda _: snapshot.states if snapshot else {})
+        loop = asyncio.get_running_loop()
 
-def score_many(model: ActiveModel, body: bytes, want: Wanted, request_id: str) -> BatchReply:
-    """The reply to a body with a batch.
+        def live(keys: Sequence[EntityKey]) -> Mapping[EntityKey, State]:  # called in a worker thread
+            return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
-    Raises:
-        Refused: it is none. A bad transaction in it has its problem in the reply.
-    """
-    rows = model.requests.many(body)
-    good: list[Row] = [row for row in rows if not isinstance(row, Refused)]
-    batch = model.requests.batch(good)
-    scores = model.scorer.score(batch)
-    results: list[ScoreReply | RowProblem] = []
-    position = 0
-    for row in rows:
-        if isinstance(row, Refused):
-            results.append(RowProblem(problem(row, request_id)))
-        else:
-            own_id = model.requests.transaction_id(row)
-            results.append(score_reply(model.scorer, batch, scores, position, want, own_id))
-            position += 1
-    return BatchReply(model.scorer.manifest.version, results)
-
-
-def _encoded(reply: BatchReply) -> bytes:
-    """The reply as JSON, result by result: one call for all would keep the event loop's thread from running."""
-    results = b",".join(to_json(result) for result in reply.results)
-    return b'{"model_version":%b,"results":[%b]}' % (to_json(reply.model_version), results)
+        return Continuation(behaviour, live)
 
 
 async def _off_loop(body: bytes, work: Callable[[], _T]) -> _T:

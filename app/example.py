@@ -25,7 +25,7 @@ _ID = "a1b2c3"
 def example_transaction(schema: TransactionSchema, vocabulary: Vocabulary, golden: Golden) -> dict[str, Any]:
     """The golden row with the smallest error, whose every cell comes from another transaction, as JSON is sent."""
     row = min(range(len(golden.error)), key=golden.error.__getitem__)
-    numbers = dict(zip(schema.numeric, golden.numeric[row], strict=True))
+    numbers = dict(zip(schema.numeric, golden.numeric[row], strict=True))  # those of behaviour are not sent
     codes = dict(zip(schema.categorical, golden.categorical[row], strict=True))
     known = dict(zip(schema.categorical, vocabulary.values, strict=True))
     body: dict[str, Any] = {}

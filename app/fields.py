@@ -144,6 +144,17 @@ def _currency(column: CurrencyColumn) -> Callable[[Any], str]:
     return check
 
 
+def choice_type(*allowed: str) -> Any:
+    """One of a few texts, as a type that pydantic validates."""
+
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise _refuse("missing value" if value is None else f"expected one of {', '.join(allowed)}")
+
+    return Annotated[Any, PlainValidator(check)]
+
+
 def _time(column: TimestampColumn) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         try:

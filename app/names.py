@@ -29,12 +29,12 @@ def load_pairs(body: bytes) -> Any:
     return json.loads(body, object_pairs_hook=_Object)
 
 
-def odd_names(value: Any, known: Collection[str]) -> dict[str, str]:
+def odd_names(value: Any, known: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:
     """What is wrong with the names of an object from :func:`load_pairs`, by name; nothing if it is no object."""
     if not isinstance(value, _Object):
         return {}
     counts = Counter(name for name, _ in value)
-    missing = {name: "missing field" for name in known if name not in counts}
+    missing = {name: "missing field" for name in known if name not in counts and name not in optional}
     twice = {name: "appears twice" for name in known if counts[name] > 1}
     unknown = islice((name for name in counts if name not in known), _MOST_UNKNOWN)
     return missing | twice | {harmless(name): "unknown field" for name in unknown}

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app import feedback
+from app.bodies import STATE_CHOICES
 from app.endpoints import ActiveModel
 from app.problems import MEDIA_TYPE, Problem
 from app.settings import MAX_REASONS
@@ -21,7 +23,18 @@ _ERRORS = {
     "413": "The body is too large",
     "415": "The body is of another media type, compressed, or not UTF-8",
     "422": "The content does not fit the schema, or the query is wrong",
-    "503": "No model is loaded",
+    "503": "No model is loaded, or the store is out of reach; Retry-After says when to try again",
+}
+_MORE_ERRORS = (
+    ("/v1/score", "409", "Another transaction with this id is recorded"),
+    ("/v1/feedback", "404", "No transaction with this id is recorded"),
+)
+_STATE = {
+    "name": "state",
+    "in": "query",
+    "required": False,
+    "description": "What the rows' behaviour features go on from; nothing is recorded",
+    "schema": {"type": "string", "enum": list(STATE_CHOICES), "default": "live"},
 }
 
 
@@ -47,10 +60,20 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int) -> dict[s
     _takes(paths["/v1/score"]["post"], _JSON, one, example)
     _takes(paths["/v1/score/batch"]["post"], _JSON, many, {"transactions": [example]})
     _takes(paths["/v1/score/csv"]["post"], "text/csv", {"type": "string"}, None)
+    paths["/v1/score/csv"]["post"]["parameters"].append(_STATE)
+    own_id = {"type": "string"}
+    if active and active.scorer.schema.id:
+        own_id = active.requests.transaction["properties"][active.scorer.schema.id]
+    paths["/v1/feedback"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
+    }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
     for operations in paths.values():
         for method, operation in operations.items():
             _may_fail(operation, _ERRORS if method == "post" else {"503": _ERRORS["503"]})
+    for path, status, why in _MORE_ERRORS:
+        _may_fail(paths[path]["post"], {status: why})
     return body
 
 

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.store.contract import StoreUnavailable
 from models.errors import CounterfoilError, InvalidInput
 from models.pan import contains_card_number
 
@@ -22,6 +23,7 @@ _TYPE = "urn:counterfoil:problem:"
 _HARMLESS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Fields listed in one problem.
 _MAX_LISTED = 50
+_RETRY_SECONDS = "1"
 _MESSAGES = {
     "missing": "missing field",
     "too_long": "more transactions than one request may carry",
@@ -75,7 +77,11 @@ KINDS = {
     "invalid-csv": (422, "Invalid CSV"),
     "too-large": (413, "Body too large"),
     "unsupported-media-type": (415, "Unsupported media type"),
+    "conflict": (409, "Conflict"),
+    "not-found": (404, "Not found"),
+    "invalid-label": (422, "Invalid label"),
     "not-ready": (503, "Not ready"),
+    "store-unavailable": (503, "Store unavailable"),
     "internal-error": (500, "Internal error"),
 }
 
@@ -86,6 +92,8 @@ def problem(error: Exception, request_id: str) -> Problem:
         case Refused():
             status, title = KINDS[error.kind]
             return _problem(error.kind, status, title, str(error), error.errors, request_id)
+        case StoreUnavailable():
+            return problem(Refused("store-unavailable", f"{error}; nothing was recorded, send it again"), request_id)
         case InvalidInput():
             return problem(Refused("invalid-csv", str(error)), request_id)
         case HTTPException():
@@ -108,6 +116,8 @@ def response(error: Exception, request_id: str) -> Response:
     """The problem of an exception as a response."""
     body = problem(error, request_id)
     headers: Mapping[str, str] | None = error.headers if isinstance(error, HTTPException) else None
+    if body.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": _RETRY_SECONDS}
     return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
 
 

@@ -37,6 +37,10 @@ class ScoreReply:
     reconstruction_error: Annotated[float, Field(description="What the score ranks; >= 0")]
     reasons: Annotated[list[Reason], Field(description="Features with the largest share of the error, largest first")]
     model_version: Annotated[str, Field(description="The version that scored")]
+    approximate: Annotated[
+        bool,
+        Field(description="A behaviour feature's window held merged events: counts and sums are near, not exact"),
+    ] = False
 
 
 @dataclass(slots=True)
@@ -86,7 +90,13 @@ class Ready(BaseModel):
 
 
 def score_reply(
-    scorer: Scorer, batch: Batch, scores: Scores, row: int, want: Wanted, transaction_id: str | None
+    scorer: Scorer,
+    batch: Batch,
+    scores: Scores,
+    row: int,
+    want: Wanted,
+    transaction_id: str | None,
+    approximate: bool = False,
 ) -> ScoreReply:
     """The reply for one row of a scored batch."""
     manifest = scorer.manifest
@@ -99,6 +109,7 @@ def score_reply(
         reconstruction_error=float(scores.error[row]),
         reasons=scorer.reasons(batch, scores, row, want.reasons, verify=want.verify) if want.reasons else [],
         model_version=manifest.version,
+        approximate=approximate,
     )
 
 

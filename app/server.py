@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import shlex
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from app.example import example_transaction
+from app.recovery import Recovered
 from app.service import create_app, load_scorer
 from app.settings import Settings
+from app.store.open import open_store
 from models.errors import CounterfoilError
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight finish, then the process may exit with 0.
+
+    Args:
+        workers: processes that answer; more than one need a store that several processes may share.
 
     Raises:
         ModelNotFound: there is no model to serve.
         InvalidBundle: the model is damaged.
-        CounterfoilError: the address or port cannot be had.
+        CounterfoilError: the address, the port or the store cannot be had, or several workers cannot share the store.
     """
     scorer = load_scorer(settings)
-    app = create_app(settings, scorer)
     listener = _listen(settings.host, settings.port)
+    if workers > 1:
+        _require_shared(settings, workers)
+        app: Any = partial(create_app, settings)  # each worker makes its own
+    else:
+        app = create_app(settings, scorer)
+        _say_recovered(app.state.endpoints.active.ledger.recorder.recovered)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
     url = _url(settings.host, listener.getsockname()[1])
     print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
     print(curl(url, example) + "\n", flush=True)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="auto" if sys.platform == "win32" else "uvloop",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            server_header=False,
-            log_config=None,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
-        )
+    config = uvicorn.Config(
+        app,
+        factory=workers > 1,
+        workers=workers,
+        http="httptools",
+        loop="auto" if sys.platform == "win32" else "uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     # When uvicorn has stopped because of a signal it raises the signal again, for the handler it found here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
-    # What is loaded by now stays for good: collections need not walk through it while requests wait.
-    gc.collect()
-    gc.freeze()
-    server.run(sockets=[listener])
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _require_shared(settings: Settings, workers: int) -> None:
+    store = open_store(settings.database_url, durability=settings.durability)
+    shared = store.shared
+    store.close()
+    if not shared:
+        raise CounterfoilError(
+            f"--workers {workers}: this store belongs to one process, which holds the states of cards in its memory; "
+            "let several processes share one with COUNTERFOIL_DATABASE_URL=redis://HOST"
+        )
+
+
+def _say_recovered(recovered: Recovered) -> None:
+    if recovered.base:
+        print(f"States of {recovered.base:,} cards, merchants and others taken from the model's training data.")
+    if recovered.rebuilt:
+        print("The model's [entity] sections have changed: states made anew from the log.")
+    if recovered.events:
+        print(f"{recovered.events:,} events of the log replayed.")
 
 
 def curl(url: str, example: dict[str, Any]) -> str:

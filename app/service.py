@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,10 +19,12 @@ from starlette.routing import BaseRoute
 
 from app import openapi, problems
 from app.endpoints import Endpoints
+from app.feedback import FeedbackReply
 from app.problems import Refused
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.request_id import RequestId
 from app.settings import Settings
+from app.store.contract import StoreUnavailable
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
@@ -62,12 +65,17 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if endpoints.active is None:
             endpoints.activate(await run_sync(load_scorer, settings))
+        # What is loaded by now stays for good: collections need not walk through it while requests wait.
+        gc.collect()
+        gc.freeze()
         yield
+        await run_sync(endpoints.close)
 
     routes: list[BaseRoute] = [
         RawRoute("/v1/score", endpoints.score, methods=["POST"], response_model=ScoreReply),
         RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
         RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
+        RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
@@ -80,8 +88,11 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Refused, InvalidInput), _problem),
+        exception_handlers=dict.fromkeys(
+            (HTTPException, RequestValidationError, Refused, InvalidInput, StoreUnavailable), _problem
+        ),
     )
+    app.state.endpoints = endpoints
     app.add_middleware(RequestId)
     app.openapi = lambda: openapi.document(app, endpoints.active, settings.max_batch)  # type: ignore[method-assign]
     return app

@@ -24,6 +24,27 @@ class Settings(BaseSettings):
     model: str | None = Field(
         default=None, description="Version, or folder of a version, to serve instead of the active one"
     )
+    database_url: str = Field(
+        default="sqlite:///counterfoil.db",
+        min_length=1,
+        description="Where decisions, labels and the states of cards and merchants are kept: sqlite:///FILE, "
+        "postgresql://USER@HOST/NAME, or redis://HOST, which several processes may share",
+    )
+    durability: Literal["full", "normal"] = Field(
+        default="full",
+        description="What a power cut can cost: full nothing that was answered, normal the last moments (SQLite only; "
+        "a crash of the process alone costs nothing in either)",
+    )
+    state_memory_mb: int = Field(
+        default=2_048,
+        ge=16,
+        description="Memory for the states of cards and merchants; beyond it those idle longest stay in the store",
+    )
+    future_tolerance_seconds: int = Field(
+        default=300,
+        ge=0,
+        description="How far a transaction may be ahead of this machine's clock, with behaviour features",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
     max_body_bytes: int = Field(

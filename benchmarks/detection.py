@@ -11,6 +11,8 @@ Every method learns from legitimate rows only, standardised by their mean and de
   (284,315 / 2) / their number, which restores the published tests' 0.345 % prevalence.
 - ``handbook-a``, ``handbook-b``: train 2018-07-11..17 (or 07-25..31), seven days' delay, test seven days; cards
   known to be compromised leave the test set. Card precision@100 is the Fraud-Detection-Handbook's, mean over the days.
+- ``handbook-raw-a``, ``handbook-raw-b``: the same weeks from the raw table, with the features of the profile
+  ``handbook-raw`` computed over the whole history; its long-tailed ones as sign(x) log(1 + |x|), as the profile says.
 - any other table: half the legitimate rows, as ``ulb``, without weights.
 """
 
@@ -32,13 +34,17 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from models.behaviour.events import Behaviour
 from models.schema import load_schema
+from training.behaviour import remember
 from training.estimator import AutoencoderOutlierDetector
+from training.read import read_history
 
 Floats = NDArray[np.float64]
 _ULB_LEGITIMATE = 284_315
 UNSEEDED = {"ECOD", "kNN", "LOF", "Mahalanobis"}
-_WEEKS = {"handbook-a": dt.date(2018, 7, 11), "handbook-b": dt.date(2018, 7, 25)}
+_STARTS = {"a": dt.date(2018, 7, 11), "b": dt.date(2018, 7, 25)}
+_WEEKS = {f"handbook{kind}-{week}": start for kind in ("", "-raw") for week, start in _STARTS.items()}
 
 
 class Detector(Protocol):
@@ -131,12 +137,28 @@ def half_split(X: Floats, fraud: NDArray[np.bool_], seed: int, whole: int | None
     return Split(X[train], X[rows], fraud[rows], weight)
 
 
-def handbook_split(table: pl.DataFrame, start: dt.date, seed: int, left_in: float) -> Split:
+def raw_features(path: Path) -> pl.DataFrame:
+    """The Handbook's raw table with the features of the profile ``handbook-raw``, transformed as the profile says."""
+    schema = load_schema("handbook-raw")
+    history = read_history(schema, [path])
+    behaving, _ = remember(Behaviour(schema), history)
+    assert behaving.behaviour is not None
+    values = np.hstack([history.numeric, behaving.behaviour])
+    for i, name in enumerate(schema.numeric):
+        if schema.numeric_column(name).transform == "signed-log":
+            values[:, i] = np.sign(values[:, i]) * np.log1p(np.abs(values[:, i]))
+    return pl.DataFrame(values, schema=list(schema.numeric)).with_columns(
+        pl.Series("TX_DATETIME", history.time).cast(pl.Datetime("us")),
+        pl.Series("TX_FRAUD", history.label),
+        history.entity["CUSTOMER_ID"].cast(pl.Int64),
+    )
+
+
+def handbook_split(table: pl.DataFrame, features: list[str], start: dt.date, seed: int, left_in: float) -> Split:
     """The Handbook's week: 7 days' training, 7 days' delay, 7 days' test without cards known to be compromised.
 
     A share ``left_in`` of the training week's fraud rows stays among the training rows, unlabelled.
     """
-    features = list(load_schema("handbook").numeric)
     day = (table["TX_DATETIME"].dt.date() - start).dt.total_days().to_numpy()
     card, fraud = table["CUSTOMER_ID"].to_numpy(), table["TX_FRAUD"].to_numpy() == 1
     train = (day >= 0) & (day < 7)
@@ -172,9 +194,13 @@ def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
     """(seed, split) of a table; a table with a fixed split has the same one under every seed."""
     folder = Path(args.data)
     if name in _WEEKS:
-        table = pl.read_parquet(folder / "handbook" / "features.parquet")
+        if "raw" in name:
+            table, profile = raw_features(folder / "handbook" / "transactions.parquet"), "handbook-raw"
+        else:
+            table, profile = pl.read_parquet(folder / "handbook" / "features.parquet"), "handbook"
+        features = list(load_schema(profile).numeric)
         for seed in range(args.seeds):
-            yield seed, handbook_split(table, _WEEKS[name], seed, args.contamination)
+            yield seed, handbook_split(table, features, _WEEKS[name], seed, args.contamination)
         return
     if name == "ulb":
         table = pl.read_parquet(folder / "ulb" / "creditcard_partial.parquet")
@@ -230,7 +256,7 @@ def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Na
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data", help="folder of the handbook and ulb tables")
-    parser.add_argument("--tables", default="ulb,handbook-a,handbook-b")
+    parser.add_argument("--tables", default="ulb,handbook-a,handbook-b,handbook-raw-a,handbook-raw-b")
     parser.add_argument("--table", help="any CSV or Parquet table instead")
     parser.add_argument("--label", default="label", help="its label column, 1 = fraud")
     parser.add_argument("--methods", default="", help="some of the methods, comma-separated; default all")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.errors import InvalidInput
 from models.rows import ParsedRows
@@ -30,13 +32,20 @@ def require_free_names(columns: Iterable[str], added: Iterable[str]) -> None:
             raise InvalidInput(f"column {name}: the output adds a column of this name; rename or remove yours")
 
 
-def scored_frame(scorer: Scorer, frame: pl.DataFrame, parsed: ParsedRows, reasons: int) -> pl.DataFrame:
+def scored_frame(
+    scorer: Scorer,
+    frame: pl.DataFrame,
+    parsed: ParsedRows,
+    reasons: int,
+    behaviour: NDArray[np.float64] | None = None,
+) -> pl.DataFrame:
     """The good rows of a frame, in order, all columns kept, with the columns of :func:`added_columns`.
 
     Args:
         scorer: the model.
         frame: the rows that ``parsed`` was made from.
         parsed: what :func:`models.parsing.parse_rows` says of them.
+        behaviour: float64 [good rows, behaviour features], where the model has any.
         reasons: reasons per row; each becomes a text column, empty where the model has fewer features.
 
     Returns:
@@ -46,9 +55,10 @@ def scored_frame(scorer: Scorer, frame: pl.DataFrame, parsed: ParsedRows, reason
     Raises:
         InvalidInput: the frame has a column of an added name.
     """
-    names = added_columns(reasons)
-    require_free_names(frame.columns, names)
+    require_free_names(frame.columns, added_columns(reasons))
     batch = parsed.batch(scorer.vocabulary)
+    if behaviour is not None:
+        batch = batch.with_behaviour(behaviour)
     scores = scorer.score(batch)
     texts: list[list[str | None]] = [[None] * len(batch) for _ in range(reasons)]
     if reasons:
@@ -58,5 +68,10 @@ def scored_frame(scorer: Scorer, frame: pl.DataFrame, parsed: ParsedRows, reason
     decisions = pl.Series(DECISIONS, dtype=pl.String).gather(pl.Series(scores.decision, dtype=pl.UInt32))
     columns = [pl.Series(scores.score), pl.Series(scores.error), pl.Series(scores.is_anomaly), decisions]
     columns += [pl.Series(text, dtype=pl.String) for text in texts]
-    added = [column.alias(name) for column, name in zip(columns, names, strict=True)]
-    return frame.filter(pl.Series(parsed.good)).with_columns(added)
+    return with_added(frame.filter(pl.Series(parsed.good)), columns)
+
+
+def with_added(frame: pl.DataFrame, columns: list[pl.Series]) -> pl.DataFrame:
+    """A frame with the columns of :func:`added_columns`, given in their order."""
+    names = added_columns(len(columns) - len(added_columns(0)))
+    return frame.with_columns(column.alias(name) for column, name in zip(columns, names, strict=True))

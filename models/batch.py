@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.annotate import added_columns, require_free_names, scored_frame
+from models.behaviour.continuation import Continuation
+from models.behaviour.events import Behaviour
 from models.errors import InvalidInput
 from models.parsing import parse_rows, require_columns
 from models.rows import ParsedRows, RowError
+from models.schema import TransactionSchema
 from models.scorer import Scorer
 from models.tables import TableReader, table_kind, write_frames, written_aside
 
 OnError = Literal["stop", "reject"]
 Progress = Callable[[int, int], None]
+_Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in functions, too
+
+
+class Prepared(Protocol[_Found]):
+    """What was found out of all rows before the first is written, given out chunk by chunk."""
+
+    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, _Found]:
+        """The next chunk's rows that can be written, and what was found out of them."""
+
+    def none(self) -> _Found:
+        """What was found out of no rows."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ def score_table(
     *,
     reasons: int = 0,
     on_error: OnError = "stop",
+    continuation: Continuation | None = None,
     on_progress: Progress | None = None,
 ) -> BatchReport:
     """Write the input's columns, untouched and in order, with those of :func:`models.annotate.added_columns`.
@@ -53,16 +70,21 @@ def score_table(
         reasons: reason columns per row.
         on_error: ``stop`` raises at the first bad row and leaves no output; ``reject`` lists bad rows in
             ``<output>.rejects.csv`` (line, column, cause) and goes on.
+        continuation: gives the rows their behaviour features, in the order of their time; without one, every card and
+            merchant is new. Where the model has such features the table is read twice and memory holds those of all
+            rows.
         on_progress: called with bytes read and bytes in all.
 
     Raises:
         InvalidInput: naming file, line, column and cause.
     """
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows) -> pl.DataFrame:
-        return scored_frame(scorer, frame, parsed, reasons)
+    def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
+        return scored_frame(scorer, frame, parsed, reasons, behaviour)
 
-    return _transform(scorer, source, output, annotate, added_columns(reasons), on_error, on_progress)
+    prepare = partial(_prepared, scorer, source, continuation)
+    added = added_columns(reasons)
+    return transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
 
 
 def embed_table(
@@ -71,33 +93,47 @@ def embed_table(
     output: Path,
     *,
     on_error: OnError = "stop",
+    continuation: Continuation | None = None,
     on_progress: Progress | None = None,
 ) -> BatchReport:
     """Write the input's columns with the code h = f(x) as code_1, code_2, … Otherwise as :func:`score_table`."""
     names = [f"code_{i}" for i in range(1, scorer.manifest.architecture.code_size + 1)]
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows) -> pl.DataFrame:
-        codes = scorer.codes(parsed.batch(scorer.vocabulary))
+    def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
+        codes = scorer.codes(parsed.batch(scorer.vocabulary).with_behaviour(behaviour))
         return frame.filter(pl.Series(parsed.good)).hstack(pl.from_numpy(codes, schema=names).get_columns())
 
-    return _transform(scorer, source, output, annotate, names, on_error, on_progress)
+    prepare = partial(_prepared, scorer, source, continuation)
+    return transform_table(scorer.schema, source, output, names, prepare, annotate, on_error, on_progress)
 
 
-def _transform(
-    scorer: Scorer,
+def transform_table(
+    schema: TransactionSchema,
     source: Path,
     output: Path,
-    annotate: Callable[[pl.DataFrame, ParsedRows], pl.DataFrame],
-    added: tuple[str, ...] | list[str],
+    added: Sequence[str],
+    prepare: Callable[[], Prepared[_Found]],
+    annotate: Callable[[pl.DataFrame, ParsedRows, _Found], pl.DataFrame],
     on_error: OnError,
     on_progress: Progress | None,
 ) -> BatchReport:
+    """Write a table's rows with further columns.
+
+    Args:
+        added: names of the further columns.
+        prepare: called once the table is known to have the columns of the schema.
+        annotate: a chunk, its good rows, and what was prepared of them, to the frame that is written.
+
+    Raises:
+        InvalidInput: naming file, line, column and cause.
+    """
     kind = table_kind(output)
     reader = TableReader(source)
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
-    require_columns(scorer.schema, reader.columns, source=str(source))
+    require_columns(schema, reader.columns, source=str(source))
     require_free_names(reader.columns, added)
+    prepared = prepare()
     rejects_path = output.with_name(output.name + ".rejects.csv")
     rejected: list[RowError] = []
     rows = alerts = 0
@@ -106,12 +142,12 @@ def _transform(
         nonlocal rows, alerts
         empty = True
         for chunk in reader.chunks():
-            parsed = parse_rows(scorer.schema, chunk.frame)
+            parsed, found = prepared.next(parse_rows(schema, chunk.frame))
             bad = chunk.errors(parsed)
             if bad and on_error == "stop":
                 raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
             rejected.extend(bad)
-            frame = annotate(chunk.frame, parsed)
+            frame = annotate(chunk.frame, parsed, found)
             rows += frame.height
             if "is_anomaly" in added:
                 alerts += int(frame["is_anomaly"].sum())
@@ -121,7 +157,7 @@ def _transform(
             yield frame
         if empty:
             nothing = pl.DataFrame(schema=reader.schema)
-            yield annotate(nothing, parse_rows(scorer.schema, nothing))
+            yield annotate(nothing, parse_rows(schema, nothing), prepared.none())
 
     with written_aside(output) as aside:
         write_frames(aside, frames(), delimiter=reader.delimiter, kind=kind)
@@ -131,6 +167,59 @@ def _transform(
         else:
             rejects_path.unlink(missing_ok=True)
     return BatchReport(rows, alerts, len(rejected), rejects_path if rejected else None)
+
+
+def _prepared(scorer: Scorer, source: Path, continuation: Continuation | None) -> Prepared[NDArray[np.float64]]:
+    behaviour = Behaviour(scorer.schema)
+    if not behaviour:
+        return _NoHistory()
+    return _History(scorer, source, continuation or Continuation(behaviour, lambda _: {}))
+
+
+class _NoHistory:
+    """No behaviour features."""
+
+    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
+        """All rows."""
+        return parsed, np.empty((len(parsed.time), 0))
+
+    def none(self) -> NDArray[np.float64]:
+        """Of no rows."""
+        return np.empty((0, 0))
+
+
+class _History:
+    """The behaviour features of a whole table, computed in the order of time and given out in the order of the file."""
+
+    def __init__(self, scorer: Scorer, source: Path, continuation: Continuation) -> None:
+        parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source).chunks()]
+        self._timestamp = scorer.schema.timestamp or ""
+        self._given = 0
+        self._late, self._cause = np.empty(0, bool), ""
+        self._features = np.empty((0, continuation.behaviour.width))
+        if not parts:
+            return
+        whole = ParsedRows.concat(parts)
+        order = np.argsort(whole.time, kind="stable")
+        kept, features = continuation.take(whole.take(order))
+        self._late = np.empty(len(order), bool)
+        self._late[order] = ~kept.good
+        self._features = np.empty((len(order), continuation.behaviour.width))
+        self._features[order[kept.good]] = features
+        self._cause = kept.errors[0].cause if kept.errors else ""
+
+    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
+        """The next chunk's rows that can be scored, with their features."""
+        mine = slice(self._given, self._given + len(parsed.time))
+        self._given = mine.stop
+        late, features = self._late[mine], self._features[mine]
+        if late.any():
+            parsed, features = parsed.refuse(late, self._timestamp, self._cause), features[~late]
+        return parsed, features
+
+    def none(self) -> NDArray[np.float64]:
+        """The features of no rows."""
+        return self._features[:0]
 
 
 def _rejects_frame(rejected: list[RowError], reader: TableReader) -> pl.DataFrame:

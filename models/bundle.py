@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.errors import InvalidBundle
 from models.graph_check import check_graph
-from models.manifest import DETECTOR, FILES, GOLDEN, GOLDEN_ROWS, MANIFEST, Golden, Manifest, sha256
+from models.manifest import DETECTOR, FILES, GOLDEN, GOLDEN_ROWS, MANIFEST, STATES, Golden, Manifest, sha256
 
 _MAX_BYTES = 512 << 20
 _R = TypeVar("_R", bound=BaseModel)
@@ -56,15 +57,19 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         InvalidBundle: naming the file and the check that failed.
     """
-    contents = _read_files(path)
+    entries = _entries(path)
+    contents = {name: _content(entries, name) for name in FILES}
     manifest = _parse(Manifest, MANIFEST, contents[MANIFEST])
-    for name in FILES:
+    names = manifest.file_names()
+    _only(entries, names)
+    for name in names:
         if name == MANIFEST:
             continue
-        if manifest.files.get(name) != sha256(contents[name]):
+        found = _digest(entries, name) if name == STATES else sha256(contents[name])
+        if manifest.files.get(name) != found:
             raise InvalidBundle(name, "sha256", "the content is not what the manifest recorded; restore the version")
-    if set(manifest.files) != set(FILES) - {MANIFEST}:
-        raise InvalidBundle(MANIFEST, "files", f"must list exactly {', '.join(sorted(set(FILES) - {MANIFEST}))}")
+    if set(manifest.files) != set(names) - {MANIFEST}:
+        raise InvalidBundle(MANIFEST, "files", f"must list exactly {', '.join(sorted(set(names) - {MANIFEST}))}")
     if len(manifest.transaction_schema.categorical) != len(manifest.vocabulary):
         raise InvalidBundle(MANIFEST, "vocabulary", "must have one list per categorical column of the schema")
     check_graph(contents[DETECTOR])
@@ -73,27 +78,66 @@ def load_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, contents[DETECTOR], golden)
 
 
-def _read_files(path: Path) -> dict[str, bytes]:
+def read_states(path: Path) -> bytes | None:
+    """The snapshot of states in a version's folder, None where its schema has no behaviour features.
+
+    Raises:
+        InvalidBundle: it is not what the manifest recorded.
+    """
+    manifest = read_manifest(path)
+    if STATES not in manifest.file_names():
+        return None
+    try:
+        content = (path / STATES).read_bytes()
+    except OSError as error:
+        raise InvalidBundle(STATES, "readable", error.strerror or type(error).__name__) from None
+    if manifest.files.get(STATES) != sha256(content):
+        raise InvalidBundle(STATES, "sha256", "the content is not what the manifest recorded; restore the version")
+    return content
+
+
+def _entries(path: Path) -> dict[str, Path]:
+    """The files of a folder, every name known and every one a regular file."""
     try:
         if path.is_symlink() or not path.is_dir():
             raise InvalidBundle(path.name, "folder", "must be a folder, not a file or a link")
         entries = {entry.name: entry for entry in path.iterdir()}
-        for name in sorted(entries):
-            if name not in FILES:
-                raise InvalidBundle(name, "extra file", f"a version holds only {', '.join(FILES)}")
-        contents = {}
+        _only(entries, (*FILES, STATES))
         for name in FILES:
             if name not in entries:
                 raise InvalidBundle(name, "missing file", "the version is incomplete; restore or retrain it")
-            status = entries[name].lstat()
-            if not stat.S_ISREG(status.st_mode):
+        for name, entry in entries.items():
+            if not stat.S_ISREG(entry.lstat().st_mode):
                 raise InvalidBundle(name, "regular file", "links, folders and devices are not allowed")
-            if status.st_size > _MAX_BYTES:
-                raise InvalidBundle(name, "size", f"larger than {_MAX_BYTES >> 20} MiB")
-            contents[name] = entries[name].read_bytes()
-        return contents
     except OSError as error:
         raise InvalidBundle(path.name, "readable", error.strerror or type(error).__name__) from None
+    return entries
+
+
+def _only(entries: dict[str, Path], names: tuple[str, ...]) -> None:
+    for name in sorted(entries):
+        if name not in names:
+            raise InvalidBundle(name, "extra file", f"a version holds only {', '.join(names)}")
+
+
+def _content(entries: dict[str, Path], name: str) -> bytes:
+    try:
+        if entries[name].stat().st_size > _MAX_BYTES:
+            raise InvalidBundle(name, "size", f"larger than {_MAX_BYTES >> 20} MiB")
+        return entries[name].read_bytes()
+    except OSError as error:
+        raise InvalidBundle(name, "readable", error.strerror or type(error).__name__) from None
+
+
+def _digest(entries: dict[str, Path], name: str) -> str:
+    """SHA-256 of a file that may be large and is not needed in memory."""
+    if name not in entries:
+        raise InvalidBundle(name, "missing file", "the version is incomplete; restore or retrain it")
+    try:
+        with entries[name].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidBundle(name, "readable", error.strerror or type(error).__name__) from None
 
 
 def _parse(kind: type[_R], name: str, data: bytes) -> _R:

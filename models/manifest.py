@@ -19,6 +19,8 @@ FORMAT: Literal["counterfoil-bundle"] = "counterfoil-bundle"
 FORMAT_VERSION: Literal[1] = 1
 MANIFEST, DETECTOR, GOLDEN, REPORT = "manifest.json", "detector.onnx", "golden.json", "report.html"
 FILES = (DETECTOR, GOLDEN, MANIFEST, REPORT)
+#: The states of cards and merchants after the last training row; only where the schema has behaviour features.
+STATES = "states.npz"
 GOLDEN_ROWS = 64
 #: Relative to the error of the row: torch and ONNX Runtime, and any two machines, must agree to this.
 GOLDEN_TOLERANCE = 1e-5
@@ -137,6 +139,10 @@ class Manifest(_Record):
     metrics: Metrics
     libraries: dict[str, str]
     files: dict[str, str]
+
+    def file_names(self) -> tuple[str, ...]:
+        """The files that a version of this schema consists of."""
+        return (*FILES, STATES) if self.transaction_schema.entity else FILES
 
     def vocabulary_codes(self) -> Vocabulary:
         """The categorical values as the encoder wants them."""

@@ -92,6 +92,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
     causes = _Causes(frame.height)
     numeric: list[pl.Series] = []
     text: list[pl.Series] = []
+    entity: dict[str, pl.Series] = {}
     time = pl.zeros(frame.height, dtype=pl.Int64, eager=True)
     label: pl.Series | None = None
     for name, column in schema.columns.items():
@@ -105,6 +106,8 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
                 cells = _text(name, column, cells, causes)
                 if isinstance(column, CategoricalColumn):
                     text.append(cells)
+                elif isinstance(column, EntityColumn):
+                    entity[name] = cells
             case CurrencyColumn():
                 wrong = cells.is_null() | (_as_text(name, cells) != column.code)
                 causes.add(name, wrong, f"expected {column.code}, the only currency this profile knows")
@@ -123,6 +126,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
         good=good,
         numeric=np.column_stack([c.to_numpy() for c in numeric])[good] if numeric else np.empty((int(good.sum()), 0)),
         text=tuple(cells.filter(keep) for cells in text),
+        entity={name: cells.filter(keep) for name, cells in entity.items()},
         time=time.fill_null(0).to_numpy()[good],
         label=None if label is None else label.fill_null(UNKNOWN).to_numpy()[good],
         errors=causes.errors(),

@@ -18,6 +18,8 @@ Direction = Literal["higher", "lower", "different", "missing"]
 UNSEEN = "a value not seen in training"
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MINUTE = 60_000_000
+#: Seconds in the units that durations are told in.
+_TIMES = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "s"))
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _number(schema: TransactionSchema, name: str, value: float, expected: float,
     likely = f"{_figure(expected, unit)} expected"
     if math.isnan(value):
         return Reason(name, None, expected, float(share), "missing", f"{name} is missing, {likely}")
-    text = f"{name} {_figure(value, unit)}, {likely}"
+    text = f"{schema.words.get(name, name)} {_figure(value, unit)}, {likely}"
     return Reason(name, value, expected, float(share), "higher" if value > expected else "lower", text)
 
 
@@ -170,5 +172,8 @@ def _clock(minutes: int) -> str:
 def _figure(value: float, unit: str) -> str:
     if unit and len(unit) == 3 and unit.isupper():
         return f"{value:,.2f} {unit}"
+    if unit == "s":
+        seconds, unit = next((size, name) for size, name in _TIMES if abs(value) >= 2 * size or size == 1)
+        value /= seconds
     shown = f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
     return f"{shown} {unit}".rstrip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,21 @@ class Batch:
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Batch:
         """The chosen rows, in the order of ``rows``."""
         return Batch(self.numeric[rows], self.categorical[rows], self.time[rows])
+
+    def with_behaviour(self, features: NDArray[np.float64]) -> Batch:
+        """The same rows with their behaviour features [n, b] behind the numeric ones that were sent."""
+        return Batch(np.hstack([self.numeric, features]), self.categorical, self.time)
+
+    def to_bytes(self, row: int) -> bytes:
+        """One row, little-endian: numeric, then categorical, then time, eight bytes each."""
+        numeric, rest = self.numeric[row], np.append(self.categorical[row], self.time[row])
+        return bytes(numeric.astype("<f8").tobytes() + rest.astype("<i8").tobytes())
+
+    @staticmethod
+    def from_bytes(data: bytes, numeric: int) -> Batch:
+        """The row that :meth:`to_bytes` wrote, with so many numeric features."""
+        rest = np.frombuffer(data, "<i8", offset=8 * numeric).astype(np.int64)
+        return Batch(np.frombuffer(data, "<f8", numeric).astype(np.float64)[None], rest[None, :-1], rest[-1:])
 
     @staticmethod
     def encoded(
@@ -108,6 +123,7 @@ class ParsedRows:
         good: bool [rows of the frame].
         numeric: float64 [good rows, numeric features], NaN where missing.
         text: one text column of the good rows per categorical feature.
+        entity: one text column of the good rows per entity column of the schema, by name.
         time: int64 [good rows], microseconds.
         label: int8 [good rows]: FRAUD, LEGITIMATE or UNKNOWN; None where the schema or the frame has no label.
         errors: in row order.
@@ -116,13 +132,54 @@ class ParsedRows:
     good: NDArray[np.bool_]
     numeric: NDArray[np.float64]
     text: tuple[pl.Series, ...]
+    entity: dict[str, pl.Series]
     time: NDArray[np.int64]
     label: NDArray[np.int8] | None
     errors: tuple[RowError, ...]
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
-        """The good rows as the detector takes them."""
+        """The good rows as the detector takes them, without behaviour features."""
         return Batch.encoded(self.numeric, self.text, self.time, vocabulary)
+
+    def take(self, rows: NDArray[np.int64]) -> ParsedRows:
+        """The chosen good rows, in the order of ``rows``; the frame's ``good`` and ``errors`` stay as they are."""
+        return replace(
+            self,
+            numeric=self.numeric[rows],
+            text=tuple(cells.gather(rows) for cells in self.text),
+            entity={name: cells.gather(rows) for name, cells in self.entity.items()},
+            time=self.time[rows],
+            label=None if self.label is None else self.label[rows],
+        )
+
+    def in_time_order(self) -> ParsedRows:
+        """The same rows by time, those of equal time in the order they have."""
+        order = np.argsort(self.time, kind="stable")
+        return self if np.array_equal(order, np.arange(len(order))) else self.take(order)
+
+    @staticmethod
+    def concat(parts: Sequence[ParsedRows]) -> ParsedRows:
+        """The good rows of all parts, one below the other, as rows of one frame."""
+        first = parts[0]
+        labels = [part.label for part in parts if part.label is not None]
+        rows = sum(len(part.time) for part in parts)
+        return ParsedRows(
+            good=np.ones(rows, bool),
+            numeric=np.concatenate([part.numeric for part in parts]),
+            text=tuple(pl.concat([part.text[i] for part in parts]) for i in range(len(first.text))),
+            entity={name: pl.concat([part.entity[name] for part in parts]) for name in first.entity},
+            time=np.concatenate([part.time for part in parts]),
+            label=np.concatenate(labels) if len(labels) == len(parts) else None,
+            errors=(),
+        )
+
+    def refuse(self, rows: NDArray[np.bool_], column: str, cause: str) -> ParsedRows:
+        """The same rows but for some good ones [good rows] that become errors."""
+        where = np.flatnonzero(self.good)[rows]
+        good = self.good.copy()
+        good[where] = False
+        errors = sorted((*self.errors, *(RowError(int(row), column, cause) for row in where)), key=lambda e: e.row)
+        return replace(self.take(np.flatnonzero(~rows)), good=good, errors=tuple(errors))
 
 
 def at_lines(errors: Iterable[RowError], lines: NDArray[np.int64]) -> list[RowError]:

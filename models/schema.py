@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from models.behaviour.spec import MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
+from models.durations import duration_seconds
 from models.errors import InvalidProfile
 
 TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "elapsed-s"]
@@ -25,8 +27,6 @@ Cycle = Literal["hour", "weekday"]
 FLOAT32_MAX = 3.4028234663852886e38
 MAX_COLUMNS = 2_000
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class _Column(BaseModel):
@@ -83,9 +83,13 @@ class NumericColumn(_Column):
 
 
 class AmountColumn(NumericColumn):
-    """The transaction's amount: a number, or in JSON also a decimal string such as "12.34"."""
+    """The transaction's amount: a number, or in JSON also a decimal string such as "12.34".
+
+    Behaviour features sum it in minor units, of which ``minor_digits`` decimals are left: 2 for cents.
+    """
 
     kind: Literal["amount"] = "amount"  # type: ignore[assignment]
+    minor_digits: int = Field(default=2, ge=0, le=4)
 
 
 class TimestampColumn(_Column):
@@ -156,6 +160,9 @@ class TransactionSchema(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     description: str = Field(default="", max_length=1_000)
     label_delay: str = "0d"
+    entity: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], EntityBehaviour] = Field(
+        default_factory=dict, max_length=8
+    )
     columns: dict[str, Column] = Field(min_length=1, max_length=MAX_COLUMNS)
 
     @field_validator("label_delay")
@@ -173,9 +180,29 @@ class TransactionSchema(BaseModel):
             names = self._named(kind)
             if len(names) > 1:
                 raise ValueError(f"only one column may be of kind '{kind}', found {', '.join(names)}")
+        self._check_behaviour()
         if not self.features:
             raise ValueError("no feature: name at least one numeric, amount or categorical column")
         return self
+
+    def _check_behaviour(self) -> None:
+        kinds = {name: column.kind for name, column in self.columns.items()}
+        bounds = {n: (c.minimum, c.maximum) for n, c in self.columns.items() if isinstance(c, NumericColumn)}
+        for entity, behaviour in self.entity.items():
+            behaviour.check(entity, kinds, bounds)
+            if "hour_rarity" in behaviour.features and self.elapsed:
+                raise ValueError(f"entity.{entity}: hour_rarity needs a calendar, and format 'elapsed-s' has none")
+        taken = [feature.name for feature in self.behaviour if feature.name in self.columns]
+        if taken:
+            raise ValueError(f"column {taken[0]}: a behaviour feature has this name")
+        if any(behaviour.uses_amount for behaviour in self.entity.values()) and self.amount:
+            low, high = bounds[self.amount]
+            most = MOST_MINOR_UNITS / 10**self.minor_digits
+            if low is None or high is None or low < -most or high > most:
+                raise ValueError(
+                    f"column {self.amount}: {', '.join(OF_AMOUNT)} are exact sums: declare a minimum of at least "
+                    f"{-most:g} and a maximum of at most {most:g}"
+                )
 
     def _named(self, *kinds: str) -> tuple[str, ...]:
         return tuple(name for name, column in self.columns.items() if column.kind in kinds)
@@ -208,9 +235,45 @@ class TransactionSchema(BaseModel):
         return self._named("entity")
 
     @cached_property
-    def numeric(self) -> tuple[str, ...]:
-        """Numeric features in order, the amount among them."""
+    def behaviour(self) -> tuple[BehaviourFeature, ...]:
+        """Features that are computed from the earlier transactions of the same entities, in order."""
+        return tuple(feature for name, entity in self.entity.items() for feature in entity.named(name))
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """What each behaviour feature is, for an analyst."""
+        return {f.name: f.words(self.entity[f.entity].windows[-1]) for f in self.behaviour}
+
+    @cached_property
+    def sent_numeric(self) -> tuple[str, ...]:
+        """Numeric features that a transaction carries, in order, the amount among them."""
         return self._named("numeric", "amount")
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        """All numeric features in order: those that are sent, then those of behaviour."""
+        return (*self.sent_numeric, *(feature.name for feature in self.behaviour))
+
+    @cached_property
+    def minor_digits(self) -> int:
+        """Decimals of the amount that behaviour features tell apart; 0 without an amount."""
+        column = self.columns[self.amount] if self.amount else None
+        return column.minor_digits if isinstance(column, AmountColumn) else 0
+
+    @cached_property
+    def elapsed(self) -> bool:
+        """Whether times count from an unknown start, so that no clock can be compared with them."""
+        column = self.columns[self.timestamp] if self.timestamp else None
+        return isinstance(column, TimestampColumn) and column.format == "elapsed-s"
+
+    @cached_property
+    def _derived_columns(self) -> dict[str, NumericColumn]:
+        units = {"since_last": "s", "km_from_last": "km", "kmh": "km/h"}
+        units |= dict.fromkeys(("sum", "mean", "std", "max"), self.currency)
+        return {
+            feature.name: NumericColumn(transform=feature.transform, unit=units.get(feature.word, ""))
+            for feature in self.behaviour
+        }
 
     @cached_property
     def categorical(self) -> tuple[str, ...]:
@@ -233,7 +296,7 @@ class TransactionSchema(BaseModel):
 
     def numeric_column(self, name: str) -> NumericColumn:
         """The declaration of a numeric feature."""
-        column = self.columns[name]
+        column = self.columns.get(name) or self._derived_columns[name]
         if not isinstance(column, NumericColumn):
             raise KeyError(name)
         return column
@@ -275,18 +338,6 @@ class TransactionSchema(BaseModel):
             key = tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
             lines.append(f"{key} = {{ {inner} }}\n")
         return "".join(lines)
-
-
-def duration_seconds(text: str) -> int:
-    """Seconds of a duration such as ``30s``, ``15m``, ``12h`` or ``7d``.
-
-    Raises:
-        ValueError: the text is not of that form.
-    """
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise ValueError("a duration is a whole number and one of s, m, h, d, e.g. 7d")
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 def parse_schema(body: dict[str, Any], *, source: str) -> TransactionSchema:

@@ -22,6 +22,9 @@ from models.thresholds import DECISIONS
 
 #: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
 BLOCK_ROWS = 1_024
+#: Runs are filled up to a multiple of this many rows. ONNX Runtime multiplies matrices in tiles of rows and takes what
+#: is left over in another order: without this a row's last digits would depend on the company it is scored in.
+ROW_TILE = 4
 #: Features of an alert that are put back to find its reasons: those with the largest shares of the error.
 CANDIDATES = 32
 #: Times an expected value is asked for again.
@@ -85,9 +88,12 @@ class Graph:
         return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
     def _run_block(self, block: Batch, outputs: tuple[str, ...]) -> list[NDArray[np.float64]]:
+        rows = len(block)
+        if rows % ROW_TILE:
+            block = block.take(np.minimum(np.arange(rows + -rows % ROW_TILE), rows - 1))
         feeds = {"numeric": block.numeric, "categorical": block.categorical, "time": block.time}
         result: list[NDArray[np.float64]] = self._session.run(outputs, feeds)
-        return result
+        return [output[:rows] for output in result]
 
 
 class Scorer:

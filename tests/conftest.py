@@ -29,11 +29,12 @@ TINY_POLICY = Policy(name="alert-rate", value=0.05)
 
 @pytest.fixture(scope="session")
 def tiny_schema() -> TransactionSchema:
-    """The payments profile plus a numeric feature that may be missing."""
+    """The payments profile without behaviour, plus a numeric feature that may be missing."""
     payments = load_schema("payments")
     columns = dict(payments.columns)
     columns["account_age_days"] = NumericColumn(nullable=True, minimum=0.0, unit="d")
-    return payments.model_copy(update={"name": "tiny", "label_delay": "0d", "columns": columns}).checked()
+    update = {"name": "tiny", "label_delay": "0d", "columns": columns, "entity": {}}
+    return payments.model_copy(update=update).checked()
 
 
 @pytest.fixture(scope="session")

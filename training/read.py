@@ -11,13 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.checked import checked_chunks
 from models.errors import InvalidInput
-from models.parsing import parse_rows, require_columns
 from models.rows import UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema
-from models.tables import TableReader
-
-_SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class History:
         labelled: whether the tables have the schema's label column.
         entity: one column [n] per entity of the schema, e.g. the card id.
         scenario: fraud scenario [n], or None.
+        behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; none before.
     """
 
     numeric: NDArray[np.float64]
@@ -41,6 +39,7 @@ class History:
     labelled: bool
     entity: dict[str, pl.Series]
     scenario: pl.Series | None
+    behaviour: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -56,18 +55,20 @@ class History:
             self.labelled,
             {name: column.gather(where) for name, column in self.entity.items()},
             None if self.scenario is None else self.scenario.gather(where),
+            None if self.behaviour is None else self.behaviour[where],
         )
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
         """The rows as the detector takes them."""
-        return Batch.encoded(self.numeric, self.text, self.time, vocabulary)
+        batch = Batch.encoded(self.numeric, self.text, self.time, vocabulary)
+        return batch if self.behaviour is None else batch.with_behaviour(self.behaviour)
 
     def fingerprint(self) -> str:
         """SHA-256 over all parsed values in order."""
         digest = hashlib.sha256()
         for array in (self.numeric, self.time, self.label):
             digest.update(np.ascontiguousarray(array).tobytes())
-        for column in self.text:
+        for column in (*self.text, *self.entity.values()):
             digest.update("\x1f".join(column.fill_null("").to_list()).encode())
         return digest.hexdigest()
 
@@ -86,40 +87,20 @@ def read_history(
     Raises:
         InvalidInput: a file or a row cannot be used; names file, line, column and cause of the first few.
     """
-    total = sum(file.stat().st_size for file in files)
-    done = 0
     parts: list[History] = []
-    for file in files:
-        reader = TableReader(file)
-        require_columns(schema, reader.columns, source=str(file))
-        for chunk in reader.chunks():
-            parsed = parse_rows(schema, chunk.frame)
-            errors = chunk.errors(parsed)
-            if errors:
-                listed = "\n".join(f"  {error.told(reader.row_word)}" for error in errors[:_SHOWN_ERRORS])
-                more = f"\n  and more in the same part of the file ({len(errors)} in all)"
-                raise InvalidInput(
-                    f"{file}: rows that cannot be used; correct or remove them, or change the profile:\n"
-                    f"{listed}{more if len(errors) > _SHOWN_ERRORS else ''}"
-                )
-            good = np.flatnonzero(parsed.good)
-            rows = len(parsed.time)
-            parts.append(
-                History(
-                    parsed.numeric,
-                    parsed.text,
-                    parsed.time,
-                    np.full(rows, UNKNOWN, np.int8) if parsed.label is None else parsed.label,
-                    parsed.label is not None,
-                    {name: chunk.frame[name].gather(good).cast(pl.String) for name in schema.entities},
-                    chunk.frame[schema.scenario].gather(good).cast(pl.String)
-                    if schema.scenario in reader.columns
-                    else None,
-                )
+    for frame, parsed in checked_chunks(schema, files, progress):
+        good = np.flatnonzero(parsed.good)
+        parts.append(
+            History(
+                parsed.numeric,
+                parsed.text,
+                parsed.time,
+                np.full(len(parsed.time), UNKNOWN, np.int8) if parsed.label is None else parsed.label,
+                parsed.label is not None,
+                parsed.entity,
+                frame[schema.scenario].gather(good).cast(pl.String) if schema.scenario in frame.columns else None,
             )
-            if progress:
-                progress(done + reader.position, total)
-        done += reader.size
+        )
     history = _concat(parts, files)
     order = np.argsort(history.time, kind="stable")
     return history if np.array_equal(order, np.arange(len(order))) else history.take(order)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from models.bundle import load_bundle
-from models.manifest import DETECTOR, GOLDEN, REPORT, Manifest, sha256, version_name
+from models.bundle import load_bundle, read_states
+from models.manifest import DETECTOR, GOLDEN, REPORT, STATES, Manifest, sha256, version_name
 from models.registry import Registry
 from models.thresholds import Policy
 from training.thresholds import choose_threshold, known_cases
@@ -43,6 +43,9 @@ def rethreshold(
         GOLDEN: (folder / GOLDEN).read_bytes(),
         REPORT: _with_notice((folder / REPORT).read_bytes(), old.version, threshold.score),
     }
+    states = read_states(folder)
+    if states is not None:
+        files[STATES] = states
     manifest = old.model_copy(
         update={
             "version": version_name(now, bundle.detector, threshold),

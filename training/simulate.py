@@ -9,7 +9,7 @@ The same configuration and seed give the same bytes; the legitimate payments do 
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,12 @@ def _names(pattern: str, number: Ints) -> pl.Series:
 
 def _look_up(names: list[str], index: Ints) -> pl.Series:
     return pl.Series(names, dtype=pl.String).gather(index)
+
+
+def last_days(frame: pl.DataFrame, config: SimulationConfig, days: int) -> pl.DataFrame:
+    """The rows of the last so many days of a simulated table."""
+    midnight = datetime.combine(config.start, time(), UTC) + timedelta(days=config.days - days)
+    return frame.filter(pl.col("timestamp") >= midnight)
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:

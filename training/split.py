@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.durations import duration_seconds
 from models.errors import InvalidInput
 from models.rows import FRAUD
-from models.schema import TransactionSchema, duration_seconds
+from models.schema import TransactionSchema
 from training.read import History
 
 TEST_SHARE = 0.2
@@ -23,20 +24,23 @@ class Split:
 
     Attributes:
         train, calibration, test: all rows of the part, fraud included; fitting leaves fraud out.
+        warm_up: rows at the beginning that are left out.
         gap: rows before the test part whose label could not be known when the test part began.
     """
 
+    warm_up: NDArray[np.int64]
     train: NDArray[np.int64]
     calibration: NDArray[np.int64]
     gap: NDArray[np.int64]
     test: NDArray[np.int64]
 
 
-def split_history(history: History, schema: TransactionSchema, label_delay: str) -> Split:
+def split_history(history: History, schema: TransactionSchema, label_delay: str, warm_up: int = 0) -> Split:
     """The last fifth is the test part; of the rest, less the gap, the last quarter is the calibration part.
 
     Args:
         label_delay: how long after a transaction its label is known, e.g. ``7d``. Without timestamps it must be ``0d``.
+        warm_up: so many rows at the beginning are left out.
 
     Raises:
         InvalidInput: too few legitimate rows in a part, or a label delay that is none.
@@ -53,9 +57,11 @@ def split_history(history: History, schema: TransactionSchema, label_delay: str)
     if seconds and history.labelled and test_start < rows:
         known = history.time[test_start] - seconds * 1_000_000
         known_until = int(np.searchsorted(history.time[:test_start], known, side="right"))
-    cut = known_until - int(known_until * CALIBRATION_SHARE)
+    warm_up = min(warm_up, known_until)
+    cut = known_until - int((known_until - warm_up) * CALIBRATION_SHARE)
     split = Split(
-        train=np.arange(cut),
+        warm_up=np.arange(warm_up),
+        train=np.arange(warm_up, cut),
         calibration=np.arange(cut, known_until),
         gap=np.arange(known_until, test_start),
         test=np.arange(test_start, rows),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from models.behaviour.events import Behaviour
+from models.behaviour.snapshot import Snapshot
 from models.bundle import Bundle
 from models.calibration import calibrate
 from models.detector import FraudDetector, export_onnx, run_torch
@@ -30,6 +32,7 @@ from models.manifest import (
     GOLDEN_ROWS,
     GOLDEN_TOLERANCE,
     REPORT,
+    STATES,
     Architecture,
     Golden,
     Manifest,
@@ -45,6 +48,7 @@ from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema
 from models.scorer import Graph, Scorer
 from models.thresholds import Policy
+from training.behaviour import forget_some, remember, warm_up_end
 from training.evaluate import measure
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
@@ -99,7 +103,13 @@ def train(
     """
     schema = job.schema
     delay = job.label_delay or schema.label_delay
-    split = split_history(history, schema, delay)
+    behaviour = Behaviour(schema)
+    split = split_history(history, schema, delay, warm_up_end(behaviour, history.time))
+    states: Snapshot | None = None
+    if behaviour:
+        on_stage("replaying")
+        history, kept = remember(behaviour, history)
+        states = Snapshot(behaviour.spec, int(history.time[-1]), kept)
     legitimate = history.label != FRAUD
     train_rows = split.train[legitimate[split.train]]
     vocabulary = fit_vocabulary(history, train_rows)
@@ -111,8 +121,11 @@ def train(
         if policy is not None:
             require_cases(policy, int((~legitimate[split.calibration]).sum()))
     on_stage("training")
+    fitted = batch.take(train_rows)
+    if behaviour:
+        fitted = replace(fitted, numeric=forget_some(behaviour, fitted.numeric, job.seed))
     result = fit_detector(
-        batch.take(train_rows),
+        fitted,
         layout,
         job.fit,
         seed=job.seed,
@@ -167,6 +180,8 @@ def train(
         GOLDEN: golden.model_dump_json().encode() + b"\n",
         REPORT: report,
     }
+    if states is not None:
+        files[STATES] = states.to_bytes()
     manifest = manifest.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
     on_stage("publishing")
     return manifest, registry.publish(manifest, files)
@@ -263,7 +278,9 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split) -> Tra
         )
 
     left_out = {}
-    if fraud := int((history.label[: len(history) - len(split.test)] == FRAUD).sum()):
+    if len(split.warm_up):
+        left_out["warm-up (too little behind them)"] = len(split.warm_up)
+    if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):
         left_out["labelled fraud (never fitted)"] = fraud
     if len(split.gap):
         left_out[f"label not known yet ({delay} before the test part)"] = len(split.gap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,14 @@ from starlette.types import Message
 
 #: Luhn-valid test numbers of the card networks.
 CARDS = ("4111111111111111", "5555555555554444", "378282246310005", "4222222222222", "6011000990139424")
+
+
+_ids = itertools.count(1)
+
+
+def renewed(transaction: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Another transaction: the same values but for the changes, under an id that was never used."""
+    return {**transaction, "transaction_id": f"own-{next(_ids)}", **changes}
 
 
 class Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,28 @@ from app.example import example_transaction
 from app.service import create_app
 from app.settings import Settings
 from models.scorer import Scorer
-from tests.app.calls import Client
+from tests.app.calls import Client, renewed
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_model: Path) -> Settings:
+def settings(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Small limits, so that tests reach them."""
-    return Settings(artifacts=tiny_model.parent, max_body_bytes=65_536, max_batch=50)
+    database = f"sqlite:///{tmp_path_factory.mktemp('store') / 'counterfoil.db'}"
+    return Settings(artifacts=tiny_model.parent, database_url=database, max_body_bytes=65_536, max_batch=50)
 
 
 @pytest.fixture(scope="session")
-def app(settings: Settings, tiny_scorer: Scorer) -> FastAPI:
+def app(settings: Settings, tiny_scorer: Scorer) -> Iterator[FastAPI]:
     """The service, serving the tiny model."""
-    return create_app(settings, tiny_scorer)
+    app = create_app(settings, tiny_scorer)
+    yield app
+    app.state.endpoints.close()
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> str:
+    """URL of a store that no other application uses."""
+    return f"sqlite:///{tmp_path / 'own.db'}"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +43,7 @@ def client(app: FastAPI) -> Client:
     return Client(app)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def transaction(tiny_scorer: Scorer) -> dict[str, Any]:
-    """A transaction that is accepted. Copy it before you change it."""
-    return example_transaction(tiny_scorer.schema, tiny_scorer.vocabulary, tiny_scorer.bundle.golden)
+    """A transaction that is accepted, under an id of its own. To change it: :func:`tests.app.calls.renewed`."""
+    return renewed(example_transaction(tiny_scorer.schema, tiny_scorer.vocabulary, tiny_scorer.bundle.golden))

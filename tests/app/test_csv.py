@@ -242,14 +242,15 @@ def test_a_client_that_stops_sending_gets_no_complete_result(app: FastAPI, table
     assert not asyncio.run(cut_off())
 
 
-def test_upload_limit(tiny_model: Path, tiny_scorer: Scorer, table: bytes) -> None:
-    settings = Settings(artifacts=tiny_model.parent, max_csv_bytes=len(table) - 1)
+def test_upload_limit(own_store: str, tiny_model: Path, tiny_scorer: Scorer, table: bytes) -> None:
+    settings = Settings(artifacts=tiny_model.parent, database_url=own_store, max_csv_bytes=len(table) - 1)
     small = create_app(settings, tiny_scorer)
     refused = asyncio.run(exchange(small, "/v1/score/csv", [table[:2_000], table[2_000:]], CSV))
     assert refused.status == 413
     allowed = asyncio.run(exchange(small, "/v1/score/csv", [table[:-50]], CSV))
     assert allowed.status == 200
     assert allowed.complete
+    small.state.endpoints.close()
 
 
 def test_annotated_frame_is_written_as_json_would_say(tiny_scorer: Scorer, table: bytes) -> None:

@@ -40,9 +40,9 @@ def test_an_error_of_the_input_is_the_callers_and_any_other_is_ours() -> None:
 
 
 def test_a_bug_is_a_problem_and_is_logged_without_values(
-    settings: Settings, tiny_scorer: Scorer, caplog: pytest.LogCaptureFixture
+    settings: Settings, own_store: str, tiny_scorer: Scorer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(settings, tiny_scorer)
+    app = create_app(settings.model_copy(update={"database_url": own_store}), tiny_scorer)
 
     async def broken(request: Request) -> Response:
         raise ZeroDivisionError(f"secret {CARDS[0]}")
@@ -58,6 +58,7 @@ def test_a_bug_is_a_problem_and_is_logged_without_values(
     assert body["request_id"] in caplog.text
     assert "ZeroDivisionError in broken (test_problems.py:" in caplog.text
     assert CARDS[0] not in caplog.text + response.text
+    app.state.endpoints.close()
 
 
 @pytest.mark.parametrize("own", ["abc", "A.b_c-9", "x" * 64])

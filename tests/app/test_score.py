@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from app.service import create_app
 from app.settings import Settings
 from models.parsing import parse_rows
 from models.scorer import Scorer
-from tests.app.calls import Client, exchange
+from tests.app.calls import Client, exchange, renewed
 
 JSON = {"Content-Type": "application/json"}
 
@@ -26,8 +27,8 @@ def test_reply_holds_what_the_scorer_says(
     cells = tiny_frame.head(40).select(tiny_scorer.schema.inputs)
     batch = parse_rows(tiny_scorer.schema, cells).batch(tiny_scorer.vocabulary)
     scores = tiny_scorer.score(batch)
-    for number, row in enumerate(cells.to_dicts()):
-        row["timestamp"] = row["timestamp"].isoformat()
+    for number, cell in enumerate(cells.to_dicts()):
+        row = renewed(cell, timestamp=cell["timestamp"].isoformat())
         reply = client.post("/v1/score?reasons=2", json=row).json()
         assert reply["transaction_id"] == row["transaction_id"]
         assert reply["score"] == pytest.approx(scores.score[number], rel=1e-12)
@@ -54,6 +55,7 @@ def test_reply_has_exactly_the_documented_fields(client: Client, transaction: di
         "reconstruction_error",
         "reasons",
         "model_version",
+        "approximate",
     ]
     assert len(reply["reasons"]) == 3
     assert set(reply["reasons"][0]) == {"feature", "value", "expected", "share", "direction", "text", "verified"}
@@ -93,27 +95,31 @@ def test_a_wrong_query_is_refused(
 
 
 def test_reasons_are_verified_on_demand(client: Client, transaction: dict[str, Any]) -> None:
-    odd = {**transaction, "amount": 90_000.0}
+    odd = renewed(transaction, amount=90_000.0)
     reply = client.post("/v1/score?reasons=2&verify=true", json=odd).json()
     for reason in reply["reasons"]:
         assert set(reason["verified"]) == {"score", "drop", "decision", "flips"}
         assert reason["verified"]["drop"] == pytest.approx(reply["score"] - reason["verified"]["score"])
-    plain = client.post("/v1/score?verify=false&reasons=2", json=odd).json()
+    plain = client.post("/v1/score?verify=false&reasons=2", json=renewed(odd)).json()
     assert [reason["verified"] for reason in plain["reasons"]] == [None, None]
-    results = client.post("/v1/score/batch?reasons=2&verify=true", json={"transactions": [odd]}).json()["results"]
-    assert results == [reply]
+    other = renewed(odd)
+    results = client.post("/v1/score/batch?reasons=2&verify=true", json={"transactions": [other]}).json()["results"]
+    assert results == [{**reply, "transaction_id": other["transaction_id"]}]
     assert client.post("/v1/score?verify=1", json=odd).status_code == 422
     assert client.post("/v1/score/csv?verify=true", json=odd).status_code == 422
 
 
 def test_amount_as_text_and_as_number_are_one(client: Client, transaction: dict[str, Any]) -> None:
-    as_number = client.post("/v1/score", json={**transaction, "amount": 12.34}).json()
-    as_text = client.post("/v1/score", json={**transaction, "amount": "12.34"}).json()
-    assert as_number == as_text
+    as_number = client.post("/v1/score", json={**transaction, "amount": 12.34})
+    as_text = client.post("/v1/score", json={**transaction, "amount": "12.34"})
+    assert as_number.status_code == as_text.status_code == 200
+    assert as_number.content == as_text.content  # the same transaction: the stored answer
+    fresh = client.post("/v1/score", json=renewed(transaction, amount="12.34")).json()
+    assert fresh["score"] == as_number.json()["score"]
 
 
 def test_a_missing_number_is_scored_where_the_schema_allows_it(client: Client, transaction: dict[str, Any]) -> None:
-    assert client.post("/v1/score", json={**transaction, "account_age_days": None}).status_code == 200
+    assert client.post("/v1/score", json=renewed(transaction, account_age_days=None)).status_code == 200
     refused = client.post("/v1/score", json={**transaction, "latitude": None})
     assert refused.json()["errors"] == [{"field": "latitude", "message": "missing value"}]
 
@@ -173,7 +179,7 @@ def test_a_field_that_appears_twice_is_refused(client: Client, transaction: dict
 
 
 def test_escapes_and_spaces_are_no_second_field(client: Client, transaction: dict[str, Any]) -> None:
-    quoted = {**transaction, "merchant_id": 'the "best": shop', "category": "\\"}
+    quoted = renewed(transaction, merchant_id='the "best": shop', category="\\")
     assert client.post("/v1/score", json=quoted).status_code == 200
     spaced = json.dumps(quoted, indent=3, separators=(" ,", " : "))
     assert client.post("/v1/score", content=spaced, headers=JSON).status_code == 200
@@ -193,8 +199,8 @@ def test_model_tells_all_but_where_it_lies(client: Client, tiny_scorer: Scorer) 
     assert str(tiny_scorer.bundle.path.parent) not in reply.text
 
 
-def test_ready_only_once_a_model_is_loaded(settings: Settings) -> None:
-    app = create_app(settings)
+def test_ready_only_once_a_model_is_loaded(settings: Settings, own_store: str) -> None:
+    app = create_app(settings.model_copy(update={"database_url": own_store}))
     cold = Client(app)  # the application's start has not run
     assert cold.get("/healthz").json() == {"status": "alive"}
     for response in (cold.get("/readyz"), cold.get("/v1/model"), cold.post("/v1/score", json={})):
@@ -203,11 +209,14 @@ def test_ready_only_once_a_model_is_loaded(settings: Settings) -> None:
     assert cold.get("/openapi.json").status_code == 200
 
     async def warm_up() -> None:
-        async with app.router.lifespan_context(app):
-            pass
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as warm,
+        ):
+            assert (await warm.get("/readyz")).json()["status"] == "ready"
 
     asyncio.run(warm_up())
-    assert cold.get("/readyz").json()["status"] == "ready"
 
 
 def test_body_is_counted_while_it_streams(app: FastAPI, settings: Settings, transaction: dict[str, Any]) -> None:
@@ -232,7 +241,7 @@ def test_a_client_that_goes_away_is_no_error(app: FastAPI, caplog: pytest.LogCap
 
 def test_scores_are_finite_at_the_edges(client: Client, transaction: dict[str, Any]) -> None:
     for name, value in [("account_age_days", 3.4028234663852886e38), ("amount", 1e9), ("account_age_days", 5e-324)]:
-        reply = client.post("/v1/score", json={**transaction, name: value}).json()
+        reply = client.post("/v1/score", json=renewed(transaction, **{name: value})).json()
         assert np.isfinite(reply["score"])
         assert 0 <= reply["score"] < 1
         assert np.isfinite(reply["reconstruction_error"])

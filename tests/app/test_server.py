@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,10 +36,12 @@ except CounterfoilError as error:
 
 
 def start(artifacts: Path, **settings: str) -> subprocess.Popen[str]:
+    store = tempfile.mkdtemp()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
         "COUNTERFOIL_ARTIFACTS": str(artifacts),
         "COUNTERFOIL_PORT": "0",
+        "COUNTERFOIL_DATABASE_URL": f"sqlite:///{store}/counterfoil.db",
         "PYTHONPATH": str(ROOT),
         **settings,
     }

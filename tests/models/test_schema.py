@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.durations import duration_seconds
 from models.errors import InvalidProfile
 from models.schema import (
     LabelColumn,
     TransactionSchema,
-    duration_seconds,
     load_schema,
     parse_schema,
     shipped_profiles,
@@ -156,7 +156,8 @@ def test_unreadable_profiles(tmp_path: Path) -> None:
 def test_features_come_in_the_order_of_the_graph() -> None:
     schema = load_schema("payments")
     assert schema.features == (
-        "amount", "latitude", "longitude", "category", "channel", "country", "timestamp.hour", "timestamp.weekday",
+        "amount", "latitude", "longitude", *(feature.name for feature in schema.behaviour),
+        "category", "channel", "country", "timestamp.hour", "timestamp.weekday",
     )  # fmt: skip
     assert schema.inputs == tuple(n for n in schema.columns if n not in ("is_fraud", "fraud_scenario"))
     assert schema.currency == "EUR"

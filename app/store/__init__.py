@@ -1,0 +1,1 @@
+"""The decision log and the state of cards and merchants: one store, one transaction."""

@@ -1,0 +1,59 @@
+"""The claim to be the only process that writes to a PostgreSQL store."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection
+
+from app.store.contract import StoreInUse
+
+#: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
+_TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"
+#: A server notices within a minute that the owner's machine is gone, and lets another have the claim.
+_NOTICE = (
+    "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
+    "set_config('tcp_keepalives_count', '3', false)"
+)
+_WHO = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start::text = %s"
+#: Seconds for a session that was ended to be gone.
+_PATIENCE = 2.0
+
+
+class Claim:
+    """Taken on each connection that is to write.
+
+    Once it is taken again, the session that had it is over, and so is whatever it was committing.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._session: tuple[int, str] | None = None
+
+    def take(self, connection: Connection) -> None:
+        """On a connection in no transaction. SQLite has a file for it, see :mod:`app.store.lock`.
+
+        Raises:
+            StoreInUse: another process has it.
+        """
+        if connection.dialect.name != "postgresql":
+            return
+        deadline = time.monotonic() + _PATIENCE
+        while not self._try(connection):
+            if self._session is None or time.monotonic() > deadline:
+                raise StoreInUse(
+                    f"{self._name}: another process owns this store; stop it, give this one another database or "
+                    "schema, or use Redis where several processes serve"
+                )
+            time.sleep(0.05)
+        with connection.begin():
+            connection.exec_driver_sql(_NOTICE)
+            pid, started = connection.exec_driver_sql(_WHO).one()
+            self._session = pid, started
+
+    def _try(self, connection: Connection) -> bool:
+        with connection.begin():
+            if self._session is not None:  # our own, whose connection broke: the server may not know that yet
+                connection.exec_driver_sql(_END, self._session)
+            return bool(connection.exec_driver_sql(_TAKE).scalar())

@@ -1,0 +1,219 @@
+"""What a store keeps and promises; :mod:`app.store.sql` and :mod:`app.store.redis` keep it.
+
+The log is the truth: every scored transaction and every label, in order of arrival. A state is what the log made of one
+entity, kept so that a restart need not replay everything. Both are written in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from models.errors import CounterfoilError
+
+#: Which entity: the name of its section in the profile, and the digest of its key.
+EntityKey = tuple[str, bytes]
+Label = Literal["fraud", "legitimate", "disputed"]
+
+
+class StoreUnavailable(CounterfoilError):
+    """The store cannot be reached or written now. Trying again may help.
+
+    Nothing of the transaction was kept, unless the answer to its commit was lost: then the next transaction shows a
+    ``next_seq`` beyond the last event that this process knows of.
+    """
+
+
+class StoreInUse(CounterfoilError):
+    """Another process owns the embedded store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One scored transaction, as the log keeps it.
+
+    Attributes:
+        seq: place in the order of arrival, shared with labels; from 1, gaps allowed.
+        transaction_id: the caller's, unique in the log; None where the schema has no id.
+        digest: of the transaction as sent, 32 bytes: the same id with another digest is another transaction.
+        time: of the transaction, microseconds as in :mod:`models.times`.
+        arrived_at: microseconds since 1970 UTC, by this machine's clock.
+        body: the validated transaction as JSON, from which features can be computed anew.
+        features: what the detector was given, :meth:`models.rows.Batch.to_bytes` of one row.
+        score, error, threshold, decision, model_version: as answered.
+        reply: the answer, byte for byte.
+        caller: who asked; None without API keys.
+        latency_us: from arrival until the answer was ready to be written.
+        keys: the entities it belongs to.
+    """
+
+    seq: int
+    transaction_id: str | None
+    digest: bytes
+    time: int
+    arrived_at: int
+    body: str
+    features: bytes
+    score: float
+    error: float
+    threshold: float
+    decision: str
+    model_version: str
+    reply: bytes
+    caller: str | None
+    latency_us: int
+    keys: tuple[EntityKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """What became known of a transaction, and when.
+
+    Attributes:
+        seq: place in the order of arrival, shared with decisions.
+        known_at: when it became known, microseconds since 1970 UTC.
+        change: to the fraud counted at the transaction's time: +1, -1 or 0, by what the label was before.
+    """
+
+    seq: int
+    transaction_id: str
+    label: Label
+    known_at: int
+    arrived_at: int
+    caller: str | None
+    change: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """An entity's state and the last event it has seen: events up to ``seq`` are in it, later ones are not."""
+
+    seq: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a transaction reads before it computes.
+
+    Attributes:
+        known: decisions of the asked ids that are in the log.
+        labels: the latest label of each asked id that has one.
+        states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
+            its ``seq`` is 0.
+        next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.
+    """
+
+    known: Mapping[str, Decision]
+    labels: Mapping[str, LabelEvent]
+    states: Mapping[EntityKey, SavedState]
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What a transaction writes, all of it or nothing.
+
+    Attributes:
+        states: replaces what is saved.
+        watermark: events up to here are in every saved state they touch; None leaves it as it is. A restart replays
+            the log from there.
+    """
+
+    decisions: Sequence[Decision] = ()
+    labels: Sequence[LabelEvent] = ()
+    states: Mapping[EntityKey, SavedState] = field(default_factory=dict)
+    watermark: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the states began.
+
+    Attributes:
+        spec: digest of the behaviour declaration that the states belong to.
+        base: digest of the snapshot loaded before the first event; empty without one.
+        as_of: time of the last transaction in that snapshot, microseconds; None without one.
+        seq: the last event of the log then. Of events up to it those count that are later than ``as_of``: the snapshot
+            holds the others. Every event after it counts.
+    """
+
+    spec: str
+    base: str = ""
+    as_of: int | None = None
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """A stretch of the log, as a replay needs it: decisions as columns, and the labels of the same stretch.
+
+    Attributes:
+        seqs, transaction_ids, times, bodies: of the decisions, oldest first, all of one length.
+        labels: oldest first. None is older than a decision of an earlier stretch, or newer than one of a later stretch.
+    """
+
+    seqs: Sequence[int]
+    transaction_ids: Sequence[str | None]
+    times: Sequence[int]
+    bodies: Sequence[str]
+    labels: Sequence[LabelEvent]
+
+
+class Store(Protocol):
+    """A log with states. One thread at a time; the embedded one belongs to one process at a time.
+
+    Every method raises :class:`StoreUnavailable` where the database is gone, locked, full or failing; the store can be
+    used again once it is back.
+
+    Attributes:
+        shared: several processes write; states must be read in every transaction, and a transaction may be computed
+            more than once.
+    """
+
+    shared: bool
+
+    def transact(
+        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+    ) -> None:
+        """Read, compute, write: atomic, durable when it returns.
+
+        Args:
+            ids: transaction ids to look up.
+            keys: entities whose states are wanted.
+            events: how many places in the order of arrival to reserve, at most as many are written.
+            work: computes what to write from what was read. A shared store calls it again where another process got in
+                between. What it raises ends the transaction with nothing written and is raised here.
+        """
+
+    def origin(self) -> Origin | None:
+        """Where the states began; None for an empty store."""
+
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
+        """Forget all states, saved and base, and begin anew from a base; the log stays, the watermark is 0. Atomic."""
+
+    def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
+        """What the base holds of these entities."""
+
+    def watermark(self) -> int:
+        """Events up to here need no replay."""
+
+    def last_seq(self) -> int:
+        """The last place in the order of arrival that is taken; 0 for an empty log."""
+
+    def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
+        """The log's events after a place in the order of arrival, oldest first, in bounded memory.
+
+        Args:
+            keys: only decisions that belong to one of these entities, and the labels of those decisions.
+        """
+
+    def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
+        """The same events as :meth:`log`, twice as fast: what a replay needs of them, ``chunk`` at a time."""
+
+    def find(self, transaction_id: str) -> Decision | None:
+        """One decision."""
+
+    def close(self) -> None:
+        """Release it."""

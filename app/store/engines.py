@@ -1,0 +1,86 @@
+"""Connections to SQLite and PostgreSQL, set up for a log: durable, patient, silent about values."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
+
+Durability = Literal["full", "normal"]
+#: Seconds until a lock, or a server that does not answer, counts as a failure.
+_PATIENCE = 5
+#: Of libpq: a server that has vanished without a word is given up after about as many seconds (the last: milliseconds).
+_TIMEOUTS = {
+    "connect_timeout": _PATIENCE,
+    "keepalives_idle": _PATIENCE,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 2_000 * _PATIENCE,
+}
+
+
+def sqlite_engine(path: Path, durability: Durability, read_only: bool) -> Engine:
+    """Connections to a file. In write-ahead mode, readers and the writer do not wait for each other."""
+
+    def connect() -> sqlite3.Connection:
+        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        connection = sqlite3.connect(
+            where, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={durability.upper()}")
+            connection.execute("PRAGMA journal_size_limit=67108864")  # what a large begin() leaves behind
+        connection.execute("PRAGMA cache_size=-32768")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and then writes would fail, not wait, where another program wrote in between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer(connection) else "BEGIN")
+
+    return engine
+
+
+def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engine:
+    """Connections to a server. Each is tried before use, so that the server may have been restarted.
+
+    Raises:
+        ImportError: psycopg is not installed.
+    """
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        paramstyle="format",
+        pool_pre_ping=True,
+        hide_parameters=True,
+        isolation_level="REPEATABLE READ",  # a transaction reads one state of the log
+        connect_args={name: value for name, value in _TIMEOUTS.items() if name not in url.query},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.read_only = read_only
+        setting = "off" if durability == "normal" else "on"
+        # Stronger settings than "on" (a replica has it too) are the operator's and stay.
+        keep = "true" if durability == "normal" else "current_setting('synchronous_commit') = 'off'"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT set_config('synchronous_commit', '{setting}', false) WHERE {keep}")
+        connection.commit()
+
+    return engine
+
+
+def writer(engine: Engine) -> Connection:
+    """A connection for the one that writes. To be invalidated when it is done: what it has claimed must not go to a
+    reader.
+    """
+    return engine.connect().execution_options(writes=True)
+
+
+def is_writer(connection: Connection) -> bool:
+    """Whether it came from :func:`writer`."""
+    return bool(connection.get_execution_options().get("writes"))

@@ -1,0 +1,95 @@
+"""Opens the store that a URL names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from app.store.contract import Store
+    from app.store.engines import Durability
+
+_EXPECTED = (
+    "sqlite:///FILE (sqlite:////ABSOLUTE/FILE), postgresql://USER@HOST/DATABASE or redis://HOST:6379/0; "
+    "special characters in a password are percent-encoded"
+)
+
+
+def open_store(url: str, *, durability: Durability = "full", read_only: bool = False) -> Store:
+    """A store, its tables made or brought up to date.
+
+    Args:
+        url: ``sqlite:///file``, ``postgresql://…``, ``redis://…`` or ``rediss://…``.
+        durability: "full": what was written survives a loss of power; "normal": it survives the end of the process,
+            and a loss of power may take the last moment with it, never the order. Redis: as its server is configured.
+        read_only: read beside the owner, without a claim; see :class:`app.store.sql.SqlStore`.
+
+    Raises:
+        InvalidInput: the URL is of no known kind, or its driver is not installed. No message repeats a password.
+        StoreInUse: another process owns the store.
+        StoreUnavailable: it cannot be reached.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme == "sqlite":
+        return _sqlite(url, durability, read_only)
+    if scheme == "postgresql":
+        return _postgresql(url, durability, read_only)
+    if scheme in ("redis", "rediss"):
+        return _redis(url, read_only)
+    raise InvalidInput(f"store URL: expected {_EXPECTED}")
+
+
+# Each kind imports what it needs: a service on one need not have, or wait for, the others.
+def _sqlite(url: str, durability: Durability, read_only: bool) -> Store:
+    from app.store.engines import sqlite_engine  # noqa: PLC0415
+    from app.store.lock import FileLock  # noqa: PLC0415
+    from app.store.sql import SqlStore  # noqa: PLC0415
+
+    start, _, file = url.partition("sqlite:///")
+    if start or not file or file == ":memory:":
+        raise InvalidInput(f"store URL: expected a file, as in {_EXPECTED}")
+    path = Path(file)
+    if read_only:
+        if not path.is_file():
+            raise InvalidInput(f"{path}: there is no such database to read; the service makes it when it starts")
+        return SqlStore(sqlite_engine(path, durability, True), str(path), read_only=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{path.parent}: cannot be made: {error.strerror}") from None
+    lock = FileLock(path)
+    return SqlStore(sqlite_engine(path, durability, False), str(path), lock=lock)
+
+
+def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
+    from sqlalchemy import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    from app.store.engines import postgresql_engine  # noqa: PLC0415
+    from app.store.sql import SqlStore  # noqa: PLC0415
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidInput(f"store URL: expected {_EXPECTED}") from None
+    try:
+        engine = postgresql_engine(parsed, durability, read_only)
+    except ImportError:
+        raise InvalidInput("a PostgreSQL store needs psycopg: pip install 'counterfoil[postgresql]'") from None
+    name = f"PostgreSQL database {parsed.database or ''} at {parsed.host or 'the local socket'}:{parsed.port or 5432}"
+    return SqlStore(engine, name, read_only=read_only)
+
+
+def _redis(url: str, read_only: bool) -> Store:
+    try:
+        from app.store.redis import RedisStore  # noqa: PLC0415
+    except ImportError:
+        raise InvalidInput("a Redis store needs its client: pip install 'counterfoil[redis]'") from None
+    try:
+        urlsplit(url).port  # noqa: B018 - raises where the rest of the URL could not be understood
+    except ValueError:
+        raise InvalidInput(f"store URL: expected {_EXPECTED}") from None
+    return RedisStore(url, read_only=read_only)

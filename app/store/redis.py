@@ -1,0 +1,167 @@
+"""The store on Redis, shared by the processes of several hosts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from app.store.contract import (
+    Decision,
+    EntityKey,
+    LabelEvent,
+    LogColumns,
+    Origin,
+    StoreUnavailable,
+    View,
+    Writes,
+)
+from app.store.packing import unpack_decision
+from app.store.redis_keys import Beginning, RedisKeys
+from app.store.redis_log import RedisLog
+from app.store.redis_transaction import commit, view
+from app.store.redis_wire import Wire, Wires
+from models.errors import InvalidInput
+
+#: Tries until other processes that write to the same entities count as a failure.
+_TRIES = 200
+_BASE_ROWS = 5_000
+
+
+class RedisStore:
+    """See :class:`app.store.contract.Store`.
+
+    A transaction watches its ids and entities, reserves its places, computes, and writes all or nothing; where another
+    process wrote to one of them in between, it begins again with new places. So the order of an entity's events is the
+    order of their places. What is written must be among the ids and entities that were asked for.
+
+    Redis must be told to keep what it acknowledges: ``appendonly yes``, ``appendfsync always``, and
+    ``maxmemory-policy noeviction``. Every state is written with its event, so nothing needs replaying.
+
+    Args:
+        url: ``redis://[:password@]host:port/db``.
+        prefix: of every key.
+        read_only: never write; :meth:`transact` then refuses what ``work`` returns unless it is empty.
+
+    Attributes:
+        durable: the server says that it is configured so. False where it is not, or may not be asked.
+
+    Raises:
+        InvalidInput: the URL cannot be understood.
+        StoreUnavailable: the server cannot be reached.
+    """
+
+    shared = True
+
+    def __init__(self, url: str, prefix: str = "counterfoil:", *, read_only: bool = False) -> None:
+        try:
+            self._wires = Wires(url)
+            self.durable = self._wires.durable()
+        except (ValueError, TypeError):
+            raise InvalidInput("store URL: expected redis://[:PASSWORD@]HOST:6379/0") from None
+        self._keys = RedisKeys(prefix)
+        self._log = RedisLog(self._wires, self._keys)
+        self._read_only = read_only
+        self._begun = Beginning()
+
+    def transact(
+        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+    ) -> None:
+        """See the contract."""
+        for attempt in range(_TRIES):
+            with self._wires.wire() as wire:
+                if self._attempt(wire, ids, keys, events, work):
+                    return
+            time.sleep(random.random() * min(attempt, 20) / 1000)
+        raise StoreUnavailable(f"{self._wires.name}: other processes kept writing to the same entities; try again")
+
+    def _attempt(
+        self, wire: Wire, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+    ) -> bool:
+        """False where another process got in between."""
+        watching = True
+        try:
+            begun, seen = view(wire, self._keys, self._begun, ids, keys, 0 if self._read_only else events)
+            if begun != self._begun:  # the states have other names now
+                self._begun = begun
+                return False
+            writes = work(seen)
+            if writes == Writes():
+                return True
+            if self._read_only:
+                raise self._refusal()
+            watching = False
+            return commit(self._wires, wire, self._keys, begun.number, writes)
+        finally:
+            if watching:
+                wire.forget()
+
+    def origin(self) -> Origin | None:
+        """See the contract."""
+        return Beginning.parse(self._wires.one("GET", self._keys.origin)).origin
+
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
+        """See the contract. The new states have other names: to begin anew is one write, after the base is there."""
+        if self._read_only:
+            raise self._refusal()
+        with self._wires.wire() as wire:
+            _, number = wire.run(("WATCH", self._keys.origin), ("INCR", self._keys.beginnings))
+            try:
+                rows, has_base = iter(base), False
+                while part := list(islice(rows, _BASE_ROWS)):
+                    has_base = True
+                    wire.run(*(("HSET", self._keys.base(number, key[0]), key[1], content) for key, content in part))
+                begun = Beginning(number, has_base, origin)
+                values = (("SET", self._keys.origin, begun.dump()), ("SET", self._keys.watermark, 0))
+                *_, done = wire.run(("MULTI",), *values, ("EXEC",))
+            except BaseException:
+                wire.forget()
+                raise
+            if done is None:
+                raise StoreUnavailable(f"{self._wires.name}: another process began anew at the same time; try again")
+            self._begun = begun
+            self._remove_before(wire, number)
+
+    def _remove_before(self, wire: Wire, number: int) -> None:
+        """Free what no name leads to any more. May be broken off: the next beginning does it again."""
+        cursor = b""
+        while cursor != b"0":
+            cursor, names = wire.one("SCAN", cursor or 0, "MATCH", self._keys.all_begun, "COUNT", _BASE_ROWS)
+            if old := [name for name in names if self._keys.begun(name) < number]:
+                wire.one("UNLINK", *old)
+
+    def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
+        """See the contract."""
+        self._begun = Beginning.parse(self._wires.one("GET", self._keys.origin))
+        commands = [("HGET", self._keys.base(self._begun.number, entity), key) for entity, key in keys]
+        found = self._wires.run(*commands)
+        return {key: content for key, content in zip(keys, found, strict=True) if content is not None}
+
+    def watermark(self) -> int:
+        """See the contract."""
+        return int(self._wires.one("GET", self._keys.watermark) or 0)
+
+    def last_seq(self) -> int:
+        """See the contract."""
+        return self._log.last_seq()
+
+    def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
+        """See the contract. Not seen: events that were still being written when the reading passed their place."""
+        return self._log.events(after) if keys is None else self._log.of_keys(after, keys)
+
+    def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
+        """See the contract."""
+        return self._log.columns(after, chunk)
+
+    def find(self, transaction_id: str) -> Decision | None:
+        """See the contract."""
+        seq = self._wires.one("GET", self._keys.id(transaction_id))
+        return None if seq is None else unpack_decision(self._log.packed([int(seq)])[0])
+
+    def close(self) -> None:
+        """See the contract."""
+        self._wires.close()
+
+    def _refusal(self) -> InvalidInput:
+        return InvalidInput(f"{self._wires.name} was opened for reading only")

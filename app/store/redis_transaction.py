@@ -1,0 +1,112 @@
+"""What a transaction of a Redis store reads and writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from app.store.contract import EntityKey, SavedState, StoreUnavailable, View, Writes
+from app.store.packing import pack_event, pack_state, unpack_decision, unpack_label, unpack_state
+from app.store.redis_keys import Beginning, RedisKeys
+from app.store.redis_wire import Command, Lost, Wire, Wires
+
+#: Seconds to learn what became of a transaction whose answer was lost.
+_DOUBT = 3.0
+
+
+def view(
+    wire: Wire, keys: RedisKeys, begun: Beginning, ids: Sequence[str], entities: Sequence[EntityKey], events: int
+) -> tuple[Beginning, View]:
+    """What the store holds of these ids and entities; from now on they are watched.
+
+    Args:
+        begun: the beginning that the states are thought to be of.
+        events: places to reserve.
+
+    Returns:
+        The beginning they are of, and the view. Where that is another, the view's states are none.
+    """
+    names = [
+        keys.origin,
+        *map(keys.id, ids),
+        *map(keys.label, ids),
+        *(keys.state(begun.number, entity) for entity in entities),
+    ]
+    # The places are reserved after the watch began: what gets in between has smaller ones, and is noticed.
+    reserve: Command = ("INCRBY", keys.seq, events) if events else ("GET", keys.seq)
+    _, (origin, *found), last = wire.run(("WATCH", *names), ("MGET", *names), reserve)
+    begun = Beginning.parse(origin)
+    seqs = [int(seq) for seq in found[: len(ids)] if seq is not None]
+    labels = [unpack_label(packed) for packed in found[len(ids) : 2 * len(ids)] if packed is not None]
+    saved = zip(entities, found[2 * len(ids) :], strict=True)
+    states = {entity: unpack_state(packed) for entity, packed in saved if packed is not None}
+    missing = [entity for entity in entities if entity not in states] if begun.has_base else []
+    wanted = [("HGET", keys.events(seq), seq) for seq in seqs]
+    replies = wire.run(*wanted, *(("HGET", keys.base(begun.number, name), key) for name, key in missing))
+    for entity, content in zip(missing, replies[len(seqs) :], strict=True):
+        if content is not None:
+            states[entity] = SavedState(0, content)
+    decisions = map(unpack_decision, replies[: len(seqs)])
+    return begun, View(
+        known={decision.transaction_id or "": decision for decision in decisions},
+        labels={label.transaction_id: label for label in labels},
+        states=states,
+        next_seq=int(last or 0) + 1 - events,
+    )
+
+
+def commit(wires: Wires, wire: Wire, keys: RedisKeys, number: int, writes: Writes) -> bool:
+    """False, and nothing written, where something that ``wire`` watches has changed.
+
+    Args:
+        wires: to ask what became of it, where the connection breaks.
+        number: of the beginning that the states are of.
+    """
+    try:
+        *_, done = wire.run(("MULTI",), *_commands(keys, number, writes), ("EXEC",))
+    except Lost:
+        if _has_landed(wires, keys, writes):
+            return True
+        raise
+    if done is None:
+        return False
+    if any(isinstance(reply, Exception) for reply in done):
+        raise StoreUnavailable(f"{wires.name}: keys under {keys.prefix} are not this store's; name another database")
+    return True
+
+
+def _has_landed(wires: Wires, keys: RedisKeys, writes: Writes) -> bool:
+    """Raises nothing: where the server stays away, the transaction counts as failed."""
+    seqs = [decision.seq for decision in writes.decisions] + [label.seq for label in writes.labels]
+    deadline = time.monotonic() + _DOUBT
+    while seqs:
+        try:
+            return bool(wires.one("HEXISTS", keys.events(seqs[0]), seqs[0]))
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+    return False
+
+
+def _commands(keys: RedisKeys, beginning: int, writes: Writes) -> Iterator[Command]:
+    """All of it, to be run as one.
+
+    Args:
+        beginning: the number under which the states are kept.
+    """
+    for decision in writes.decisions:
+        yield ("HSET", keys.events(decision.seq), decision.seq, pack_event(decision))
+        if decision.transaction_id is not None:
+            yield ("SET", keys.id(decision.transaction_id), decision.seq)
+        for key in dict.fromkeys(decision.keys):
+            yield ("ZADD", keys.entity(key), decision.seq, decision.seq)
+    for label in writes.labels:
+        packed = pack_event(label)
+        yield ("HSET", keys.events(label.seq), label.seq, packed)
+        yield ("SET", keys.label(label.transaction_id), packed)
+        yield ("RPUSH", keys.labels(label.transaction_id), label.seq)
+    for key, state in writes.states.items():
+        yield ("SET", keys.state(beginning, key), pack_state(state))
+    if writes.watermark is not None:
+        yield ("SET", keys.watermark, writes.watermark)

@@ -1,0 +1,71 @@
+"""What a transaction of an SQL store reads and writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import attrgetter
+
+from sqlalchemy import Connection
+
+from app.store.contract import EntityKey, SavedState, View, Writes
+from app.store.packing import id_digest
+from app.store.rows import Row, as_decision, as_label, decision_row, label_row
+from app.store.statements import Lookup, Statements
+
+#: Names in the table ``meta``.
+ORIGIN, WATERMARK = "origin", "watermark"
+
+
+def last_seq(connection: Connection, sql: Statements) -> int:
+    """The last place in the order of arrival that is taken; 0 for an empty log."""
+    return connection.exec_driver_sql(sql.last_seq).scalar() or 0
+
+
+def view(
+    connection: Connection, sql: Statements, ids: Sequence[str], keys: Sequence[EntityKey], next_seq: int | None = None
+) -> View:
+    """What the store holds of these ids and entities.
+
+    Args:
+        next_seq: the next free place; None to look it up.
+    """
+    digests = [id_digest(transaction_id) for transaction_id in ids]
+    decisions = [as_decision(row) for row in sql.known.rows(connection, digests)]
+    labels = [as_label(row) for row in sql.labels.rows(connection, digests)]
+    labels.sort(key=attrgetter("seq"))
+    states = {key: SavedState(*row) for key, row in of_entities(connection, sql.states, keys).items()}
+    missing = [key for key in keys if key not in states]
+    states |= {key: SavedState(0, row[0]) for key, row in of_entities(connection, sql.base, missing).items()}
+    return View(
+        known={decision.transaction_id: decision for decision in decisions if decision.transaction_id is not None},
+        labels={label.transaction_id: label for label in labels},  # the last of several stays
+        states=states,
+        next_seq=last_seq(connection, sql) + 1 if next_seq is None else next_seq,
+    )
+
+
+def of_entities(connection: Connection, lookup: Lookup, keys: Sequence[EntityKey]) -> dict[EntityKey, Row]:
+    """Rows by entity and key, without the key. An equality and a list: both databases use their index for that."""
+    grouped: dict[str, list[bytes]] = defaultdict(list)
+    for entity, key in keys:
+        grouped[entity].append(key)
+    return {
+        (entity, row[0]): row[1:]
+        for entity, wanted in grouped.items()
+        for row in lookup.rows(connection, wanted, entity)
+    }
+
+
+def write(connection: Connection, sql: Statements, writes: Writes) -> None:
+    """All of it; the transaction around it makes it all or nothing."""
+    tables = (
+        (sql.insert_decision, [decision_row(decision) for decision in writes.decisions]),
+        (sql.insert_key, [(*key, event.seq) for event in writes.decisions for key in dict.fromkeys(event.keys)]),
+        (sql.insert_label, [label_row(label) for label in writes.labels]),
+        (sql.save_state, [(*key, state.seq, state.content) for key, state in writes.states.items()]),
+        (sql.set_meta, [] if writes.watermark is None else [(WATERMARK, str(writes.watermark))]),
+    )
+    for statement, rows in tables:
+        if rows:
+            connection.exec_driver_sql(statement, rows)

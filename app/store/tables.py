@@ -1,0 +1,104 @@
+"""The tables of the SQL stores, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+#: On SQLite the primary key must be an INTEGER to be the row's own number.
+_SEQ = BigInteger().with_variant(Integer(), "sqlite")
+#: The longest transaction id, in characters.
+LONGEST_ID = 1000
+
+# A transaction is looked up by a digest of its id: 1,000 characters of it need not fit into an index entry of
+# PostgreSQL, which ends at 2,704 bytes.
+#: The columns up to ``packed_keys`` stand in the order of Decision's fields; ``body`` comes before the other long ones,
+#: so that a replay need not read past it.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", _SEQ, primary_key=True, autoincrement=False),
+    Column("transaction_id", String(LONGEST_ID)),
+    Column("digest", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("arrived_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("features", LargeBinary, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("error", Double, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("reply", LargeBinary, nullable=False),
+    Column("caller", Text),
+    Column("latency_us", BigInteger, nullable=False),
+    Column("packed_keys", LargeBinary, nullable=False),
+    Column("id_digest", LargeBinary),
+    Index("decisions_id_digest", "id_digest", unique=True),
+    Index("decisions_time", "time"),
+    Index("decisions_arrived_at", "arrived_at"),
+)
+
+decision_keys = Table(
+    "decision_keys",
+    metadata,
+    Column("entity", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("entity", "key", "seq"),
+    sqlite_with_rowid=False,
+)
+
+#: The columns up to ``change`` stand in the order of LabelEvent's fields.
+labels = Table(
+    "labels",
+    metadata,
+    Column("seq", _SEQ, primary_key=True, autoincrement=False),
+    Column("transaction_id", String(LONGEST_ID), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("known_at", BigInteger, nullable=False),
+    Column("arrived_at", BigInteger, nullable=False),
+    Column("caller", Text),
+    Column("change", Integer, nullable=False),
+    Column("id_digest", LargeBinary, nullable=False),
+    Index("labels_id_digest", "id_digest", "seq"),
+)
+
+states = Table(
+    "states",
+    metadata,
+    Column("entity", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("entity", "key"),
+)
+
+base_states = Table(
+    "base_states",
+    metadata,
+    Column("entity", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("entity", "key"),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

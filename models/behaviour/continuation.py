@@ -1,0 +1,81 @@
+"""Behaviour features of rows that go on from states without touching them: batch scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.behaviour.events import Behaviour, EntityEvents, EntityKey
+from models.behaviour.kernel import NEVER, NEWEST
+from models.behaviour.plan import LATEST_SECONDS
+from models.behaviour.replay import State, replay
+from models.rows import FRAUD, ParsedRows
+
+#: Gives the states of those of the entities that have one. They are only read.
+Lookup = Callable[[Sequence[EntityKey]], Mapping[EntityKey, State]]
+
+
+class Continuation:
+    """A copy of the states that goes on with the rows it is given; what it was copied from stays.
+
+    Args:
+        lookup: the states to begin with; asked once for every entity.
+    """
+
+    def __init__(self, behaviour: Behaviour, lookup: Lookup) -> None:
+        self.behaviour = behaviour
+        self._lookup = lookup
+        self._states: dict[EntityKey, State | None] = {}
+
+    def take(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
+        """The next rows, in order of arrival: those that can be scored, and their features [n, behaviour features]."""
+        events = self._events(parsed)
+        self._load(events)
+        late = self._late(events, len(parsed.time))
+        if late.any():
+            cause = (
+                f"more than {LATEST_SECONDS // 86_400} days before what its card or merchant already has: no history"
+            )
+            parsed = parsed.refuse(late, self.behaviour.timestamp, cause)
+            events = self._events(parsed)
+        replayed = replay(self.behaviour, events, before=self._states.get, keep=True)
+        self._states |= replayed.states
+        return parsed, replayed.features
+
+    def _events(self, parsed: ParsedRows) -> list[EntityEvents]:
+        """Labels, where the rows have them, count for rows that are later by the label delay."""
+        fraud = None if parsed.label is None else parsed.label == FRAUD
+        return self.behaviour.of_columns(parsed.time, parsed.numeric, parsed.text, parsed.entity, fraud)
+
+    def _load(self, events: list[EntityEvents]) -> None:
+        wanted = [key for e in events for d in e.digests if (key := (e.name, d)) not in self._states]
+        found = self._lookup(wanted)
+        for key in wanted:
+            self._states[key] = found.get(key)
+
+    def _late(self, events: list[EntityEvents], rows: int) -> NDArray[np.bool_]:
+        late = np.zeros(rows, bool)
+        for entity in events:
+            begin = np.full(len(entity.digests), NEVER, np.int64)
+            for i, digest in enumerate(entity.digests):
+                state = self._states[entity.name, digest]
+                if state is not None:
+                    begin[i] = state[NEWEST]
+            order = np.argsort(entity.group, kind="stable")
+            time, group = entity.events[order, 0], entity.group[order]
+            newest = _running_maximum(time, group, begin)
+            late[order] |= (newest != NEVER) & (time < newest - LATEST_SECONDS * 1_000_000)
+        return late
+
+
+def _running_maximum(time: NDArray[np.int64], group: NDArray[np.int64], begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Per row the largest time before it in its group, rows being sorted by group."""
+    newest = np.empty_like(time)
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    for start, end in zip(starts, np.append(starts[1:], len(time)), strict=True):
+        newest[start:end] = np.maximum.accumulate(
+            np.concatenate([begin[group[start] : group[start] + 1], time[start : end - 1]])
+        )
+    return newest

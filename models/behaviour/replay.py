@@ -1,0 +1,227 @@
+"""A history run through the kernel, entity by entity: features for every row, and the states they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.behaviour.compiled import Floats, Int, Ints, compiled
+from models.behaviour.events import Behaviour, Entity, EntityEvents, EntityKey
+from models.behaviour.kernel import (
+    BULK,
+    CAP,
+    CAPACITY,
+    EXACT,
+    FULL,
+    HEAD,
+    TAIL,
+    TOO_LATE,
+    advance,
+    columns,
+    copy_into,
+    reset,
+    size,
+)
+from models.behaviour.plan import P_CODES, P_HEADER, P_MARKS, P_OPS
+
+#: An entity's state: int64, see :mod:`models.behaviour.kernel`.
+State = NDArray[np.int64]
+_SMALLEST, _BLOCK = 8, 64
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a history gives.
+
+    Attributes:
+        features: float64 [n, behaviour features]; NaN for an entity whose answer is TOO_LATE.
+        status: int8 [n], the worst answer of the kernel for the row: DONE, APPROXIMATE or TOO_LATE.
+        states: the entities' states after the last row; empty unless asked for.
+    """
+
+    features: NDArray[np.float64]
+    status: NDArray[np.int8]
+    states: dict[EntityKey, State]
+
+
+def replay(
+    behaviour: Behaviour,
+    history: list[EntityEvents],
+    *,
+    before: Callable[[EntityKey], State | None] | None = None,
+    keep: bool = False,
+) -> Replayed:
+    """Features of all rows, in the order given, which is taken for the order of arrival.
+
+    Args:
+        history: from :meth:`models.behaviour.events.Behaviour.of_columns`.
+        before: the state an entity begins with; None begins anew.
+        keep: return the states afterwards, too.
+    """
+    rows = len(history[0].group) if history else 0
+    features = np.empty((rows, behaviour.width))
+    status = np.zeros(rows, np.int8)
+    states: dict[EntityKey, State] = {}
+    for entity, events in zip(behaviour.entities, history, strict=True):
+        states |= _replay_into(entity, events, features, entity.out.start, status, before, keep)
+    return Replayed(features, status, states)
+
+
+def replay_entity(
+    entity: Entity,
+    events: EntityEvents,
+    *,
+    before: Callable[[EntityKey], State | None] | None = None,
+    keep: bool = False,
+) -> tuple[NDArray[np.float64], NDArray[np.int8], dict[EntityKey, State]]:
+    """:func:`replay` of one kind of entity: features, status, states."""
+    rows = len(events.group)
+    features = np.empty((rows, int(entity.plan[P_OPS])))
+    status = np.zeros(rows, np.int8)
+    return features, status, _replay_into(entity, events, features, 0, status, before, keep)
+
+
+def _replay_into(
+    entity: Entity,
+    events: EntityEvents,
+    features: NDArray[np.float64],
+    column: int,
+    status: NDArray[np.int8],
+    before: Callable[[EntityKey], State | None] | None,
+    keep: bool,
+) -> dict[EntityKey, State]:
+    plan, groups = entity.plan, len(events.digests)
+    order = np.argsort(events.group, kind="stable")
+    counts = np.bincount(events.group, minlength=groups)
+    begins = [before((entity.name, digest)) if before else None for digest in events.digests]
+    first = np.concatenate([state for state in begins if state is not None] or [np.empty(0, np.int64)])
+    lengths = np.array([0 if state is None else len(state) for state in begins], np.int64)
+    held = np.array([0 if state is None else state[TAIL] - state[HEAD] for state in begins], np.int64)
+    bulk = np.array([0 if state is None else state[BULK] for state in begins], np.int64)
+    records = np.minimum(counts + held, EXACT)
+    merges = (bulk > 0) | (counts + held > EXACT)
+    room = np.zeros(groups, np.int64)
+    if keep:
+        room = plan[P_HEADER] + np.where(merges, columns(plan, 1), columns(plan, 0)) * records
+    kept = np.empty(int(room.sum()), np.int64)
+    used = np.zeros(groups, np.int64)
+    _run(plan, events.events, order, counts, first, lengths, held, features, column, status, kept, room, used)
+    if not keep:
+        return {}
+    ends = np.cumsum(room)
+    return {
+        (entity.name, digest): kept[end - all_ : end - all_ + length].copy()
+        for digest, end, all_, length in zip(events.digests, ends, room, used, strict=True)
+    }
+
+
+@compiled
+def _run(
+    plan: Ints,
+    events: Ints,
+    order: Ints,
+    counts: Ints,
+    first: Ints,
+    lengths: Ints,
+    held: Ints,
+    features: Floats,
+    column: Int,
+    status: NDArray[np.int8],
+    kept: Ints,
+    room: Ints,
+    used: Ints,
+) -> None:
+    small = np.empty(size(plan, CAPACITY, 0), np.int64)
+    large = np.empty(size(plan, CAPACITY, 1), np.int64)
+    # By the block, so that the waits for rows that are far apart in memory overlap.
+    taken = np.empty((_BLOCK, events.shape[1]), np.int64)
+    written = np.empty((_BLOCK, plan[P_OPS]))
+    at = begin = keep_at = 0
+    for g in range(len(counts)):
+        capacity = min(counts[g] + held[g], CAPACITY)
+        state = small
+        if lengths[g]:
+            given = first[begin : begin + lengths[g]]
+            begin += lengths[g]
+            if given[BULK]:
+                state, capacity = large, np.int64(CAPACITY)
+            copy_into(given, state, plan, capacity, given[BULK])
+        else:
+            reset(state, plan, capacity, 0)
+        for start in range(at, at + counts[g], _BLOCK):
+            rows = order[start : min(start + _BLOCK, at + counts[g])]
+            for k in range(len(rows)):
+                taken[k] = events[rows[k]]
+            for k in range(len(rows)):
+                answer = advance(state, plan, taken[k], written[k])
+                if answer == FULL:
+                    copy_into(state, large, plan, CAPACITY, 1)
+                    state = large
+                    answer = advance(state, plan, taken[k], written[k])
+                if answer == TOO_LATE:
+                    written[k] = np.nan
+                if answer < 0 or (answer > 0 and status[rows[k]] == 0):
+                    status[rows[k]] = answer
+            for k in range(len(rows)):
+                features[rows[k], column : column + plan[P_OPS]] = written[k]
+        at += counts[g]
+        if len(kept):
+            count = state[TAIL] - state[HEAD]
+            used[g] = size(plan, count, state[BULK])
+            copy_into(state, kept[keep_at : keep_at + used[g]], plan, count, state[BULK])
+            keep_at += room[g]
+
+
+def packed(entity: Entity, state: State) -> State:
+    """The same state in as little room as it needs, as it is saved."""
+    held = int(state[TAIL] - state[HEAD])
+    small = np.empty(size(entity.plan, held, state[BULK]), np.int64)
+    copy_into(state, small, entity.plan, held, state[BULK])
+    return small
+
+
+def grown(entity: Entity, state: State) -> State:
+    """The same state with more room, or, where it has all that there is, in the form that can merge records."""
+    bulk = int(state[BULK] or state[TAIL] - state[HEAD] >= EXACT)
+    wider = _SMALLEST
+    while wider <= state[CAP]:
+        wider *= 2
+    if bulk or wider >= EXACT:
+        wider = CAPACITY
+    bigger = np.empty(size(entity.plan, wider, bulk), np.int64)
+    copy_into(state, bigger, entity.plan, wider, bulk)
+    return bigger
+
+
+def empty(entity: Entity) -> State:
+    """The state of an entity without events."""
+    state = np.empty(size(entity.plan, _SMALLEST, 0), np.int64)
+    reset(state, entity.plan, _SMALLEST, 0)
+    return state
+
+
+def content(entity: Entity, state: State) -> State:
+    """What a state remembers, without its cache: equal for equal histories, however it came about."""
+    small, plan = packed(entity, state), entity.plan
+    held, width = int(small[CAP]), columns(plan, small[BULK])
+    records = small[plan[P_HEADER] :].reshape(width, held)
+    if plan[P_CODES]:
+        records = np.delete(records, int(plan[P_MARKS]), axis=0)
+    remembered: State = np.append(records.ravel(), small[BULK])
+    return remembered
+
+
+def step(entity: Entity, state: State, event: NDArray[np.int64], out: NDArray[np.float64]) -> tuple[State, int]:
+    """:func:`models.behaviour.kernel.advance`, room being made where there is none.
+
+    Returns:
+        The state to go on with, and the answer.
+    """
+    answer = advance(state, entity.plan, event, out)
+    while answer == FULL:
+        state = grown(entity, state)
+        answer = advance(state, entity.plan, event, out)
+    return state, int(answer)

@@ -1,0 +1,207 @@
+"""The declaration of behaviour features: ``[entity.<name>]`` in a profile, checked against the profile's columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from models.durations import duration_seconds
+
+Transform = Literal["none", "signed-log"]
+
+#: Feature words that are written once per window, and those that look at the longest window only.
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", "fraud_share")
+SINGLE = ("since_last", "km_from_last", "kmh", "new", "hour_rarity")
+WITH_COLUMN = ("distinct", "new")
+OF_AMOUNT = ("sum", "mean", "std", "max", "ratio_to_mean", "zscore")
+_UNTRANSFORMED = ("fraud_share", "new", "hour_rarity", "is_new")
+MOST_WINDOWS, MOST_CODE_COLUMNS = 8, 3
+#: The largest amount in minor units with which the sums stay exact.
+MOST_MINOR_UNITS = 10**12
+_LONGEST_DAYS = 400
+_WORDS = {
+    "count": "payments in {window}",
+    "sum": "total of {window}",
+    "mean": "mean amount of {window}",
+    "std": "spread of amounts in {window}",
+    "max": "largest amount of {window}",
+    "distinct": "number of different {column} in {window}",
+    "ratio_to_mean": "amount over the {entity}'s mean of {window}",
+    "zscore": "amount in deviations from the {entity}'s mean of {window}",
+    "fraud_share": "known fraud share of {window}",
+    "since_last": "time since the last payment",
+    "km_from_last": "distance from the last payment",
+    "kmh": "speed since the last payment",
+    "new": "first payment with this {column} in {window} (1 = yes)",
+    "hour_rarity": "rarity of this hour",
+    "is_new": "first payment in {window} (1 = yes)",
+}
+_ALLOWED = ", ".join([f"{word}:COLUMN" if word in WITH_COLUMN else word for word in (*WINDOWED, *SINGLE)])
+
+
+@dataclass(frozen=True)
+class BehaviourFeature:
+    """One number that the kernel writes.
+
+    Attributes:
+        entity: the section's name, e.g. ``card``.
+        word: what is computed, e.g. ``distinct``.
+        window: e.g. ``7d``; "" where the longest one is meant.
+        column: whose values are counted; "" for none.
+    """
+
+    entity: str
+    word: str
+    window: str = ""
+    column: str = ""
+
+    @property
+    def name(self) -> str:
+        """E.g. ``card.distinct_country_7d``."""
+        return f"{self.entity}." + "_".join(part for part in (self.word, self.column, self.window) if part)
+
+    @property
+    def transform(self) -> Transform:
+        """As of a numeric column: counts, sums and distances have long tails."""
+        return "none" if self.word in _UNTRANSFORMED else "signed-log"
+
+    def words(self, longest: str) -> str:
+        """What the number is, for an analyst, e.g. ``the card's payments in 7d``.
+
+        Args:
+            longest: the entity's longest window, where the feature names none.
+        """
+        words = _WORDS[self.word].format(window=self.window or longest, column=self.column, entity=self.entity)
+        return words if self.entity in words else f"the {self.entity}'s {words}"
+
+    @property
+    def cold(self) -> float:
+        """The value for an entity without events, where it does not depend on the transaction."""
+        return 1.0 if self.word in ("ratio_to_mean", "is_new") else 0.0
+
+
+class EntityBehaviour(BaseModel):
+    """What is computed from the earlier transactions of the same card, merchant or other entity.
+
+    ``<entity>.is_new`` is added to the features by itself: 1 where the entity has no transaction in the longest window.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key: str
+    windows: tuple[str, ...] = Field(min_length=1, max_length=MOST_WINDOWS)
+    features: tuple[str, ...] = Field(min_length=1)
+    label_delay: str = "7d"
+    place: tuple[str, str] = ("latitude", "longitude")
+
+    @field_validator("windows", "features", "place", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("label_delay")
+    @classmethod
+    def _delay(cls, value: str) -> str:
+        duration_seconds(value)
+        return value
+
+    @field_validator("windows")
+    @classmethod
+    def _ascending(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        seconds = [duration_seconds(text) for text in value]
+        if seconds != sorted(set(seconds)) or seconds[0] <= 0:
+            raise ValueError("windows must be different and in ascending order, e.g. 1h, 1d, 7d")
+        if seconds[-1] > _LONGEST_DAYS * 86_400:
+            raise ValueError(f"a window has at most {_LONGEST_DAYS}d")
+        return value
+
+    @model_validator(mode="after")
+    def _known_words(self) -> EntityBehaviour:
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("a feature is named twice")
+        for text in self.features:
+            word, colon, column = text.partition(":")
+            if word not in (*WINDOWED, *SINGLE) or bool(colon) != (word in WITH_COLUMN) or bool(column) != bool(colon):
+                shown = re.sub(r"[^A-Za-z_:]", "?", text)[:40]
+                raise ValueError(f"unknown feature '{shown}'; allowed are {_ALLOWED}")
+        if len(self.code_columns) > MOST_CODE_COLUMNS:
+            raise ValueError(f"distinct and new may name at most {MOST_CODE_COLUMNS} columns in all")
+        return self
+
+    @cached_property
+    def code_columns(self) -> tuple[str, ...]:
+        """Columns whose values are told apart, in order of first mention."""
+        named = (text.partition(":")[2] for text in self.features if ":" in text)
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def uses_place(self) -> bool:
+        """Whether a feature needs to know where."""
+        return any(word in self.features for word in ("km_from_last", "kmh"))
+
+    @cached_property
+    def uses_amount(self) -> bool:
+        """Whether a feature needs the amount."""
+        return any(word in self.features for word in OF_AMOUNT)
+
+    @cached_property
+    def window_seconds(self) -> tuple[int, ...]:
+        """The windows in seconds."""
+        return tuple(duration_seconds(text) for text in self.windows)
+
+    @cached_property
+    def label_delay_seconds(self) -> int:
+        """The label delay in seconds."""
+        return duration_seconds(self.label_delay)
+
+    def named(self, entity: str) -> tuple[BehaviourFeature, ...]:
+        """The features under an entity's name, in the order the kernel writes them."""
+        found: list[BehaviourFeature] = []
+        for text in self.features:
+            word, _, column = text.partition(":")
+            for window in self.windows if word in WINDOWED else ("",):
+                found.append(BehaviourFeature(entity, word, window, column))
+        return (*found, BehaviourFeature(entity, "is_new"))
+
+    @cached_property
+    def derived(self) -> tuple[BehaviourFeature, ...]:
+        """:meth:`named`, where the entity's name does not matter."""
+        return self.named("")
+
+    def check(
+        self, entity: str, kinds: Mapping[str, str], bounds: Mapping[str, tuple[float | None, float | None]]
+    ) -> None:
+        """Check the declaration against the profile's columns.
+
+        Args:
+            kinds: kind by column name.
+            bounds: minimum and maximum by numeric column name.
+
+        Raises:
+            ValueError: naming the section, the key and what was expected there.
+        """
+        where = f"entity.{entity}"
+        if kinds.get(self.key) != "entity":
+            raise ValueError(f"{where}: key must name a column of kind 'entity'")
+        for column in self.code_columns:
+            if kinds.get(column) not in ("entity", "categorical") or column == self.key:
+                raise ValueError(
+                    f"{where}: distinct and new need a column of kind 'entity' or 'categorical', not the key"
+                )
+        if "timestamp" not in kinds.values():
+            raise ValueError(f"{where}: behaviour features need a column of kind 'timestamp'")
+        if self.uses_amount and "amount" not in kinds.values():
+            raise ValueError(f"{where}: {', '.join(OF_AMOUNT)} need a column of kind 'amount'")
+        if self.uses_place:
+            for column, limit in zip(self.place, (90.0, 180.0), strict=True):
+                low, high = bounds.get(column, (None, None))
+                if low is None or high is None or low < -limit or high > limit:
+                    raise ValueError(
+                        f"{where}: km_from_last and kmh need numeric columns for place, latitude with minimum -90 and "
+                        "maximum 90, longitude with minimum -180 and maximum 180"
+                    )

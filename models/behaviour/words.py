@@ -1,0 +1,181 @@
+"""The features of an event, one formula per word of the declaration; ``docs/behaviour.md`` has them in full."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from models.behaviour.compiled import Floats, Int, Ints, compiled
+from models.behaviour.layout import (
+    BULK,
+    CAP,
+    D_FRAUD,
+    D_N,
+    D_SIZE,
+    DISTINCTS,
+    E_AMOUNT,
+    E_CODES,
+    E_PLACE,
+    E_TIME,
+    HI,
+    HOURS,
+    LARGEST,
+    LO,
+    MERGED,
+    NO_PLACE,
+    S1,
+    S2_HIGH,
+    S2_LOW,
+    TAIL,
+    WINDOWS_AT,
+    N,
+)
+from models.behaviour.plan import (
+    COUNT,
+    DISTINCT,
+    FRAUD_SHARE,
+    HOUR_RARITY,
+    IS_NEW,
+    KM_FROM_LAST,
+    KMH,
+    MAX,
+    MEAN,
+    NEW,
+    OP_SIZE,
+    P_DELAYED_AT,
+    P_HEADER,
+    P_HISTOGRAM,
+    P_LISTS,
+    P_LONGEST,
+    P_OPS,
+    P_PLACE,
+    P_SCALE,
+    P_STEP,
+    P_WINDOWS,
+    RATIO_TO_MEAN,
+    SINCE_LAST,
+    STD,
+    SUM,
+    ZSCORE,
+)
+from models.behaviour.records import events_of, latest_with
+from models.behaviour.wide import multiply, subtract
+from models.behaviour.windows import hour_of
+
+_SHORTEST_TRIP = 60_000_000  # microseconds; a speed over less says nothing
+_EARTH_KM = 6371.0088
+_RADIANS = math.pi / 180.0 / 1e7
+_HALF_TURN = 1_800_000_000
+_TWO_64 = 18446744073709551616.0
+
+
+@compiled
+def _std(state: Ints, window: Int) -> float:
+    """The sample standard deviation in minor units: sqrt((n S2 - S1^2) / (n (n - 1))), its numerator exact."""
+    n, sum_ = np.uint64(state[window + N]), np.uint64(abs(state[window + S1]))
+    high, low = multiply(n, np.uint64(state[window + S2_LOW]))
+    high += n * np.uint64(state[window + S2_HIGH])
+    square_high, square_low = multiply(sum_, sum_)
+    high, low = subtract(high, low, square_high, square_low)
+    count = float(state[window + N])
+    return math.sqrt((float(high) * _TWO_64 + float(low)) / (count * (count - 1.0)))
+
+
+@compiled
+def _kilometres(a: Int, b: Int) -> float:
+    """Great-circle distance of two places by the haversine formula; differences are taken in whole numbers."""
+    north_a, east_a, north_b, east_b = a >> 32, a & 0xFFFFFFFF, b >> 32, b & 0xFFFFFFFF
+    # Latitudes are counted from the south pole: a cosine of one is a sine here.
+    parallels = math.sin(north_a * _RADIANS) * math.sin(north_b * _RADIANS)
+    north = math.sin((north_b - north_a) * _RADIANS / 2.0)
+    east = math.sin((east_b - east_a) * _RADIANS / 2.0)
+    half = north * north + parallels * east * east
+    if half < 0.5:
+        return 2.0 * _EARTH_KM * math.asin(math.sqrt(half))
+    north = math.sin((north_a + north_b - _HALF_TURN) * _RADIANS / 2.0)  # from the antipode, which is the nearer one
+    east = math.sin((abs(east_b - east_a) - _HALF_TURN) * _RADIANS / 2.0)
+    return _EARTH_KM * (math.pi - 2.0 * math.asin(math.sqrt(north * north + parallels * east * east)))
+
+
+@compiled
+def _hour_rarity(state: Ints, plan: Ints, t: Int, n: float) -> float:
+    at, hour = plan[P_HISTOGRAM], hour_of(t)
+    near = state[at + (hour + HOURS - 1) % HOURS] + 2 * state[at + hour] + state[at + (hour + 1) % HOURS]
+    return math.log((4.0 * n + 24.0) / (24.0 * (near + 1.0)))
+
+
+@compiled
+def _events_after(state: Ints, plan: Ints) -> Int:
+    """Events not before the frontier: how many values they may have hidden where records before it are merged."""
+    events = np.int64(0)
+    if state[BULK]:
+        for i in range(state[HI], state[TAIL]):
+            events += events_of(state, plan, i)
+    return events
+
+
+@compiled
+def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: PLR0912, PLR0915 - one branch a word
+    """The features of an event, the cache being at its time."""
+    windows, at, cap, step = plan[P_WINDOWS], plan[P_HEADER], state[CAP], plan[P_STEP]
+    longest = WINDOWS_AT + (windows - 1) * step
+    scale, t = float(plan[P_SCALE]), event[E_TIME]
+    hi, lo = state[HI], state[longest + LO]
+    is_new = hi == lo
+    since = plan[P_LONGEST] if is_new else t - state[at + hi - 1]
+    km = 0.0
+    if plan[P_PLACE] and not is_new and event[E_PLACE] != NO_PLACE:
+        last = state[at + plan[P_PLACE] * cap + hi - 1]
+        if last != NO_PLACE:
+            km = _kilometres(last, event[E_PLACE])
+    hiding = _events_after(state, plan)
+    window = n = sum_ = np.int64(0)
+    std = mean = value = 0.0
+    op = P_LISTS + windows
+    for _ in range(plan[P_OPS]):
+        kind, which, code, to = plan[op], plan[op + 1], plan[op + 2], plan[op + 3]
+        op += OP_SIZE
+        if window != WINDOWS_AT + which * step:
+            window = WINDOWS_AT + which * step
+            n, sum_, std = state[window + N], state[window + S1], -1.0
+            mean = sum_ / float(n) if n else 0.0
+        if kind == COUNT:
+            value = float(n)
+        elif kind == SUM:
+            value = sum_ / scale
+        elif kind == MEAN:
+            value = sum_ / (n * scale) if n else 0.0
+        elif kind == STD:
+            if std < 0.0:
+                std = _std(state, window) if n > 1 else 0.0
+            value = std / scale
+        elif kind == MAX:
+            value = state[window + LARGEST] / scale if n else 0.0
+        elif kind == DISTINCT:
+            value = float(state[window + DISTINCTS + code])
+            if hiding and state[MERGED] >= t - plan[P_LISTS + which]:
+                value += float(hiding)
+        elif kind == RATIO_TO_MEAN:
+            value = event[E_AMOUNT] / max(mean, 1.0) if n else 1.0
+        elif kind == ZSCORE:
+            if std < 0.0:
+                std = _std(state, window) if n > 1 else 0.0
+            value = (n * event[E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
+        elif kind == FRAUD_SHARE:
+            delayed = plan[P_DELAYED_AT] + which * D_SIZE
+            value = state[delayed + D_FRAUD] / float(state[delayed + D_N]) if state[delayed + D_N] else 0.0
+        elif kind == SINCE_LAST:
+            value = since / 1e6
+        elif kind == KM_FROM_LAST:
+            value = km
+        elif kind == KMH:
+            value = km / (max(since, _SHORTEST_TRIP) / 3.6e9)
+        elif kind == NEW:
+            known = is_new or latest_with(state, plan, code, event[E_CODES + code], lo, hi) >= 0
+            value = 0.0 if known else 1.0
+        elif kind == HOUR_RARITY:
+            value = _hour_rarity(state, plan, t, float(n))
+        elif kind == IS_NEW:
+            value = 1.0 if is_new else 0.0
+        out[to] = value

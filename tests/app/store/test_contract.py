@@ -1,0 +1,225 @@
+"""What every store promises, asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.store.contract import Decision, EntityKey, Label, LabelEvent, Origin, SavedState, Store, View, Writes
+from tests.app.store.conftest import Backend
+from tests.app.store.events import append, decision, key, label, look
+
+A, B, SHOP = key("a"), key("b"), key("shop", "merchant")
+ORIGIN = Origin(spec="spec-1", base="base-1", as_of=12)
+#: Any Unicode but NUL; no lone surrogates, which UTF-8 has no place for.
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+INT = st.integers(-(2**62), 2**62)
+NUMBER = st.floats(allow_nan=False)
+KEYS = st.lists(st.tuples(TEXT, st.binary(max_size=40)), max_size=4, unique=True).map(tuple)
+ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+
+
+def test_an_empty_store(store: Store) -> None:
+    assert store.origin() is None
+    assert (store.last_seq(), store.watermark()) == (0, 0)
+    assert list(store.log()) == list(store.log(keys=[A])) == []
+    assert list(store.log_columns()) == []
+    assert store.find("t1") is None
+    assert store.base_states([A]) == {}
+    assert look(store, ["t1"], [A]) == View({}, {}, {}, 1)
+
+
+def test_what_is_written_is_there_after_opening_again(backend: Backend) -> None:
+    first = backend.open()
+    written = append(first, decision("t1", A, SHOP), decision(None, B), label("t1"), states={A: b"state"}, watermark=2)
+    first.close()
+    again = backend.open()
+    assert list(again.log()) == written
+    assert again.find("t1") == written[0]
+    assert (again.last_seq(), again.watermark()) == (3, 2)
+    view = look(again, ["t1", "t2"], [A, B])
+    assert (view.known, view.labels) == ({"t1": written[0]}, {"t1": written[2]})
+    assert (view.states, view.next_seq) == ({A: SavedState(3, b"state")}, 4)
+    assert append(again, decision("t2"))[0].seq > 3
+    again.close()
+
+
+def test_it_can_be_closed_twice(backend: Backend) -> None:
+    store = backend.open()
+    store.close()
+    store.close()
+
+
+def test_nothing_is_kept_of_work_that_fails(store: Store) -> None:
+    append(store, decision("t1", A), states={A: b"1"})
+    failure = ValueError("mine")
+
+    def work(view: View) -> Writes:
+        raise failure
+
+    with pytest.raises(ValueError) as caught:
+        store.transact(["t2"], [A], 1, work)
+    assert caught.value is failure
+    assert [event.seq for event in store.log()] == [1]
+    assert append(store, decision("t2", A), states={A: b"2"})[0].seq > 1
+    assert look(store, keys=[A]).states[A].content == b"2"
+
+
+def test_a_place_is_free_until_it_is_written(store: Store) -> None:
+    assert look(store).next_seq == 1
+    append(store, decision("t1"), label("t1"))
+    seen: list[int] = []
+
+    def work(view: View) -> Writes:
+        seen.append(view.next_seq)
+        return Writes(decisions=[decision("t2", seq=view.next_seq)])
+
+    store.transact(["t2"], [], 5, work)
+    assert seen == [3]
+    assert store.last_seq() == 3
+    assert append(store, decision("t3"))[0].seq in (4, 8)  # a shared store reserves what it was asked for
+
+
+def test_many_ids_and_keys_at_once(store: Store) -> None:
+    names = [f"t{i}" for i in range(1_000)]
+    cards = [key(name) for name in names]
+    append(store, *map(decision, names, cards), states=dict.fromkeys(cards, b"s"))
+    append(store, *map(label, names[::2]))
+    view = look(store, [*names, "other", *names[:9]], [*cards, B, *cards[:9]])
+    assert (set(view.known), set(view.labels), set(view.states)) == (set(names), set(names[::2]), set(cards))
+    assert [event.transaction_id for event in store.log(keys=cards[:700]) if isinstance(event, Decision)] == names[:700]
+
+
+def test_the_latest_label_counts_and_all_are_in_the_log(store: Store) -> None:
+    append(store, decision("t1", A), decision("t2", A))
+    append(store, label("t1", "fraud"), label("t1", "disputed"))
+    append(store, label("t1", "legitimate", known_at=1))
+    assert look(store, ["t1", "t2"]).labels["t1"].label == "legitimate"
+    assert set(look(store, ["t1", "t2"]).labels) == {"t1"}
+    assert [event.label for event in store.log(2) if isinstance(event, LabelEvent)] == [
+        "fraud",
+        "disputed",
+        "legitimate",
+    ]
+
+
+def test_states_begin_with_the_base_and_are_forgotten_with_it(store: Store) -> None:
+    append(store, decision("t1", A), states={A: b"old"}, watermark=1)
+    store.begin(ORIGIN, [(A, b"base a"), (SHOP, b"")])
+    assert (store.origin(), store.watermark()) == (ORIGIN, 0)
+    assert store.base_states([A, B, SHOP]) == {A: b"base a", SHOP: b""}
+    assert look(store, keys=[A, B, SHOP]).states == {A: SavedState(0, b"base a"), SHOP: SavedState(0, b"")}
+    append(store, decision("t2", A), states={A: b"new"})
+    assert look(store, keys=[A]).states == {A: SavedState(store.last_seq(), b"new")}
+    assert store.base_states([A]) == {A: b"base a"}
+    store.begin(Origin("spec-2"), [])
+    assert (store.origin(), store.base_states([A]), look(store, keys=[A]).states) == (Origin("spec-2"), {}, {})
+    assert len(list(store.log())) == 2
+
+
+def test_a_beginning_that_fails_changes_nothing(store: Store) -> None:
+    store.begin(ORIGIN, [(A, b"base")])
+    append(store, decision("t1", B), states={B: b"saved"}, watermark=1)
+
+    def base() -> Iterator[tuple[EntityKey, bytes]]:
+        for number in range(12_000):
+            yield key(str(number)), b"x"
+        raise ValueError("unreadable")
+
+    with pytest.raises(ValueError, match="unreadable"):
+        store.begin(Origin("other"), base())
+    assert (store.origin(), store.watermark(), store.base_states([A])) == (ORIGIN, 1, {A: b"base"})
+    assert look(store, keys=[A, B]).states == {A: SavedState(0, b"base"), B: SavedState(1, b"saved")}
+
+
+def test_the_log_of_some_entities_and_from_some_place(store: Store) -> None:
+    one, two, *_ = written = append(
+        store,
+        decision("t1", A, SHOP),
+        decision("t2", B, SHOP),
+        label("t2"),
+        decision(None, A),
+        label("t1"),
+        label("t1"),
+    )
+    assert list(store.log(2)) == written[2:]
+    assert list(store.log(keys=[A])) == [one, written[3], written[4], written[5]]
+    assert list(store.log(keys=[A, SHOP, A])) == written  # none twice
+    assert list(store.log(1, keys=[SHOP])) == [two, written[2], written[4], written[5]]
+    assert list(store.log(keys=[key("nobody")])) == list(store.log(6)) == []
+
+
+def test_the_log_can_be_read_while_it_grows(store: Store) -> None:
+    append(store, *(decision(f"t{i}") for i in range(3)))
+    reading = store.log()
+    seen = [next(reading).seq]
+    append(store, decision("later"))
+    assert seen + [event.seq for event in reading][:2] == [1, 2, 3]
+
+
+def test_only_reading_beside_the_owner(backend: Backend, store: Store) -> None:
+    store.begin(ORIGIN, [(B, b"base")])
+    written = append(store, decision("t1", A), states={A: b"1"})
+    reader = backend.open(read_only=True)
+    assert list(reader.log()) == written
+    assert set(look(reader, ["t1"], [A, B]).states) == {A, B}
+    append(store, decision("t2", A), states={A: b"2"})
+    view = look(reader, ["t2"], [A])
+    assert (view.states[A].content, set(view.known), view.next_seq) == (b"2", {"t2"}, 3)
+    with pytest.raises(ValueError, match="for reading only"):
+        append(reader, decision("t3"))
+    with pytest.raises(ValueError, match="for reading only"):
+        reader.begin(ORIGIN, [])
+    reader.close()
+    assert append(store, decision("t3"))[0].seq == 3
+
+
+DECISIONS = st.builds(
+    Decision,
+    seq=st.just(0),
+    transaction_id=st.none() | TEXT | st.just("💳" * 1000),
+    digest=st.binary(min_size=32, max_size=32),
+    time=INT,
+    arrived_at=INT,
+    body=TEXT,
+    features=st.binary(max_size=40),
+    score=NUMBER,
+    error=NUMBER,
+    threshold=NUMBER,
+    decision=TEXT,
+    model_version=TEXT,
+    reply=st.binary(max_size=40),
+    caller=st.none() | TEXT,
+    latency_us=INT,
+    keys=KEYS,
+)
+LABELS = st.builds(LabelEvent, st.just(0), TEXT, st.sampled_from(get_args(Label)), INT, INT, st.none() | TEXT)
+
+
+@ONE_STORE
+@given(
+    events=st.lists(DECISIONS | LABELS, max_size=8, unique_by=lambda event: event.transaction_id),
+    chunk=st.integers(1, 9),
+)
+def test_the_log_gives_back_what_it_was_given(store: Store, events: list[Decision | LabelEvent], chunk: int) -> None:
+    known = look(store, [event.transaction_id for event in events if event.transaction_id is not None]).known
+    events = [event for event in events if isinstance(event, LabelEvent) or event.transaction_id not in known]
+    before = store.last_seq()
+    written = append(store, *events)
+    assert list(store.log(before)) == written
+    stretches = list(store.log_columns(before, chunk))
+    assert all(len(stretch.seqs) <= chunk and len(stretch.labels) <= chunk for stretch in stretches)
+    columns = [
+        row for part in stretches for row in zip(part.seqs, part.transaction_ids, part.times, part.bodies, strict=True)
+    ]
+    decisions = [event for event in written if isinstance(event, Decision)]
+    assert columns == [(event.seq, event.transaction_id, event.time, event.body) for event in decisions]
+    ordered = [sorted([*part.seqs, *(event.seq for event in part.labels)]) for part in stretches]
+    assert [seq for part in ordered for seq in part] == [event.seq for event in written]
+    for event in decisions:
+        for entity in event.keys:
+            assert event in list(store.log(before, keys=[entity]))

@@ -1,0 +1,218 @@
+"""The shared store: several processes at once, a server that goes away, what it promises to keep."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.store.contract import Decision, Origin, SavedState, Store, StoreUnavailable, View, Writes
+from app.store.redis import RedisStore
+from models.errors import InvalidInput
+from tests import servers
+from tests.app.store.conftest import Backend
+from tests.app.store.events import append, decision, key, look
+from tests.app.store.processes import python
+from tests.app.store.proxy import Proxy
+
+A = key("a")
+
+COUNTER = """
+import sys
+from app.store.contract import SavedState, Writes
+from app.store.redis import RedisStore
+from tests.app.store.events import decision, key
+A = key("a")
+store = RedisStore(sys.argv[1], sys.argv[2])
+def work(view):
+    count = int(view.states[A].content) + 1 if A in view.states else 1
+    event = decision(None, A, seq=view.next_seq, body=str(count))
+    return Writes(decisions=[event], states={A: SavedState(view.next_seq, str(count).encode())})
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(200):
+    store.transact([], [A], 1, work)
+"""
+
+
+@pytest.fixture
+def store(redis_backend: Backend) -> Iterator[Store]:
+    found = redis_backend.open()
+    yield found
+    found.close()
+
+
+@contextmanager
+def server(folder: Path, *options: str) -> Iterator[str]:
+    """A server of the test's own; killed at the end."""
+    servers.redis()  # skips where there is none
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(100):
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    time.sleep(0.02)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+
+
+def test_no_update_of_two_processes_is_lost(redis_backend: Backend, store: Store) -> None:
+    with ExitStack() as stack:
+        processes = [stack.enter_context(python(COUNTER, redis_backend.url, redis_backend.prefix)) for _ in range(2)]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.communicate("go\n", timeout=60)
+            assert process.returncode == 0
+    events = list(store.log(keys=[A]))
+    assert look(store, keys=[A]).states == {A: SavedState(events[-1].seq, b"400")}
+    assert [event.body for event in events if isinstance(event, Decision)] == [str(n) for n in range(1, 401)]
+
+
+def test_threads_on_one_server(redis_backend: Backend, store: Store) -> None:
+    names = [key(name) for name in "abc"]
+
+    def count(first: int) -> None:
+        mine = redis_backend.open()
+        pair = [names[first], names[(first + 1) % 3]]
+
+        def work(view: View) -> Writes:
+            counts = {name: int(view.states[name].content) if name in view.states else 0 for name in pair}
+            states = {name: SavedState(view.next_seq, str(number + 1).encode()) for name, number in counts.items()}
+            return Writes(decisions=[decision(None, *pair, seq=view.next_seq)], states=states)
+
+        for _ in range(40):
+            mine.transact([], pair, 1, work)
+        mine.close()
+
+    threads = [threading.Thread(target=count, args=(first,)) for first in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {state.content for state in look(store, keys=names).states.values()} == {b"80"}
+    assert len(list(store.log())) == 120
+
+
+def test_work_is_done_again_with_new_places_where_another_got_in_between(redis_backend: Backend, store: Store) -> None:
+    other = redis_backend.open()
+    views: list[View] = []
+
+    def work(view: View) -> Writes:
+        views.append(view)
+        if len(views) == 1:
+            append(other, decision("t1", A), states={A: b"theirs"})
+        event = [] if "t1" in view.known else [decision("t1", A, seq=view.next_seq)]
+        return Writes(decisions=event, states={A: SavedState(view.next_seq, b"mine")})
+
+    store.transact(["t1"], [A], 1, work)
+    assert [(view.next_seq, set(view.known)) for view in views] == [(1, set()), (3, {"t1"})]
+    assert views[1].states == {A: SavedState(2, b"theirs")}
+    assert [event.seq for event in store.log()] == [2]
+    other.close()
+
+
+def test_states_that_begin_anew_under_another_process(redis_backend: Backend, store: Store) -> None:
+    append(store, decision("t1", A), states={A: b"old"})
+    other = redis_backend.open()
+    other.begin(Origin("spec-2"), [(A, b"base")])
+    assert look(store, keys=[A]).states == {A: SavedState(0, b"base")}
+
+    def base() -> Iterator[tuple[tuple[str, bytes], bytes]]:
+        other.begin(Origin("spec-3"), [])
+        yield A, b"late"
+
+    with pytest.raises(StoreUnavailable, match="began anew at the same time"):
+        store.begin(Origin("spec-4"), base())
+    assert (store.origin(), look(store, keys=[A]).states) == (Origin("spec-3"), {})
+    other.close()
+
+
+def test_an_answer_that_was_lost_is_looked_up(redis_backend: Backend) -> None:
+    with Proxy(("127.0.0.1", 6379)) as proxy:
+        store = RedisStore(f"redis://127.0.0.1:{proxy.port}/0", redis_backend.prefix)
+        proxy.cut = b"EXEC"
+        append(store, decision(None, A), states={A: b"1"})
+        assert proxy.cut is None
+        assert len(list(store.log())) == 1
+        proxy.cut = b"WATCH"
+        with pytest.raises(StoreUnavailable, match="is the server running"):
+            append(store, decision(None, A), states={A: b"2"})
+        proxy.stop()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable) as caught:
+                append(store, decision("t2", A), states={A: b"2"})
+            assert caught.value.__context__ is None
+        proxy.start()
+        append(store, decision("t2", A), states={A: b"2"})
+        assert len(list(store.log())) == 2
+        store.close()
+
+
+def test_a_full_server_keeps_nothing_of_a_transaction(tmp_path: Path) -> None:
+    with server(tmp_path, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as url:
+        store = RedisStore(url)
+        append(store, decision("t1", A), states={A: b"1"})
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory", "1mb")
+            with pytest.raises(StoreUnavailable, match="the server refuses: OutOfMemory"):
+                append(store, decision("t2", A), states={A: b"2"})
+            client.config_set("maxmemory", "0")
+        assert look(store, ["t2"], [A]).states == {A: SavedState(1, b"1")}
+        append(store, decision("t2", A), states={A: b"2"})
+        assert [event.transaction_id for event in store.log()] == ["t1", "t2"]
+        store.close()
+
+
+def test_durable_is_what_the_server_says_and_does(tmp_path: Path, redis_backend: Backend) -> None:
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    with server(tmp_path, *durable) as url:
+        store = RedisStore(url)
+        assert store.durable
+        written = append(store, decision("t1", A), states={A: b"1"})
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        assert not RedisStore(url).durable
+        store.close()
+    with server(tmp_path, *durable) as url:  # the first was killed
+        store = RedisStore(url)
+        assert list(store.log()) == written
+        store.close()
+
+
+def test_a_server_that_does_not_let_itself_be_asked(tmp_path: Path) -> None:
+    with server(tmp_path, "--rename-command", "CONFIG", "") as url:
+        store = RedisStore(url)
+        assert not store.durable
+        store.close()
+
+
+def test_keys_of_somebody_else_are_an_error_without_values(store: Store, redis_backend: Backend) -> None:
+    with Redis.from_url(redis_backend.url) as client:
+        client.set(f"{redis_backend.prefix}events:0", "mine")
+    with pytest.raises(StoreUnavailable, match="are not this store's"):
+        append(store, replace(decision("t1"), body="the-callers-own-value"))
+    with pytest.raises(StoreUnavailable, match="the server refuses: WRONGTYPE"):
+        list(store.log())
+
+
+def test_a_url_that_says_too_much() -> None:
+    for url in ("redis://:secret@127.0.0.1:port/0", "redis://:secret@127.0.0.1/0?colour=red"):
+        with pytest.raises(InvalidInput, match="expected redis://") as caught:
+            RedisStore(url)
+        assert "secret" not in str(caught.value)

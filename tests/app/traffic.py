@@ -1,0 +1,346 @@
+"""Simulated payments sent to a real server process, and the same payments offline: shared by parity and crash tests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from app.recovery import snapshot_of
+from app.store.contract import Decision, LabelEvent
+from models.behaviour.events import Behaviour, EntityEvents, EntityKey
+from models.behaviour.kernel import relabel
+from models.behaviour.replay import State, content, replay
+from models.parsing import parse_rows
+from models.registry import Registry
+from models.rows import Batch, ParsedRows
+from models.schema import TransactionSchema, load_schema
+from models.scorer import Scorer
+from models.thresholds import Policy
+from tests.app.test_server import start
+from training.fit import FitOptions
+from training.read import read_history
+from training.simulate import SimulationConfig, simulate, write
+from training.train import TrainingJob, train
+
+_JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Payments:
+    """A model trained on the first days of a simulation, and the payments of the days after.
+
+    Attributes:
+        frame: the columns of the profile's inputs, and is_fraud, in the order of time.
+    """
+
+    artifacts: Path
+    scorer: Scorer
+    frame: pl.DataFrame
+
+    @property
+    def schema(self) -> TransactionSchema:
+        """Of the payments profile."""
+        return self.scorer.schema
+
+
+def prepare(folder: Path, config: SimulationConfig, training_days: int) -> Payments:
+    """Simulate, and train a small model; it leaves the snapshot that the service begins with."""
+    frame = simulate(config)
+    end = config.start + timedelta(days=training_days)
+    early = pl.col("timestamp").dt.date() < end
+    write(frame.filter(early), folder / "history.parquet")
+    schema = load_schema("payments")
+    registry = Registry(folder / "artifacts")
+    options, policy = FitOptions(hidden=(16,), steps=80), Policy(name="alert-rate", value=0.05)
+    job = TrainingJob(schema, options, policy, label_delay="0d")
+    manifest, _ = train(job, read_history(schema, [folder / "history.parquet"]), registry)
+    registry.activate(manifest.version)
+    scorer = Scorer.load(registry.resolve(None))
+    return Payments(registry.root, scorer, frame.filter(~early).select(*schema.inputs, "is_fraud"))
+
+
+def small(seed: int) -> SimulationConfig:
+    """About 3,000 payments after eight days of training."""
+    return SimulationConfig(days=24, cards=200, merchants=80, fraud_rate=0.01, seed=seed, start=date(2026, 1, 1))
+
+
+def bodies(frame: pl.DataFrame, schema: TransactionSchema) -> list[bytes]:
+    """Each row as the JSON of a request."""
+    text = pl.col(schema.timestamp or "").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+    rows = frame.select(schema.inputs).with_columns(text).iter_rows(named=True)
+    return [json.dumps(row).encode() for row in rows]
+
+
+class Server:
+    """A server process on one database, to be killed and started again; clients find its port here.
+
+    Attributes:
+        starts: seconds from each start until it was ready.
+    """
+
+    def __init__(self, artifacts: Path, database: Path) -> None:
+        self._artifacts, self.url = artifacts, f"sqlite:///{database}"
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+        self.port = 0
+        self.starts: list[float] = []
+
+    def start(self, *, kill_after: float | None = None) -> bool:
+        """Start it and wait until it is ready.
+
+        Args:
+            kill_after: kill it so many seconds after its start.
+
+        Returns:
+            Whether it became ready before it was killed.
+        """
+        began = time.perf_counter()
+        settings = {"COUNTERFOIL_DATABASE_URL": self.url, "COUNTERFOIL_LOG_LEVEL": "error"}
+        process = self._process = start(self._artifacts, **settings)
+        timer = threading.Timer(kill_after or 0, process.kill)
+        if kill_after is not None:
+            timer.start()
+        assert process.stdout is not None
+        printed = ""
+        while "curl" not in printed and (line := process.stdout.readline()):
+            printed += line
+        timer.cancel()
+        if "curl" not in printed:
+            _, errors = process.communicate()
+            assert process.returncode == -signal.SIGKILL, errors
+            return False
+        self.port = int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+        with_patience(self.port, began)
+        self.starts.append(time.perf_counter() - began)
+        self._ready.set()
+        return True
+
+    def end(self, number: signal.Signals) -> None:
+        """Stop it and wait until it is gone."""
+        process = self._process
+        assert process is not None
+        self._ready.clear()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == (-number if number == signal.SIGKILL else 0), errors
+
+    def wait(self) -> int:
+        """The port, once it is ready."""
+        assert self._ready.wait(120), "the server did not come back"
+        return self.port
+
+
+def with_patience(port: int, began: float) -> None:
+    """Wait until the server says that it is ready."""
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/readyz")
+            assert connection.getresponse().status == 200
+        except ConnectionError:
+            assert time.perf_counter() - began < 120
+            time.sleep(0.005)
+        else:
+            return
+        finally:
+            connection.close()
+
+
+class Client:
+    """One connection, made anew where the server went away."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection: http.client.HTTPConnection | None = None
+
+    def once(self, path: str, body: bytes) -> tuple[int, bytes] | None:
+        """Status and body of the answer; None where the connection broke before it came."""
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._server.wait(), timeout=60)
+            self._connection.request("POST", path, body, _JSON)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except (ConnectionError, http.client.HTTPException):
+            self.close()
+            return None
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer; sent again where the connection broke, as a caller would."""
+        for _ in range(1_000):
+            answer = self.once(path, body)
+            if answer is not None:
+                return answer
+            time.sleep(0.01)
+        raise AssertionError("no answer")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def batch_of(rows: Sequence[bytes]) -> bytes:
+    """The body of a batch request."""
+    return b'{"transactions":[%b]}' % b",".join(rows)
+
+
+def results_of(reply: bytes) -> list[bytes]:
+    """The results of a batch's reply, byte for byte."""
+    text, decode = reply.decode(), json.JSONDecoder().raw_decode
+    at = text.index('"results":[') + len('"results":[')
+    found = []
+    while text[at] != "]":
+        _, end = decode(text, at)
+        found.append(text[at:end].encode())
+        at = end + (text[end] == ",")
+    return found
+
+
+def label_body(transaction_id: str, label: str) -> bytes:
+    """The body of a feedback request."""
+    return json.dumps({"transaction_id": transaction_id, "label": label}).encode()
+
+
+@dataclass
+class Offline:
+    """What training's code makes of transactions in their order of arrival.
+
+    Attributes:
+        batch: features as the detector takes them, behaviour last among the numeric ones.
+        states: of the entities that changed.
+    """
+
+    batch: Batch
+    states: dict[EntityKey, State] = field(default_factory=dict)
+
+
+def offline(
+    scorer: Scorer,
+    rows: ParsedRows,
+    seqs: Sequence[int],
+    labels: Sequence[LabelEvent],
+    ids: Sequence[str],
+    *,
+    refuse: bool = True,
+) -> Offline:
+    """Run transactions through :func:`models.behaviour.replay.replay` from the model's snapshot on.
+
+    Args:
+        rows: in their order of arrival; ``seqs`` and ``ids`` are theirs.
+        labels: in theirs.
+        refuse: fail where a row comes too late: it should not have been recorded.
+    """
+    behaviour = Behaviour(scorer.schema)
+    snapshot = snapshot_of(scorer)
+    assert snapshot is not None
+    states: dict[EntityKey, State] = {}
+    events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity)
+    row_of = {transaction_id: row for row, transaction_id in enumerate(ids)}
+    features = np.empty((len(seqs), behaviour.width))
+
+    def before(key: EntityKey) -> State | None:
+        return states.get(key, snapshot.states.get(key))
+
+    def forward(start: int, end: int) -> None:
+        part = [_part(one, slice(start, end)) for one in events]
+        replayed = replay(behaviour, part, before=before, keep=True)
+        assert not refuse or (replayed.status >= 0).all(), "a recorded transaction comes too late offline"
+        features[start:end] = replayed.features
+        states.update(replayed.states)
+
+    done = 0
+    fraud: set[str] = set()
+    for label in labels:
+        end = int(np.searchsorted(seqs, label.seq))
+        if end > done:
+            forward(done, end)
+            done = end
+        change = int(label.label == "fraud") - int(label.transaction_id in fraud)
+        assert change == label.change
+        (fraud.add if label.label == "fraud" else fraud.discard)(label.transaction_id)
+        row = row_of[label.transaction_id]
+        for entity, one in zip(behaviour.entities, events, strict=True):
+            key = (entity.name, one.digests[one.group[row]])
+            if change and (state := before(key)) is not None:
+                states[key] = state.copy()
+                relabel(states[key], entity.plan, int(rows.time[row]), change)
+    if done < len(seqs):
+        forward(done, len(seqs))
+    return Offline(rows.batch(scorer.vocabulary).with_behaviour(features), states)
+
+
+def _part(events: EntityEvents, rows: slice) -> EntityEvents:
+    present, group = np.unique(events.group[rows], return_inverse=True)
+    return EntityEvents(events.name, group, [events.digests[one] for one in present.tolist()], events.events[rows])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Recorded decisions beside offline ones.
+
+    Attributes:
+        features: compared in all, behaviour and others.
+        differing: features that are not equal bit for bit.
+        score: the largest difference of scores; ``error`` that of reconstruction errors, relative.
+    """
+
+    rows: int
+    features: int
+    differing: int
+    score: float
+    error: float
+
+
+def compare(scorer: Scorer, decisions: Sequence[Decision], again: Offline) -> Comparison:
+    """Count what differs."""
+    recorded = np.array([np.frombuffer(one.features, np.int64) for one in decisions])
+    computed = np.hstack(
+        [again.batch.numeric.view(np.int64), again.batch.categorical, again.batch.time[:, None]],
+    )
+    scores = scorer.score(again.batch)
+    error = np.array([one.error for one in decisions])
+    return Comparison(
+        len(decisions),
+        recorded.size,
+        int((recorded != computed).sum()),
+        float(np.abs(scores.score - np.array([one.score for one in decisions])).max()),
+        float((np.abs(scores.error - error) / np.maximum(error, 1e-12)).max()),
+    )
+
+
+def in_order(frame: pl.DataFrame, schema: TransactionSchema, ids: Sequence[str]) -> ParsedRows:
+    """The rows with these ids, in this order, as a table is read."""
+    asked = pl.DataFrame({schema.id: ids})
+    parsed = parse_rows(schema, asked.join(frame, on=schema.id, how="left", maintain_order="left"))
+    assert not parsed.errors
+    return parsed
+
+
+def shifted(rows: ParsedRows, share: float, seed: int) -> ParsedRows:
+    """A planted bug: some timestamps one second later."""
+    time = rows.time.copy()
+    some = np.random.default_rng(seed).choice(len(time), max(3, round(share * len(time))), replace=False)
+    time[some] += 1_000_000
+    return replace(rows, time=time)
+
+
+def same_states(schema: TransactionSchema, one: Mapping[EntityKey, State], other: Mapping[EntityKey, State]) -> bool:
+    """Whether two sets of states remember the same."""
+    entities = {entity.name: entity for entity in Behaviour(schema).entities}
+    return one.keys() == other.keys() and all(
+        np.array_equal(content(entities[key[0]], state), content(entities[key[0]], other[key]))
+        for key, state in one.items()
+    )

@@ -1,0 +1,173 @@
+"""Behaviour features by brute force, from their definition, in fractions and decimals: nothing of the kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+_MICRO = 1_000_000
+_DIGITS = 40
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510")
+_EARTH = Decimal("6371.0088")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+LATE = 3 * 86_400 * _MICRO
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", "fraud_share")
+
+
+@dataclass
+class Event:
+    """One transaction as an entity sees it. ``fraud`` is what is known now.
+
+    Attributes:
+        time: microseconds since 1970 UTC.
+        amount: minor units.
+        place: latitude and longitude in units of 1e-7 degrees.
+        values: by column.
+    """
+
+    time: int
+    amount: int
+    place: tuple[int, int] | None
+    values: dict[str, str]
+    fraud: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is computed for one kind of entity, as the profile says it."""
+
+    windows: tuple[str, ...]
+    features: tuple[str, ...]
+    label_delay: str = "7d"
+    digits: int = 2
+
+
+def micros(text: str) -> int:
+    """A duration in microseconds."""
+    return int(text[:-1]) * _SECONDS[text[-1]] * _MICRO
+
+
+def too_late(before: list[Event], event: Event) -> bool:
+    """Whether the event is refused."""
+    return bool(before) and event.time < max(e.time for e in before) - LATE
+
+
+def features(section: Section, before: list[Event], event: Event) -> dict[str, float]:
+    """Every feature of an event by name, e.g. ``distinct_country_7d``.
+
+    Args:
+        before: the entity's events that arrived earlier and were not refused, in order of arrival.
+    """
+    longest = section.windows[-1]
+    found: dict[str, float] = {}
+    for feature in section.features:
+        word, _, column = feature.partition(":")
+        for window in section.windows if word in WINDOWED else ("",):
+            name = "_".join(part for part in (word, column, window) if part)
+            found[name] = _value(section, word, column, window or longest, before, event)
+    found["is_new"] = 0.0 if _within(before, event.time, longest) else 1.0
+    return found
+
+
+def _within(before: list[Event], end: int, window: str) -> list[Event]:
+    """In order of time, order of arrival among equal times."""
+    return sorted((e for e in before if end - micros(window) <= e.time < end), key=lambda e: e.time)
+
+
+def _value(section: Section, word: str, column: str, window: str, before: list[Event], event: Event) -> float:  # noqa: PLR0912
+    seen = _within(before, event.time, window)
+    amounts = [e.amount for e in seen]
+    unit = 10**section.digits
+    match word:
+        case "count":
+            return float(len(seen))
+        case "sum":
+            return float(Fraction(sum(amounts), unit))
+        case "mean":
+            return float(Fraction(sum(amounts), len(seen) * unit)) if seen else 0.0
+        case "std":
+            return float(_std(amounts) / unit)
+        case "max":
+            return float(Fraction(max(amounts), unit)) if seen else 0.0
+        case "distinct":
+            return float(len({e.values[column] for e in seen}))
+        case "ratio_to_mean":
+            return float(event.amount / max(Fraction(sum(amounts), len(seen)), Fraction(1))) if seen else 1.0
+        case "zscore":
+            return _zscore(amounts, event.amount)
+        case "fraud_share":
+            known = _within(before, event.time - micros(section.label_delay), window)
+            return float(Fraction(sum(e.fraud for e in known), len(known))) if known else 0.0
+        case "since_last":
+            return (event.time - seen[-1].time if seen else micros(window)) / 1e6
+        case "km_from_last":
+            return float(_km(seen, event))
+        case "kmh":
+            elapsed = event.time - seen[-1].time if seen else micros(window)
+            return float(_km(seen, event) / (Decimal(max(elapsed, 60 * _MICRO)) / (3_600 * _MICRO)))
+        case "new":
+            return 1.0 if seen and event.values[column] not in {e.values[column] for e in seen} else 0.0
+        case "hour_rarity":
+            return _hour_rarity(seen, event)
+    raise AssertionError(word)
+
+
+def _std(amounts: list[int]) -> Decimal:
+    n = len(amounts)
+    if n < 2:
+        return Decimal(0)
+    mean = Fraction(sum(amounts), n)
+    variance = sum(((a - mean) ** 2 for a in amounts), Fraction(0)) / (n - 1)
+    with localcontext(prec=_DIGITS):
+        return (Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt()
+
+
+def _zscore(amounts: list[int], amount: int) -> float:
+    if len(amounts) < 2:
+        return 0.0
+    mean = Fraction(sum(amounts), len(amounts))
+    with localcontext(prec=_DIGITS):
+        over = amount - mean
+        tenth = abs(Decimal(mean.numerator) / Decimal(mean.denominator)) / 10
+        return float(Decimal(over.numerator) / Decimal(over.denominator) / max(_std(amounts), tenth, Decimal(1)))
+
+
+def _hour_rarity(seen: list[Event], event: Event) -> float:
+    hours = [(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=e.time)).hour for e in seen]
+    hour = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event.time)).hour
+    near = hours.count((hour - 1) % 24) + 2 * hours.count(hour) + hours.count((hour + 1) % 24)
+    with localcontext(prec=_DIGITS):
+        return float((Decimal(4 * len(seen) + 24) / Decimal(24 * (near + 1))).ln())
+
+
+def _km(seen: list[Event], event: Event) -> Decimal:
+    if not seen or seen[-1].place is None or event.place is None:
+        return Decimal(0)
+    with localcontext(prec=_DIGITS):
+        degree = _PI / 180 / 10_000_000
+        (lat_a, lon_a), (lat_b, lon_b) = [(x * degree, y * degree) for x, y in (seen[-1].place, event.place)]
+        half = _sin((lat_b - lat_a) / 2) ** 2
+        half += _sin(_PI / 2 - lat_a) * _sin(_PI / 2 - lat_b) * _sin((lon_b - lon_a) / 2) ** 2
+        return 2 * _EARTH * _asin(min(half, Decimal(1)).sqrt())
+
+
+def _sin(x: Decimal) -> Decimal:
+    term = total = x
+    n = 1
+    while abs(term) > Decimal(10) ** -_DIGITS:
+        term *= -x * x / ((n + 1) * (n + 2))
+        total += term
+        n += 2
+    return total
+
+
+def _asin(x: Decimal) -> Decimal:
+    if x > Decimal("0.8"):
+        return _PI / 2 - _asin((1 - x * x).sqrt())
+    y = Decimal(math.asin(float(x)))
+    for _ in range(3):
+        y -= (_sin(y) - x) / _sin(_PI / 2 - y)
+    return y

@@ -1,0 +1,99 @@
+"""Behaviour features in SQL: the definition once more, as an analyst would write it in DuckDB."""
+
+from __future__ import annotations
+
+import tempfile
+
+import duckdb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tests.models.behaviour.oracle import Section, micros
+
+_KM = """
+    CASE WHEN l.place.north IS NULL OR e.north IS NULL THEN 0 ELSE
+        2 * 6371.0088 * asin(sqrt(
+            power(sin(radians((e.north - l.place.north) / 1e7) / 2), 2)
+            + cos(radians(l.place.north / 1e7)) * cos(radians(e.north / 1e7))
+            * power(sin(radians((e.east - l.place.east) / 1e7) / 2), 2)
+        ))
+    END"""
+
+
+def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Every feature [n] by name, the events in order of arrival.
+
+    Args:
+        events: in order of arrival: entity, t (microseconds), x (minor units), fraud, north, east (1e-7 degrees, or
+            null), and text columns. None may be too late.
+    """
+    database = duckdb.connect()
+    database.execute("SET TimeZone = 'UTC'")
+    with tempfile.TemporaryDirectory() as folder:
+        events.with_row_index("seq").write_parquet(f"{folder}/events.parquet")
+        database.execute(f"CREATE TABLE e AS SELECT * FROM read_parquet('{folder}/events.parquet')")
+    longest, delay = micros(section.windows[-1]), micros(section.label_delay)
+    database.execute(
+        f"""CREATE TABLE pairs AS SELECT e.seq, e.x AS own, e.t AS now, p.* EXCLUDE (seq), p.seq AS earlier
+        FROM e JOIN e p ON p.entity = e.entity AND p.seq < e.seq AND p.t < e.t AND p.t >= e.t - {longest + delay}"""
+    )
+    windowed = [f"{sql} AS {name}" for feature in section.features for name, sql in _column(section, feature)]
+    found = database.execute(
+        f"""WITH l AS (
+            SELECT seq, max_by({{'north': north, 'east': east}}, (t, earlier)) AS place, max(t) AS t
+            FROM pairs WHERE t >= now - {longest} GROUP BY seq
+        ), a AS (
+            SELECT e.seq, e.x AS own, e.merchant_id AS own_merchant_id, e.country AS own_country, e.t AS now,
+                (e.t // 3600000000) % 24 AS own_hour, l.t AS last, {_KM} AS km
+            FROM e LEFT JOIN l USING (seq)
+        )
+        SELECT {", ".join(windowed)}, 1 - (count(p.t) FILTER (p.t >= a.now - {longest}) > 0)::INT AS is_new
+        FROM a LEFT JOIN pairs p USING (seq) GROUP BY a.seq ORDER BY a.seq"""
+    )
+    return {name: np.asarray(values, np.float64) for name, values in found.fetchnumpy().items()}
+
+
+def _column(section: Section, feature: str) -> list[tuple[str, str]]:
+    """Name and expression for each window."""
+    word, _, column = feature.partition(":")
+    longest = section.windows[-1]
+    if word in ("since_last", "km_from_last", "kmh", "new", "hour_rarity"):
+        inside = f"FILTER (p.t >= a.now - {micros(longest)})"
+        elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
+        hour = "(p.t // 3600000000) % 24"
+        near = "+".join(
+            f"{weight} * (count(p.t) {inside[:-1]} AND ({hour} + {shift}) % 24 = a.own_hour))"
+            for weight, shift in ((1, 1), (2, 0), (1, 23))
+        )
+        expression = {
+            "since_last": f"{elapsed} / 1e6",
+            "km_from_last": "any_value(a.km)",
+            "kmh": f"any_value(a.km) / (greatest({elapsed}, 60000000) / 3.6e9)",
+            "new": f"coalesce(bool_and(p.{column} <> a.own_{column}) {inside}, false)::INT",
+            "hour_rarity": f"ln((4 * (count(p.t) {inside}) + 24) / (24 * ({near} + 1)))",
+        }[word]
+        return [("_".join(part for part in (word, column) if part), expression)]
+    found = []
+    for window in section.windows:
+        inside = f"FILTER (p.t >= a.now - {micros(window)})"
+        until = f"a.now - {micros(section.label_delay)}"
+        known = f"FILTER (p.t >= {until} - {micros(window)} AND p.t < {until})"
+        n, total, squares = f"(count(p.t) {inside})", f"(sum(p.x) {inside})", f"(sum(p.x::HUGEINT * p.x) {inside})"
+        unit = float(10**section.digits)
+        mean = f"({total}::DOUBLE / {n})"
+        std = f"sqrt(({n} * {squares} - {total}::HUGEINT * {total})::DOUBLE / ({n}::DOUBLE * ({n} - 1)))"
+        expression = {
+            "count": n,
+            "sum": f"coalesce({total}, 0) / {unit}",
+            "mean": f"CASE WHEN {n} > 0 THEN {mean} / {unit} ELSE 0 END",
+            "std": f"CASE WHEN {n} > 1 THEN {std} / {unit} ELSE 0 END",
+            "max": f"coalesce(max(p.x) {inside}, 0) / {unit}",
+            "distinct": f"count(DISTINCT p.{column}) {inside}",
+            "ratio_to_mean": f"CASE WHEN {n} > 0 THEN any_value(a.own) / greatest({mean}, 1) ELSE 1 END",
+            "zscore": f"CASE WHEN {n} > 1 THEN ({n} * any_value(a.own) - {total})::DOUBLE / {n} "
+            f"/ greatest({std}, abs({mean}) / 10, 1) ELSE 0 END",
+            "fraud_share": f"coalesce((sum(p.fraud::INT) {known}) / (count(p.t) {known})::DOUBLE, 0)",
+        }[word]
+        found.append(("_".join(part for part in (word, column, window) if part), expression))
+    return found

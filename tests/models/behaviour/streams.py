@@ -1,0 +1,189 @@
+"""Random streams of transactions for the tests of behaviour features, and what runs them through the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models.behaviour.events import Behaviour, EntityEvents
+from models.behaviour.kernel import TOO_LATE, relabel
+from models.behaviour.replay import State, empty, step
+from models.schema import TransactionSchema, load_schema, parse_schema
+from tests.models.behaviour import oracle
+
+SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
+START = 1_767_225_600_000_000  # 2026-01-01 UTC
+CARD: dict[str, Any] = {
+    "key": "card_id",
+    "windows": ["1h", "1d", "7d", "30d"],
+    "features": [
+        *("count", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country", "ratio_to_mean", "zscore"),
+        *("since_last", "km_from_last", "kmh", "new:merchant_id", "hour_rarity"),
+    ],
+}
+MERCHANT: dict[str, Any] = {
+    "key": "merchant_id",
+    "windows": ["1d", "7d", "28d"],
+    "features": ["count", "mean", "fraud_share"],
+    "label_delay": "7d",
+}
+#: Everything at once, with short windows and a delay that no window divides.
+MIXED: dict[str, Any] = {
+    "key": "card_id",
+    "windows": ["10m", "2h", "2d"],
+    "features": [*CARD["features"], "new:country", "fraud_share", "distinct:category"],
+    "label_delay": "5h",
+}
+#: What is compared exactly; the other words to 1e-12.
+EXACT_WORDS = ("count", "sum", "distinct", "max", "new", "since", "fraud", "is_new")
+TOLERANCE = 1e-12
+
+
+def schema_of(**sections: dict[str, Any]) -> TransactionSchema:
+    """The payments profile with these sections, amounts up to 10^12 minor units of either sign."""
+    body = load_schema("payments").model_dump(mode="json")
+    body["entity"] = sections
+    body["columns"]["amount"] |= {"minimum": -1e10, "maximum": 1e10}
+    for name in ("latitude", "longitude", "category", "country"):
+        body["columns"][name]["nullable"] = True
+    return parse_schema(body, source="test")
+
+
+def section_of(declared: dict[str, Any]) -> oracle.Section:
+    """A section as the oracle takes it."""
+    delay = declared.get("label_delay", "7d")
+    return oracle.Section(tuple(declared["windows"]), tuple(declared["features"]), delay)
+
+
+@dataclass(frozen=True)
+class Payment:
+    """One transaction in order of arrival. ``known`` is when its label arrives, counted from its time."""
+
+    card: str
+    merchant: str
+    country: str | None
+    time: int
+    amount: int
+    place: tuple[int, int] | None
+    fraud: bool = False
+    known: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """As the service's request model gives it."""
+        place = (float("nan"), float("nan")) if self.place is None else self.place
+        return {
+            "card_id": self.card,
+            "merchant_id": self.merchant,
+            "country": self.country,
+            "category": self.merchant[:1],
+            "timestamp": self.time,
+            "amount": self.amount / 100,
+            "latitude": place[0] / 1e7,
+            "longitude": place[1] / 1e7,
+        }
+
+    def event(self, *, fraud: bool = False) -> oracle.Event:
+        """As the oracle takes it."""
+        values = {"merchant_id": self.merchant, "country": self.country or "", "category": self.merchant[:1]}
+        return oracle.Event(self.time, self.amount, self.place, values, fraud)
+
+
+_GAPS = st.one_of(
+    st.sampled_from([0, 0, 1, SECOND, HOUR // 6, HOUR, 5 * HOUR, DAY, 2 * DAY, 7 * DAY, 30 * DAY, 45 * DAY]),
+    st.integers(0, 3 * HOUR),
+)
+_LATE = st.one_of(
+    st.just(0), st.just(0), st.just(0), st.sampled_from([1, SECOND, HOUR, DAY, 3 * DAY, 3 * DAY + 1, 5 * DAY])
+)
+_AMOUNTS = st.one_of(
+    st.sampled_from([1_000, 1_000, 0, 1, -500, 10**12, -(10**12)]),
+    st.integers(-(10**12), 10**12),
+    st.integers(0, 9_999),
+)
+_PLACES = st.one_of(
+    st.none(),
+    st.sampled_from(
+        [(0, 0), (0, 1_800_000_000), (900_000_000, 5), (481_372_154, 115_761_240), (481_372_155, 115_761_240)]
+    ),
+    st.tuples(st.integers(-900_000_000, 900_000_000), st.integers(-1_800_000_000, 1_800_000_000)),
+)
+_KNOWN = st.sampled_from([0, HOUR, 5 * HOUR, 7 * DAY, 9 * DAY])
+
+
+@st.composite
+def payments(draw: st.DrawFn, most: int = 40) -> list[Payment]:
+    """Several cards and merchants, late events, ties, gaps longer than any window."""
+    clock, found = START, []
+    for _ in range(draw(st.integers(1, most))):
+        clock += draw(_GAPS)
+        found.append(
+            Payment(
+                card=draw(st.sampled_from(["a", "a", "a", "b"])),
+                merchant=draw(st.sampled_from(["x", "x", "y", "é"])),
+                country=draw(st.sampled_from(["DE", "FR", None])),
+                time=clock - draw(_LATE),
+                amount=draw(_AMOUNTS),
+                place=draw(_PLACES),
+                fraud=draw(st.booleans()),
+                known=draw(_KNOWN),
+            )
+        )
+    return found
+
+
+def columns_of(behaviour: Behaviour, schema: TransactionSchema, rows: Sequence[Payment]) -> list[EntityEvents]:
+    """The payments by columns, with their labels."""
+    frame = pl.DataFrame([payment.row() for payment in rows])
+    text = [frame[name] if name in frame else pl.Series([""] * len(rows)) for name in schema.categorical]
+    return behaviour.of_columns(
+        frame["timestamp"].to_numpy(),
+        frame.select(schema.sent_numeric).to_numpy().astype(float),
+        text,
+        {name: frame[name] for name in schema.entities},
+        np.array([payment.fraud for payment in rows]),
+    )
+
+
+Meddle = Callable[[int, State], State]
+
+
+def run_live(
+    behaviour: Behaviour,
+    rows: Sequence[Payment],
+    *,
+    known_at: Callable[[Payment], int] | None = None,
+    meddle: Meddle | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[bytes, State]]:
+    """Features [n, f], status [n] and states of the only section, as the service gets them: row by row.
+
+    Args:
+        known_at: when, by the latest time that arrived, a fraud's label arrives, at the end at
+            the latest; None: never.
+        meddle: may put another array in a state's place before each event.
+    """
+    entity = behaviour.entities[0]
+    out, status = np.full((len(rows), behaviour.width), np.nan), np.zeros(len(rows), np.int64)
+    states: dict[bytes, State] = {}
+    waiting: list[tuple[int, bytes, int]] = []
+    clock = 0
+    for i, payment in enumerate(rows):
+        clock = max(clock, payment.time)
+        for item in [item for item in waiting if item[0] <= clock]:
+            waiting.remove(item)
+            relabel(states[item[1]], entity.plan, item[2], 1)
+        (((_, digest), event),) = behaviour.of_row(payment.row())
+        state = states.get(digest, empty(entity))
+        if meddle:
+            state = meddle(i, state)
+        states[digest], status[i] = step(entity, state, event, out[i])
+        if known_at and payment.fraud and status[i] != TOO_LATE:
+            waiting.append((known_at(payment), digest, payment.time))
+    for _, digest, time in waiting:
+        relabel(states[digest], entity.plan, time, 1)
+    return out, status, states

@@ -1,0 +1,50 @@
+"""What is compiled is kept, and thrown away when any of its sources has changed, not only its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from models.behaviour import compiled, kernel, replay, windows
+
+_RUN = """
+import numpy as np
+from models.behaviour.layout import NEWEST
+from models.behaviour.plan import P_HEADER, P_LISTS
+from models.behaviour.records import reset
+plan, state = np.zeros(P_LISTS, np.int64), np.zeros(9, np.int64)
+plan[P_HEADER] = 9
+reset(state, plan, 0, 0)
+print(state[NEWEST], reset.stats.cache_hits.total())
+"""
+
+
+def test_the_kernel_goes_by_all_of_its_sources() -> None:
+    functions: list[Any] = [kernel.advance, kernel.relabel, kernel.copy_into, replay._run, windows.move]
+    assert {function._cache._cache_file._source_stamp for function in functions} == {compiled._sources()}
+
+
+def test_a_change_in_another_file_is_taken_in(tmp_path: Path) -> None:
+    """``reset`` is in records.py; what it writes is in layout.py."""
+    package = tmp_path / "models" / "behaviour"
+    package.mkdir(parents=True)
+    for file in Path(compiled.__file__).parent.glob("*.py"):
+        shutil.copy(file, package)
+    (package / "__init__.py").write_text("")
+
+    def run() -> list[int]:
+        command = [sys.executable, "-c", _RUN]
+        done = subprocess.run(
+            command, cwd=tmp_path, check=True, capture_output=True, text=True, env={"PYTHONPATH": "."}
+        )
+        return [int(word) for word in done.stdout.split()]
+
+    before, hits = run()
+    assert hits == 0
+    assert run() == [before, 1]
+    layout = package / "layout.py"
+    layout.write_text(layout.read_text().replace("NEVER = -(2**63)", "NEVER = -(2**62)"))
+    assert run() == [before // 2, 0]

@@ -1,0 +1,83 @@
+"""Declarations of behaviour: what is allowed, and errors that say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.behaviour.events import Behaviour
+from models.behaviour.plan import KINDS, P_OPS, plan_of
+from models.behaviour.spec import SINGLE, WINDOWED
+from models.errors import InvalidProfile
+from models.schema import load_schema, parse_schema
+from tests.models.behaviour.streams import CARD, MERCHANT, MIXED, schema_of
+
+_BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"features": ["cuont"]}, "unknown feature 'cuont'; allowed are count, sum"),
+    ({"features": ["distinct"]}, "distinct:COLUMN"),
+    ({"features": ["count:country"]}, "unknown feature 'count:country'"),
+    ({"features": ["new:"]}, "unknown feature 'new:'"),
+    ({"features": ["count", "count"]}, "a feature is named twice"),
+    ({"features": []}, "features"),
+    ({"windows": []}, "windows"),
+    ({"windows": ["7d", "1d"]}, "ascending order"),
+    ({"windows": ["1d", "24h"]}, "ascending order"),
+    ({"windows": ["0s"]}, "ascending order"),
+    ({"windows": ["1w"]}, "one of s, m, h, d"),
+    ({"windows": ["401d"]}, "at most 400d"),
+    ({"windows": [f"{n}d" for n in range(1, 10)]}, "windows"),
+    ({"label_delay": "soon"}, "one of s, m, h, d"),
+    ({"key": "amount"}, "key must name a column of kind 'entity'"),
+    ({"key": "nobody"}, "key must name a column of kind 'entity'"),
+    ({"features": ["distinct:amount"]}, "kind 'entity' or 'categorical'"),
+    ({"features": ["new:card_id"]}, "not the key"),
+    ({"features": [f"new:{name}" for name in ("merchant_id", "country", "category", "channel")]}, "at most 3 columns"),
+    ({"features": ["kmh"], "place": ["latitude", "amount"]}, "longitude with minimum -180"),
+    ({"feature": ["count"]}, "feature"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), _BROKEN)
+def test_what_is_wrong_is_said(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidProfile) as error:
+        schema_of(card=CARD | change)
+    assert message in str(error.value)
+    assert "card" in str(error.value)
+
+
+def test_every_allowed_word_is_named() -> None:
+    with pytest.raises(InvalidProfile) as error:
+        schema_of(card=CARD | {"features": ["?"]})
+    for word in (*WINDOWED, *SINGLE):
+        assert word in str(error.value)
+    assert {*WINDOWED, *SINGLE, "is_new"} == set(KINDS)
+
+
+@pytest.mark.parametrize(("column", "bounds"), [("amount", {"maximum": None}), ("amount", {"maximum": 1.1e10})])
+def test_amounts_must_have_bounds_that_sums_can_hold(column: str, bounds: dict[str, Any]) -> None:
+    body = load_schema("payments").model_dump(mode="json")
+    body["entity"] = {"card": CARD}
+    body["columns"][column] |= bounds
+    with pytest.raises(InvalidProfile, match="a maximum of at most 1e\\+10"):
+        parse_schema(body, source="test")
+
+
+def test_features_by_name() -> None:
+    names = [feature.name for feature in schema_of(shop=MERCHANT).behaviour]
+    assert names[:4] == ["shop.count_1d", "shop.count_7d", "shop.count_28d", "shop.mean_1d"]
+    assert names[-1] == "shop.is_new"
+    assert "card.distinct_country_7d" in [feature.name for feature in schema_of(card=CARD).behaviour]
+
+
+def test_plans_write_every_feature_once() -> None:
+    for declared in (CARD, MERCHANT, MIXED):
+        schema = schema_of(card=declared)
+        (entity,) = Behaviour(schema).entities
+        plan = plan_of(schema.entity["card"], 2)
+        assert plan.tolist() == entity.plan.tolist()
+        assert (
+            sorted(plan[-4 * len(schema.behaviour) :][3::4])
+            == list(range(plan[P_OPS]))
+            == list(range(len(schema.behaviour)))
+        )
