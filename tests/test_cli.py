@@ -362,7 +362,7 @@ OPTIONS: list[tuple[list[str], str]] = [
     (["no/*.csv"], "error: no/*.csv: no such file"),
     (
         ["{csv}", "--profile", "paymets"],
-        "error: no profile 'paymets': neither a file nor one of handbook, payments, ulb",
+        "error: no profile 'paymets': neither a file nor one of handbook, handbook-raw, payments, ulb",
     ),
     (["{csv}", "--label", "nope"], "error: {csv}: no column nope to use as the label; the table has "),
     (["{csv}", "--profile", "{profile}", "--label", "nope"], "error: {csv}: missing column nope; the table has 14: "),

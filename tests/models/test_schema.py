@@ -84,8 +84,8 @@ def test_shipped_profiles_are_whole(name: str, tmp_path: Path) -> None:
     assert load_schema(str(copy)) == schema
 
 
-def test_the_three_profiles_of_the_documentation_exist() -> None:
-    assert shipped_profiles() == ["handbook", "payments", "ulb"]
+def test_the_profiles_of_the_documentation_exist() -> None:
+    assert shipped_profiles() == ["handbook", "handbook-raw", "payments", "ulb"]
     assert len(load_schema("ulb").features) == 29
     assert len(load_schema("handbook").features) == 15
 
@@ -141,7 +141,7 @@ def test_a_wrong_declaration_is_named(body: dict[str, Any], named: list[str]) ->
 
 def test_unreadable_profiles(tmp_path: Path) -> None:
     with pytest.raises(
-        InvalidProfile, match=r"no profile 'paymets': neither a file nor one of handbook, payments, ulb"
+        InvalidProfile, match=r"no profile 'paymets': neither a file nor one of handbook, handbook-raw, payments, ulb"
     ):
         load_schema("paymets")
     broken = tmp_path / "broken.toml"
