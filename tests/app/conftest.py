@@ -14,6 +14,7 @@ from app.service import create_app
 from app.settings import Settings
 from models.scorer import Scorer
 from tests.app.calls import Client, renewed
+from tests.app.traffic import Payments, prepare, small
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,12 @@ def app(settings: Settings, tiny_scorer: Scorer) -> Iterator[FastAPI]:
     app = create_app(settings, tiny_scorer)
     yield app
     app.state.endpoints.close()
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Payments:
+    """A small model with behaviour features, and the payments of the days after its training."""
+    return prepare(tmp_path_factory.mktemp("behaving"), small(seed=3), 8)
 
 
 @pytest.fixture
