@@ -1,4 +1,4 @@
-"""Middleware: an id on every request and response, and the last resort where the service itself fails."""
+"""Middleware: an id on every request and response, security headers, the last resort where the service itself fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
+from app.security_headers import security_headers
 from models.pan import contains_card_number
 
 HEADER = b"x-request-id"
@@ -42,7 +43,7 @@ class RequestId:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = [*message["headers"], header, *security_headers(scope["path"])]
             await send(message)
 
         try:
