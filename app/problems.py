@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.access.keys import KEY_SHAPE
 from app.store.contract import StoreUnavailable
 from models.errors import CounterfoilError, InvalidInput
 from models.pan import contains_card_number
@@ -161,7 +162,8 @@ def refused(error: ValidationError | None, more: Mapping[str, str]) -> Refused:
 
 def harmless(name: str) -> str:
     """A caller's name of a field, or "(withheld)" where it could be more than a name."""
-    return name if _HARMLESS.fullmatch(name) and not contains_card_number(name) else "(withheld)"
+    secret = contains_card_number(name) or KEY_SHAPE.search(name)
+    return name if _HARMLESS.fullmatch(name) and not secret else "(withheld)"
 
 
 def _message(detail: ErrorDetails) -> str:

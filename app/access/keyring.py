@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.access.bucket import Bucket
-from app.access.keys import Key, Scope, read_keys
+from app.access.keys import KEY_SHAPE, Key, Scope, read_keys
 from app.problems import Refused
 from models.errors import InvalidInput
 
@@ -24,7 +24,7 @@ from models.errors import InvalidInput
 Need = Scope | Literal["any key"]
 #: Seconds between two looks at the file.
 _LOOK_EVERY = 1.0
-_AUTHORIZATION = re.compile(rb"(?i:bearer) +cf_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+_AUTHORIZATION = re.compile(b"(?i:bearer) +" + KEY_SHAPE.pattern.encode())
 _EVERYTHING = frozenset[Need](("score", "read", "feedback", "admin", "any key"))
 _log = logging.getLogger("counterfoil")
 

@@ -15,6 +15,8 @@ from models.errors import InvalidInput
 Scope = Literal["score", "read", "feedback", "admin"]
 #: Most requests per second that a key can be limited to.
 MOST_RATE = 1e6
+#: How a key looks: its id and its secret part.
+KEY_SHAPE = re.compile(r"cf_([0-9a-f]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
 CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
 

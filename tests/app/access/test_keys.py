@@ -58,13 +58,13 @@ def test_an_expired_key_is_not_counted(path: Path) -> None:
     create_key(path, "switch", ["score"], lifetime=timedelta(0))
     for _ in range(2):
         create_key(path, "switch", ["score"])
-    with pytest.raises(InvalidInput, match="two|2 live keys"):
+    with pytest.raises(InvalidInput, match="has 2 live keys"):
         create_key(path, "switch", ["score"])
 
 
 @pytest.mark.parametrize("client", ["", "a b", "-a", "a\n", "é", "x" * 65, "<a>", CARDS[0]])
 def test_a_client_has_a_plain_name(path: Path, client: str) -> None:
-    with pytest.raises(InvalidInput, match="^client: expected 1 to 64 letters"):
+    with pytest.raises(InvalidInput, match="client: expected 1 to 64 letters"):
         create_key(path, client, ["score"])
     assert read_keys(path) is None
 

@@ -1,4 +1,4 @@
-"""Every route of the application with every kind of key; taken from its route table, so that new routes are included."""
+"""Every route of the application with every kind of key: taken from its route table, so that new ones are included."""
 
 from __future__ import annotations
 
