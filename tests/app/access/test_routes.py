@@ -35,11 +35,12 @@ DOCS = "/docs"
 
 @dataclass(frozen=True)
 class Keyed:
-    """The service with keys: for each scope one of it alone and one of the others, and those that are good no more."""
+    """The service with keys: of each scope alone, of all others, a slow one, and two that are good no more."""
 
     app: FastAPI
     only: dict[str, str]
     without: dict[str, str]
+    slow: str
     expired: str
     revoked: str
 
@@ -57,12 +58,13 @@ def keyed(folder: Path, tiny_scorer: Scorer) -> Iterator[Keyed]:
         scope: create_key(path, f"no-{scope}", [other for other in SCOPES if other not in (scope, "admin")])[1]
         for scope in SCOPES
     }
+    _, slow = create_key(path, "slow", ["read"], rate=1 / 3_600)
     _, expired = create_key(path, "expired", ["admin"], lifetime=timedelta(0))
     made, revoked = create_key(path, "revoked", ["admin"])
     revoke_key(path, made.id)
     settings = Settings(database_url=f"sqlite:///{folder / 'store.db'}", keys_file=path, max_batch=50)
     app = create_app(settings, tiny_scorer)
-    yield Keyed(app, only, without, expired, revoked)
+    yield Keyed(app, only, without, slow, expired, revoked)
     app.state.endpoints.close()
 
 
@@ -158,6 +160,14 @@ def test_a_key_with_the_scope_is_admitted_on_every_route(keyed: Keyed) -> None:
 def test_without_a_file_of_keys_every_route_is_open(client: Client, app: FastAPI) -> None:
     for _, method, path in calls(app):
         assert client.request(method, path).status_code not in (401, 403, 429), (method, path)
+
+
+def test_a_key_is_held_to_its_rate(keyed: Keyed) -> None:
+    first, second = (ask(keyed.app, "GET", "/v1/model", bearer(keyed.slow)) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert second.json()["type"] == "urn:counterfoil:problem:rate-limited"
+    assert 3_500 <= int(second.headers["retry-after"]) <= 3_600
+    assert ask(keyed.app, "GET", "/v1/model", bearer(keyed.only["read"])).status_code == 200
 
 
 def test_nothing_of_the_body_is_read_before_the_key(keyed: Keyed) -> None:
