@@ -104,7 +104,7 @@ def test_with_a_key_it_serves_takes_changes_over_and_shows_no_key(
         _, second = create_key(path, "switch", ["score"])
         revoke_key(path, made.id)
         wrong = f"cf_{made.id}_{second[12:]}"
-        answers = []
+        answers: list[tuple[int, str]] = []
         while not answers or answers[-1][0] != 200:  # within a second
             answers.append(send(port, "/v1/score", body, second))
         for key in (first, wrong):

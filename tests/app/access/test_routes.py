@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from app.access.guard import guard
+from app.access.guard import Access, guard
 from app.access.key_changes import create_key, revoke_key
 from app.access.keyring import Keyring
 from app.access.keys import Scope
@@ -38,8 +38,8 @@ class Keyed:
     """The service with keys: of each scope alone, of all others, a slow one, and two that are good no more."""
 
     app: FastAPI
-    only: dict[str, str]
-    without: dict[str, str]
+    only: Mapping[Access, str]
+    without: Mapping[Access, str]
     slow: str
     expired: str
     revoked: str
@@ -53,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def keyed(folder: Path, tiny_scorer: Scorer) -> Iterator[Keyed]:
     path = folder / "keys.json"
-    only = {scope: create_key(path, f"{scope}-er", [scope])[1] for scope in SCOPES}
-    without = {
+    only: dict[Access, str] = {scope: create_key(path, f"{scope}-er", [scope])[1] for scope in SCOPES}
+    without: dict[Access, str] = {
         scope: create_key(path, f"no-{scope}", [other for other in SCOPES if other not in (scope, "admin")])[1]
         for scope in SCOPES
     }
@@ -68,9 +68,9 @@ def keyed(folder: Path, tiny_scorer: Scorer) -> Iterator[Keyed]:
     app.state.endpoints.close()
 
 
-def calls(app: FastAPI) -> list[tuple[str, str, str]]:
+def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
     """(what the path asks, method, path that leads there) of every route."""
-    found = []
+    found: list[tuple[Access, str, str]] = []
     for route in app.routes:
         assert isinstance(route, Route | Mount)
         path = route.path + "/favicon.png" if isinstance(route, Mount) else route.path
