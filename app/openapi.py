@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from app import feedback
 from app.bodies import STATE_CHOICES
 from app.endpoints import ActiveModel
+from app.idempotency import HEADER, PATTERN
 from app.problems import MEDIA_TYPE, Problem
 from app.settings import MAX_REASONS
 
@@ -22,13 +23,21 @@ _ERRORS = {
     "400": "The body is not valid JSON",
     "413": "The body is too large",
     "415": "The body is of another media type, compressed, or not UTF-8",
-    "422": "The content does not fit the schema, or the query is wrong",
+    "422": "The content does not fit the schema, or the query or a header is wrong",
     "503": "No model is loaded, or the store is out of reach; Retry-After says when to try again",
 }
 _MORE_ERRORS = (
-    ("/v1/score", "409", "Another transaction with this id is recorded"),
+    ("/v1/score", "409", "Another transaction is recorded under this id or Idempotency-Key"),
     ("/v1/feedback", "404", "No transaction with this id is recorded"),
 )
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The caller's own name for this request, e.g. a UUID: sent again with the same body it counts once "
+    "and gets the answer of the first time; with another body it is refused with 409",
+    "schema": {"type": "string", "pattern": PATTERN},
+}
 _STATE = {
     "name": "state",
     "in": "query",
@@ -84,7 +93,7 @@ def _takes(operation: dict[str, Any], media_type: str, schema: dict[str, Any], e
     operation["parameters"] = [_parameter("reasons", "How many reasons per transaction", reasons)]
     if media_type == _JSON:
         verify = "Whether to put each reason's feature back to its expected value, score again, and say what changed"
-        operation["parameters"].append(_parameter("verify", verify, {"type": "boolean", "default": False}))
+        operation["parameters"] += [_parameter("verify", verify, {"type": "boolean", "default": False}), _KEY]
 
 
 def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

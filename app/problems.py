@@ -75,6 +75,7 @@ KINDS = {
     "invalid-transaction": (422, "Invalid transaction"),
     "invalid-query": (422, "Invalid query parameter"),
     "invalid-csv": (422, "Invalid CSV"),
+    "invalid-header": (422, "Invalid header"),
     "too-large": (413, "Body too large"),
     "unsupported-media-type": (415, "Unsupported media type"),
     "conflict": (409, "Conflict"),

@@ -14,6 +14,8 @@ from models.errors import CounterfoilError
 
 #: Which entity: the name of its section in the profile, and the digest of its key.
 EntityKey = tuple[str, bytes]
+#: What a transaction is recorded under, at most once: its id (text), or what stands for an Idempotency-Key (bytes).
+Name = str | bytes
 Label = Literal["fraud", "legitimate", "disputed"]
 
 
@@ -46,6 +48,7 @@ class Decision:
         caller: who asked; None without API keys.
         latency_us: from arrival until the answer was ready to be written.
         keys: the entities it belongs to.
+        idempotency_digest: of the Idempotency-Key it was sent with, 16 bytes, unique in the log; None without one.
     """
 
     seq: int
@@ -64,6 +67,12 @@ class Decision:
     caller: str | None
     latency_us: int
     keys: tuple[EntityKey, ...]
+    idempotency_digest: bytes | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What it is recorded under."""
+        return tuple(name for name in (self.transaction_id, self.idempotency_digest) if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +107,14 @@ class View:
     """What a transaction reads before it computes.
 
     Attributes:
-        known: decisions of the asked ids that are in the log.
+        known: decisions that are in the log, by those of the asked names that they are recorded under.
         labels: the latest label of each asked id that has one.
         states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
             its ``seq`` is 0.
         next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.
     """
 
-    known: Mapping[str, Decision]
+    known: Mapping[Name, Decision]
     labels: Mapping[str, LabelEvent]
     states: Mapping[EntityKey, SavedState]
     next_seq: int
@@ -175,12 +184,12 @@ class Store(Protocol):
     shared: bool
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """Read, compute, write: atomic, durable when it returns.
 
         Args:
-            ids: transaction ids to look up.
+            names: transaction ids and digests of Idempotency-Keys to look up.
             keys: entities whose states are wanted.
             events: how many places in the order of arrival to reserve, at most as many are written.
             work: computes what to write from what was read. A shared store calls it again where another process got in

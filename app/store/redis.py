@@ -12,6 +12,7 @@ from app.store.contract import (
     EntityKey,
     LabelEvent,
     LogColumns,
+    Name,
     Origin,
     StoreUnavailable,
     View,
@@ -32,9 +33,9 @@ _BASE_ROWS = 5_000
 class RedisStore:
     """See :class:`app.store.contract.Store`.
 
-    A transaction watches its ids and entities, reserves its places, computes, and writes all or nothing; where another
-    process wrote to one of them in between, it begins again with new places. So the order of an entity's events is the
-    order of their places. What is written must be among the ids and entities that were asked for.
+    A transaction watches its names and entities, reserves its places, computes, and writes all or nothing; where
+    another process wrote to one of them in between, it begins again with new places. So the order of an entity's events
+    is the order of their places. What is written must be among the names and entities that were asked for.
 
     Redis must be told to keep what it acknowledges: ``appendonly yes``, ``appendfsync always``, and
     ``maxmemory-policy noeviction``. Every state is written with its event, so nothing needs replaying.
@@ -66,23 +67,23 @@ class RedisStore:
         self._begun = Beginning()
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """See the contract."""
         for attempt in range(_TRIES):
             with self._wires.wire() as wire:
-                if self._attempt(wire, ids, keys, events, work):
+                if self._attempt(wire, names, keys, events, work):
                     return
             time.sleep(random.random() * min(attempt, 20) / 1000)
         raise StoreUnavailable(f"{self._wires.name}: other processes kept writing to the same entities; try again")
 
     def _attempt(
-        self, wire: Wire, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, wire: Wire, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> bool:
         """False where another process got in between."""
         watching = True
         try:
-            begun, seen = view(wire, self._keys, self._begun, ids, keys, 0 if self._read_only else events)
+            begun, seen = view(wire, self._keys, self._begun, names, keys, 0 if self._read_only else events)
             if begun != self._begun:  # the states have other names now
                 self._begun = begun
                 return False
@@ -156,7 +157,7 @@ class RedisStore:
 
     def find(self, transaction_id: str) -> Decision | None:
         """See the contract."""
-        seq = self._wires.one("GET", self._keys.id(transaction_id))
+        seq = self._wires.one("GET", self._keys.name(transaction_id))
         return None if seq is None else unpack_decision(self._log.packed([int(seq)])[0])
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from sqlalchemy import Connection, Engine
 
 from app.store import migrations
-from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Origin, View, Writes
+from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.lock import FileLock
 from app.store.owner import Owner
 from app.store.sql_log import SqlLog
@@ -62,11 +62,11 @@ class SqlStore:
             self._next_seq = last_seq(connection, self._sql) + 1
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """See the contract. ``events`` needs no reserving: nobody else writes."""
         if self._owner is None:
-            if work(self._log.read(lambda connection: view(connection, self._sql, ids, keys))) != Writes():
+            if work(self._log.read(lambda connection: view(connection, self._sql, names, keys))) != Writes():
                 raise self._refusal()
             return
         called = False
@@ -74,9 +74,9 @@ class SqlStore:
 
         def act(connection: Connection) -> None:
             nonlocal called
-            if not ids and not keys:
+            if not names and not keys:
                 connection.exec_driver_sql("SELECT 1")  # a dead connection shows before work is called
-            seen = view(connection, self._sql, ids, keys, self._next_seq)
+            seen = view(connection, self._sql, names, keys, self._next_seq)
             called = True
             writes = work(seen)
             written.extend(decision.seq for decision in writes.decisions)

@@ -71,6 +71,7 @@ class Statements:
         saved = select(states.c.key, states.c.seq, states.c.content).where(states.c.entity == "")
         base = select(base_states.c.key, base_states.c.content).where(base_states.c.entity == "")
         self.known = Lookup(dialect, select(*_DECISION), decisions.c.id_digest, b"")
+        self.known_by_key = Lookup(dialect, select(*_DECISION), decisions.c.idempotency_digest, b"")
         self.by_seq = Lookup(dialect, select(*_DECISION), decisions.c.seq, 0)
         self.labels = Lookup(dialect, select(*_LABEL), labels.c.id_digest, b"")
         self.states = Lookup(dialect, saved, states.c.key, b"")

@@ -47,6 +47,17 @@ def test_the_examples_are_scored(client: Client) -> None:
         assert "error" not in reply.json().get("results", [{}])[0]
 
 
+def test_what_is_recorded_may_have_a_key(client: Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    keyed = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(one["in"] == "header" and one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+    }
+    assert keyed == {"/v1/score", "/v1/score/batch"}
+
+
 def test_every_reference_leads_somewhere(client: Client) -> None:
     document = client.get("/openapi.json").json()
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

@@ -22,6 +22,7 @@ from app.store.contract import (
     EntityKey,
     LabelEvent,
     LogColumns,
+    Name,
     Origin,
     Store,
     StoreUnavailable,
@@ -193,11 +194,11 @@ class Broken:
         self.fail = ""
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         if self.fail == "before":
             raise StoreUnavailable("the store is gone")
-        self.store.transact(ids, keys, events, work)
+        self.store.transact(names, keys, events, work)
         if self.fail == "after":
             raise StoreUnavailable("the answer was lost")
 
