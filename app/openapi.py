@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app import feedback
 from app.bodies import STATE_CHOICES
+from app.decisions.openapi import describe
 from app.endpoints import ActiveModel
 from app.idempotency import HEADER, PATTERN
 from app.problems import MEDIA_TYPE, Problem
@@ -78,9 +79,11 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int) -> dict[s
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
+    describe(paths, active.scorer.schema if active else None)
     for operations in paths.values():
         for method, operation in operations.items():
-            _may_fail(operation, _ERRORS if method == "post" else {"503": _ERRORS["503"]})
+            told = {status: one["description"] for status, one in operation["responses"].items() if status[0] == "4"}
+            _may_fail(operation, told | (_ERRORS if method == "post" else {"503": _ERRORS["503"]}))
     for path, status, why in _MORE_ERRORS:
         _may_fail(paths[path]["post"], {status: why})
     return body

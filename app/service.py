@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from app import openapi, problems
+from app.decisions.replies import DecisionPage, DecisionReply
+from app.decisions.routes import Decisions
 from app.endpoints import Endpoints
 from app.feedback import FeedbackReply
 from app.problems import Refused
@@ -58,6 +60,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
             route but ``/healthz`` answers 503.
     """
     endpoints = Endpoints(settings)
+    decisions = Decisions(settings, lambda: endpoints.active)
     if scorer is not None:
         endpoints.activate(scorer)
 
@@ -76,6 +79,9 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
         RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
         RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply),
+        RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage),
+        RawRoute("/v1/decisions/export", decisions.export, methods=["GET"]),
+        RawRoute("/v1/decisions/{transaction_id:path}", decisions.one, methods=["GET"], response_model=DecisionReply),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),

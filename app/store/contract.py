@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.errors import CounterfoilError
+
+if TYPE_CHECKING:
+    from app.store.query import Filter, Page
 
 #: Which entity: the name of its section in the profile, and the digest of its key.
 EntityKey = tuple[str, bytes]
@@ -223,6 +226,13 @@ class Store(Protocol):
 
     def find(self, transaction_id: str) -> Decision | None:
         """One decision."""
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """At most ``limit`` decisions, newest first, with their labels. Any thread, beside the one that writes.
+
+        Args:
+            before: only those before this place in the order of arrival, as the page before says; None for the newest.
+        """
 
     def close(self) -> None:
         """Release it."""

@@ -19,8 +19,10 @@ from app.store.contract import (
     Writes,
 )
 from app.store.packing import unpack_decision
+from app.store.query import Filter, Page
 from app.store.redis_keys import Beginning, RedisKeys
 from app.store.redis_log import RedisLog
+from app.store.redis_query import RedisQuery
 from app.store.redis_transaction import commit, view
 from app.store.redis_wire import Wire, Wires
 from models.errors import InvalidInput
@@ -63,6 +65,7 @@ class RedisStore:
             raise InvalidInput("store URL: expected redis://[:PASSWORD@]HOST:6379/0") from None
         self._keys = RedisKeys(prefix)
         self._log = RedisLog(self._wires, self._keys)
+        self._query = RedisQuery(self._wires, self._keys, self._log)
         self._read_only = read_only
         self._begun = Beginning()
 
@@ -158,7 +161,12 @@ class RedisStore:
     def find(self, transaction_id: str) -> Decision | None:
         """See the contract."""
         seq = self._wires.one("GET", self._keys.name(transaction_id))
-        return None if seq is None else unpack_decision(self._log.packed([int(seq)])[0])
+        packed = None if seq is None else self._log.packed([int(seq)])[0]
+        return None if packed is None else unpack_decision(packed)
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """See the contract."""
+        return self._query.page(wanted, before, limit)
 
     def close(self) -> None:
         """See the contract."""

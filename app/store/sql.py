@@ -13,7 +13,9 @@ from app.store import migrations
 from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.lock import FileLock
 from app.store.owner import Owner
+from app.store.query import Filter, Page
 from app.store.sql_log import SqlLog
+from app.store.sql_query import page
 from app.store.sql_transaction import ORIGIN, WATERMARK, last_seq, of_entities, view, write
 from app.store.statements import Statements
 from app.store.tables import base_states, states
@@ -137,6 +139,10 @@ class SqlStore:
     def find(self, transaction_id: str) -> Decision | None:
         """See the contract."""
         return self._log.find(transaction_id)
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """See the contract."""
+        return self._log.read(lambda connection: page(connection, self._sql, wanted, before, limit))
 
     def close(self) -> None:
         """See the contract."""

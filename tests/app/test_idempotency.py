@@ -29,29 +29,12 @@ from app.settings import Settings
 from app.store.contract import Decision
 from app.store.open import open_store
 from models.registry import Registry
-from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import CARDS, Client
 from tests.app.traffic import Client as Caller
 from tests.app.traffic import Server, results_of
-from tests.conftest import TINY_FIT, TINY_POLICY
-from training.read import read_history
-from training.train import TrainingJob, train
 
 CLIENTS, KEYS = 50, 100
-
-
-@pytest.fixture(scope="module")
-def nameless(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Two versions of a model whose transactions have no id; the first is active."""
-    columns = {name: column for name, column in tiny_schema.columns.items() if column.kind != "id"}
-    schema = tiny_schema.model_copy(update={"columns": columns}).checked()
-    registry = Registry(tmp_path_factory.mktemp("nameless") / "artifacts")
-    history = read_history(schema, [tiny_csv])
-    for seed in (1, 2):
-        train(TrainingJob(schema, TINY_FIT, TINY_POLICY, seed=seed), history, registry)
-    registry.activate(registry.versions()[0])
-    return registry
 
 
 @pytest.fixture(scope="module")

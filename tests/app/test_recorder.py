@@ -30,6 +30,7 @@ from app.store.contract import (
     Writes,
 )
 from app.store.open import open_store
+from app.store.query import Filter, Page
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import content
 from models.rows import Batch
@@ -225,6 +226,9 @@ class Broken:
 
     def find(self, transaction_id: str) -> Decision | None:
         return self.store.find(transaction_id)
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        return self.store.page(wanted, before, limit)
 
     def close(self) -> None:
         self.store.close()
