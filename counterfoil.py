@@ -541,6 +541,52 @@ def replay(
         raise typer.Exit(EXIT_REJECTED)
 
 
+EntityOption = Annotated[
+    str | None, typer.Option("--entity", help="Of this one: a section of the profile and its id, e.g. merchant=m-17.")
+]
+CardOption = Annotated[str | None, typer.Option("--card", help="Short for --entity card=ID.")]
+
+
+@cli.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    since: Annotated[str | None, typer.Option(help="Arrived then or later (ISO 8601), or in the last e.g. 7d.")] = None,
+    until: Annotated[str | None, typer.Option(help="Arrived before then.")] = None,
+    decision: Annotated[str | None, typer.Option(help="approve, review or decline.")] = None,
+    is_anomaly: Annotated[str | None, typer.Option(help="true: at or above the threshold; false: below.")] = None,
+    min_score: Annotated[str | None, typer.Option(help="This score or more.")] = None,
+    card: CardOption = None,
+    entity: EntityOption = None,
+    label: Annotated[str | None, typer.Option(help="Latest label: fraud, legitimate or disputed.")] = None,
+    model_version: Annotated[str | None, typer.Option(help="The version that scored.")] = None,
+    caller: Annotated[str | None, typer.Option(help="Who asked.")] = None,
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Write recorded decisions to a file, newest first. May run beside the service.
+
+    In a CSV, a text that a spreadsheet would take for a formula stands behind an apostrophe.
+
+    Example: counterfoil export alerts.csv --since 7d --is-anomaly true
+    """
+    from app.decisions.export import write
+    from app.decisions.options import filter_of, named_entity
+    from app.store.open import open_store
+    from models.bundle import read_manifest
+    from models.tables import table_kind
+
+    table_kind(output)
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    schema = read_manifest(Registry(settings.artifacts).resolve(model or settings.model)).transaction_schema
+    given = {"since": since, "until": until, "decision": decision, "is_anomaly": is_anomaly, "min_score": min_score}
+    given |= {"label": label, "model_version": model_version, "caller": caller}
+    wanted = filter_of(given, named_entity(card, entity), schema)
+    with closing(open_store(settings.database_url, read_only=True)) as store:
+        rows = write(store, wanted, schema, output)
+    out.print(f"{output}: {rows:,} decisions")
+
+
 @cli.command()
 def threshold(
     model: ModelOption = None,
