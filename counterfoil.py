@@ -588,6 +588,46 @@ def export(
 
 
 @cli.command()
+def purge(
+    before: Annotated[
+        str | None, typer.Option(help="Erase what arrived before this time (ISO 8601), or longer ago than e.g. 400d.")
+    ] = None,
+    card: CardOption = None,
+    entity: EntityOption = None,
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Erase old decisions, or all of one card, merchant or other entity: decisions, labels and states.
+
+    What remains goes on as if nothing had been erased. Broken off, the same command again finishes. A running service
+    erases by POST /v1/purge. Backups and the states beside the model versions are yours to erase.
+
+    Example: counterfoil purge --before 400d, or: counterfoil purge --card card-000106
+    """
+    from app.check_log import moment
+    from app.decisions.options import key_of, named_entity
+    from app.decisions.purge import purge_store
+
+    named = named_entity(card, entity)
+    if (before is None) == (named is None):
+        raise InvalidInput("say what to erase: --before a time, or --card or --entity one of them")
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    scorer = _scorer(model, artifacts)
+    key = None if named is None else key_of(*named, scorer.schema)
+    moment_before = None if before is None else moment(before, "--before")
+    if moment_before is not None and moment_before > moment("0s"):
+        raise InvalidInput("--before: in the future")
+    purged = purge_store(settings, scorer, moment_before, key)
+    out.print(f"{purged.decisions:,} decisions erased, with their labels")
+    if purged.folded:
+        out.print(f"Decisions up to place {purged.folded:,} can no longer be recomputed by 'counterfoil replay'.")
+    if not purged.scrubbed:
+        out.print("A reader keeps an older state of the store open: end it and run this again to empty the files.")
+        raise typer.Exit(EXIT_REJECTED)
+
+
+@cli.command()
 def threshold(
     model: ModelOption = None,
     alert_rate: AlertRateOption = None,

@@ -59,6 +59,13 @@ class LiveStates:
         for key, seq in (first_seq or {}).items():
             self.unsaved.setdefault(key, seq)
 
+    def forget(self, key: EntityKey) -> None:
+        """Forget an entity, saved or not."""
+        state = self._states.pop(key, None)
+        if state is not None:
+            self.bytes -= state.nbytes + _OVERHEAD_BYTES
+        self.unsaved.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._states.clear()

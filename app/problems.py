@@ -81,6 +81,7 @@ KINDS = {
     "conflict": (409, "Conflict"),
     "not-found": (404, "Not found"),
     "invalid-label": (422, "Invalid label"),
+    "invalid-purge": (422, "Invalid purge"),
     "not-ready": (503, "Not ready"),
     "store-unavailable": (503, "Store unavailable"),
     "internal-error": (500, "Internal error"),

@@ -185,15 +185,23 @@ class Recorder:
 
     def save_all(self) -> None:
         """Save every state that is not saved, so that a restart replays nothing."""
-        while due := self.live.due(2**62, 1_000):
+        while self.save_some(2**62):
+            pass
 
-            def save(view: View, due: list[EntityKey] = due) -> Writes:
-                states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
-                rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
-                return Writes((), (), states, next(rest, self._last + 1) - 1)
+    def save_some(self, before: int) -> bool:
+        """Save some of the states that lack an event earlier than ``before``; False where there are none."""
+        due = self.live.due(before, 1_000)
+        if not due:
+            return False
 
-            self.store.transact([], [], 0, save)
-            self.live.saved(dict.fromkeys(due))
+        def save(view: View) -> Writes:
+            states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
+            rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
+            return Writes((), (), states, next(rest, self._last + 1) - 1)
+
+        self.store.transact([], [], 0, save)
+        self.live.saved(dict.fromkeys(due))
+        return True
 
     def _transact(
         self,

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from app import openapi, problems
+from app.decisions.purge_request import PurgeReply
 from app.decisions.replies import DecisionPage, DecisionReply
 from app.decisions.routes import Decisions
 from app.endpoints import Endpoints
@@ -82,6 +83,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage),
         RawRoute("/v1/decisions/export", decisions.export, methods=["GET"]),
         RawRoute("/v1/decisions/{transaction_id:path}", decisions.one, methods=["GET"], response_model=DecisionReply),
+        RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
@@ -98,7 +100,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
             (HTTPException, RequestValidationError, Refused, InvalidInput, StoreUnavailable), _problem
         ),
     )
-    app.state.endpoints = endpoints
+    app.state.endpoints, app.state.decisions = endpoints, decisions
     app.add_middleware(RequestId)
     app.openapi = lambda: openapi.document(app, endpoints.active, settings.max_batch)  # type: ignore[method-assign]
     return app

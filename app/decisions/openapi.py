@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.decisions.purge_request import json_schema
 from app.decisions.query import DEFAULT_LIMIT, FORMATS, MOST, entity_filters
 from app.feedback import LABELS
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
 
 PAGE, EXPORT, ONE = "/v1/decisions", "/v1/decisions/export", "/v1/decisions/{transaction_id}"
+PURGE = "/v1/purge"
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1_000}
 _TIME = {"type": "string", "examples": ["2026-01-31T08:15:00Z", "7d"]}
 _FILTERS = (
@@ -56,6 +58,9 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
     ]
     for operation in (page, export, one):
         operation["responses"]["422"] = {"description": _REFUSED}
+    purge = paths[PURGE]["post"]
+    purge["requestBody"] = {"required": True, "content": {"application/json": {"schema": json_schema(schema)}}}
+    purge["responses"]["409"] = {"description": "Another purge is running, or the store is a shared one"}
     one["responses"]["404"] = {"description": "No transaction with this id is recorded"}
 
 

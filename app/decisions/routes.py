@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,8 +16,10 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.bodies import Wanted, wanted
+from app.bodies import Wanted, read_body, require_media_type, wanted
+from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
+from app.decisions.purge_request import PurgeReply
 from app.decisions.query import Asked, asked, checked_text, cursor, refuse
 from app.decisions.replies import DecisionLine, DecisionPage, line, whole
 from app.endpoints import ActiveModel
@@ -42,11 +45,16 @@ class Decisions:
 
     Args:
         active: the model that serves, and with it the store; None until one is loaded.
+
+    Attributes:
+        purging: whether something is being erased.
     """
 
     def __init__(self, settings: Settings, active: Callable[[], ActiveModel | None]) -> None:
         self._registry = Registry(settings.artifacts)
         self._active = active
+        self._most_bytes = settings.max_body_bytes
+        self.purging = False
         self._readers, self._exporters = CapacityLimiter(_READERS), CapacityLimiter(_EXPORTERS)
 
     async def page(self, request: Request) -> Response:
@@ -89,10 +97,35 @@ class Decisions:
         headers = {"Content-Disposition": f'attachment; filename="decisions.{want.format}"'}
         return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[want.format])
 
-    def _store(self) -> tuple[Store, TransactionSchema, Manifest]:
+    async def purge(self, request: Request) -> Response:
+        """Erase what arrived before a time, or all of one card, merchant or other entity: decisions, labels, states.
+        What remains goes on as if nothing had been erased. Scoring goes on meanwhile."""
+        model = self._model()
+        wanted(request, Wanted(0), known=())
+        require_media_type(request, "application/json")
+        what = purge_request.read(await read_body(request, self._most_bytes), model.scorer.schema)
+        if model.ledger.recorder.store.shared:
+            raise Refused("conflict", "decisions in a store that several processes share cannot be erased one by one")
+        if self.purging:
+            raise Refused("conflict", "another purge is running; send this one once it is done")
+        self.purging = True
+        try:
+            loop = asyncio.get_running_loop()
+            work = partial(purge_request.carry_out, what, model.ledger, model.scorer.schema, loop)
+            purged = await run_sync(work, limiter=self._exporters)
+        finally:
+            self.purging = False
+        reply = PurgeReply(purged.decisions, purged.folded, purged.scrubbed)
+        return Response(to_json(reply), media_type="application/json")
+
+    def _model(self) -> ActiveModel:
         model = self._active()
         if model is None:
             raise Refused("not-ready", "no model is loaded yet")
+        return model
+
+    def _store(self) -> tuple[Store, TransactionSchema, Manifest]:
+        model = self._model()
         return model.ledger.recorder.store, model.scorer.schema, model.scorer.manifest
 
     async def _answer(self, work: Callable[[], bytes]) -> Response:

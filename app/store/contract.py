@@ -203,7 +203,10 @@ class Store(Protocol):
         """Where the states began; None for an empty store."""
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
-        """Forget all states, saved and base, and begin anew from a base; the log stays, the watermark is 0. Atomic."""
+        """Forget all states, saved and base, and begin anew from a base. Atomic.
+
+        The log stays; nothing of it is folded, and the watermark is 0.
+        """
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """What the base holds of these entities."""
@@ -213,6 +216,24 @@ class Store(Protocol):
 
     def last_seq(self) -> int:
         """The last place in the order of arrival that is taken; 0 for an empty log."""
+
+    def folded(self) -> int:
+        """Events up to here are in the base: what is made from the base goes on after them. 0 if none are."""
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        """Replace what the base holds of these entities; it now has the events up to ``folded``. Atomic.
+
+        Every saved state must have its events up to there before. A shared store refuses.
+        """
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        """Delete decisions with their labels, and what is saved of entities, the base included. Atomic.
+
+        All of it must be folded before: no place of theirs is given to another event.
+        """
+
+    def scrub(self) -> bool:
+        """See that nothing of what was erased can be read from the store's files. False: not now, try again."""
 
     def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
         """The log's events after a place in the order of arrival, oldest first, in bounded memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from app.store.contract import (
@@ -146,6 +146,22 @@ class RedisStore:
         """See the contract."""
         return int(self._wires.one("GET", self._keys.watermark) or 0)
 
+    def folded(self) -> int:
+        """See the contract. Nothing ever is."""
+        return 0
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        """See the contract. Refused: another process could write in between."""
+        raise self._no_purge()
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        """See the contract. Refused, too."""
+        raise self._no_purge()
+
+    def scrub(self) -> bool:
+        """See the contract. Refused, too."""
+        raise self._no_purge()
+
     def last_seq(self) -> int:
         """See the contract."""
         return self._log.last_seq()
@@ -171,6 +187,12 @@ class RedisStore:
     def close(self) -> None:
         """See the contract."""
         self._wires.close()
+
+    def _no_purge(self) -> InvalidInput:
+        return InvalidInput(
+            f"{self._wires.name}: decisions in Redis cannot be erased one by one; begin another database, or use "
+            "PostgreSQL where they must be"
+        )
 
     def _refusal(self) -> InvalidInput:
         return InvalidInput(f"{self._wires.name} was opened for reading only")

@@ -14,7 +14,7 @@ from app.store.rows import Row, as_decision, as_label, decision_row, label_row
 from app.store.statements import Lookup, Statements
 
 #: Names in the table ``meta``.
-ORIGIN, WATERMARK = "origin", "watermark"
+ORIGIN, WATERMARK, FOLDED = "origin", "watermark", "folded"
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:

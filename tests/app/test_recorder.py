@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,18 @@ class Broken:
 
     def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
         return self.store.log_columns(after, chunk)
+
+    def folded(self) -> int:
+        return self.store.folded()
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        self.store.fold(base, folded)
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        self.store.erase(decisions, entities)
+
+    def scrub(self) -> bool:
+        return self.store.scrub()
 
     def find(self, transaction_id: str) -> Decision | None:
         return self.store.find(transaction_id)
