@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ from tests.app.calls import CARDS, Client
 from tests.app.records import Till, changed, sent, till
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, sql_backend, sqlite_backend
 from tests.app.test_decisions import ask
+from tests.app.test_recorder import behaviour_of
 from tests.app.traffic import Payments, label_body, same_states
 from tests.command_line import Cli
 
@@ -157,6 +159,28 @@ def test_a_card_is_forgotten_and_the_others_go_on(payments: Payments, sql_backen
             check.one(old)
 
 
+def test_a_label_of_a_folded_decision_counts_after_the_fold(
+    payments: Payments, sql_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.check_log._CHUNK", 1)
+    body = changed(sent(payments, 1)[0], merchant_id="new-shop")
+
+    def pay(name: str, moment: str, card: str) -> bytes:
+        return changed(body, transaction_id=name, card_id=card, timestamp=f"2026-01-{moment}:00:00Z")
+
+    with till(payments, sql_backend.url) as one:
+        one.send(pay("a", "10T10", "one"), pay("b", "10T10", CARD))
+        Purge(one.recorder, payments.schema).entity(entity_key("card", CARD))
+        assert one.recorder.label("a", "fraud", LATE, LATE, None)
+        one.send(pay("c", "17T11", "two"), pay("d", "18T11", "three"))
+        last = events(sql_backend.url)[0][-2]
+        assert behaviour_of(payments, last)["merchant.fraud_share_1d"] > 0
+        assert follows(one, payments)
+    with checking(payments, sql_backend.url) as check:
+        found = check.all(0)
+    assert (found.decisions, found.mismatches, found.skipped) == (2, [], {ERASED: 1})
+
+
 def test_the_last_decisions_places_are_not_given_away_again(payments: Payments, sql_backend: Backend) -> None:
     rows = card_rows(payments, 5)  # the last one is the card's
     with till(payments, sql_backend.url) as one:
@@ -215,7 +239,9 @@ def test_broken_off_anywhere_it_leaves_a_whole_store_and_goes_on(payments: Payme
                 purge.entity(key)
             except StoreUnavailable:
                 whole = False
-            one.recorder.store.close()  # as a kill: nothing is saved
+            for file in tmp_path.glob(f"{pieces}.db*"):  # as a kill leaves them
+                shutil.copy(file, tmp_path / file.name.replace(".db", "-killed.db"))
+        url = f"sqlite:///{tmp_path / f'{pieces}-killed.db'}"
         with till(payments, url) as one:
             assert follows(one, payments)
             Purge(one.recorder, payments.schema).entity(key)
