@@ -269,7 +269,7 @@ def test_reading_waits_for_nobody_who_scores(log: Log) -> None:
     ledger, gate = log.app.state.endpoints.active.ledger, threading.Event()
 
     async def read() -> httpx.Response:
-        busy = asyncio.ensure_future(ledger._do(gate.wait))
+        busy = asyncio.ensure_future(ledger.run(gate.wait))
         await asyncio.sleep(0)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(log.app), base_url="http://test") as client:
             answer = await asyncio.wait_for(client.get("/v1/decisions"), 30)
