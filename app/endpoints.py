@@ -19,9 +19,10 @@ from app.csv_response import CsvResponse
 from app.csv_scoring import CsvScoring
 from app.example import example_transaction
 from app.feedback import FeedbackModel, FeedbackReply
+from app.idempotency import REPLAYED, idempotency_key
 from app.ledger import Ledger
 from app.problems import Refused, problem
-from app.recorder import Recorder
+from app.recorder import Recorder, Replayed
 from app.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
 from app.request_model import RequestModel
@@ -85,19 +86,22 @@ class Endpoints:
         """Score one transaction and record it. The same transaction again gets the same answer and counts once."""
         model = self._model()
         want = wanted(request, self._default)
+        key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
         row = await _off_loop(body, lambda: model.requests.one(body))
-        (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller)])
+        (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller, key)])
         if isinstance(answer, Refused):
             raise answer
-        return Response(answer, media_type="application/json")
+        headers = REPLAYED if isinstance(answer, Replayed) else None
+        return Response(answer, headers=headers, media_type="application/json")
 
     async def score_batch(self, request: Request) -> Response:
         """Score and record many transactions in the order given. One that is refused has its problem in place of its
         score; the others are scored."""
         model = self._model()
         want = wanted(request, self._default)
+        key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
         rows = await _off_loop(body, lambda: model.requests.many(body))
@@ -105,7 +109,9 @@ class Endpoints:
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             asked = [
-                model.requests.asked(row, want, request.state.caller) for row in some if not isinstance(row, Refused)
+                model.requests.asked(row, want, request.state.caller, key, place=place)
+                for place, row in enumerate(some, start)
+                if not isinstance(row, Refused)
             ]
             scored = iter(await model.ledger.score(asked) if asked else [])
             answers += [row if isinstance(row, Refused) else next(scored) for row in some]

@@ -74,6 +74,10 @@ class Ledger:
         """As :meth:`app.recorder.Recorder.peek`."""
         return await self._do(lambda: self.recorder.peek(keys))
 
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns, done in the ledger's thread between its transactions."""
+        return await self._do(work)
+
     def close(self) -> None:
         """Finish what is queued, save all states, release the store."""
         if self._thread.is_alive():

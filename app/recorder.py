@@ -21,7 +21,7 @@ from app.recovery import Recovered, recover
 from app.replies import score_reply
 from app.request_model import RequestModel
 from app.settings import Settings
-from app.store.contract import Decision, Label, LabelEvent, SavedState, Store, StoreUnavailable, View, Writes
+from app.store.contract import Decision, Label, LabelEvent, Name, SavedState, Store, StoreUnavailable, View, Writes
 from app.store.open import open_store
 from models.behaviour.events import Behaviour, Entity, EntityKey
 from models.behaviour.kernel import NEVER, NEWEST, relabel
@@ -35,6 +35,10 @@ from models.thresholds import DECISIONS
 SAVE_AFTER, SAVE_AT_ONCE = 20_000, 64
 _SECOND = 1_000_000
 _log = logging.getLogger(__name__)
+
+
+class Replayed(bytes):
+    """A reply that was given before: the transaction is recorded already."""
 
 
 #: The reply as JSON, or why there is none.
@@ -119,12 +123,12 @@ class Recorder:
         """
         events = [self._behaviour.of_row(one.row) for one in asked]
         keys = {key for event in events for key, _ in event}
-        ids = {one.transaction_id for one in asked if one.transaction_id is not None}
+        names = dict.fromkeys(name for one in asked for name in one.names)
 
         def compute(view: View) -> tuple[_Work, Sequence[Decision]]:
             return self._score(view, asked, events)
 
-        return self._transact(sorted(ids), keys, len(asked), compute).answers
+        return self._transact(list(names), keys, len(asked), compute).answers
 
     def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
         """Record what became known of a transaction. The same again changes nothing.
@@ -181,19 +185,27 @@ class Recorder:
 
     def save_all(self) -> None:
         """Save every state that is not saved, so that a restart replays nothing."""
-        while due := self.live.due(2**62, 1_000):
+        while self.save_some(2**62):
+            pass
 
-            def save(view: View, due: list[EntityKey] = due) -> Writes:
-                states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
-                rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
-                return Writes((), (), states, next(rest, self._last + 1) - 1)
+    def save_some(self, before: int) -> bool:
+        """Save some of the states that lack an event earlier than ``before``; False where there are none."""
+        due = self.live.due(before, 1_000)
+        if not due:
+            return False
 
-            self.store.transact([], [], 0, save)
-            self.live.saved(dict.fromkeys(due))
+        def save(view: View) -> Writes:
+            states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
+            rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
+            return Writes((), (), states, next(rest, self._last + 1) - 1)
+
+        self.store.transact([], [], 0, save)
+        self.live.saved(dict.fromkeys(due))
+        return True
 
     def _transact(
         self,
-        ids: Sequence[str],
+        names: Sequence[Name],
         keys: set[EntityKey],
         events: int,
         compute: Callable[[View], tuple[_Work, Sequence[Decision] | Sequence[LabelEvent]]],
@@ -214,10 +226,10 @@ class Recorder:
             return Writes(decisions, labels, work.saved, self._watermark(work, last))
 
         try:
-            self.store.transact(ids, self._wanted(keys), events, write)
+            self.store.transact(names, self._wanted(keys), events, write)
         except _Behind:
             self._catch_up()
-            self.store.transact(ids, self._wanted(keys), events, write)
+            self.store.transact(names, self._wanted(keys), events, write)
         self._last = last
         self._keep(work)
         return work
@@ -236,36 +248,34 @@ class Recorder:
     ) -> tuple[_Work, Sequence[Decision]]:
         """Answers to all, and the decisions to be written."""
         work = _Work([b""] * len(asked))
-        first: dict[str, int] = {}
+        first: dict[Name, int] = {}
         again: list[int] = []
         fresh: list[int] = []
         features: list[NDArray[np.float64]] = []
         approximate: list[bool] = []
         for i, (one, event) in enumerate(zip(asked, events, strict=True)):
-            own_id = one.transaction_id
-            if own_id is not None:
-                stored = view.known.get(own_id)
-                if stored is not None:
-                    work.answers[i] = stored.reply if stored.digest == one.digest else _conflict()
-                    continue
-                if own_id in first:
-                    again.append(i)
-                    continue
+            if stored := [view.known[name] for name in one.names if name in view.known]:
+                same = all(decision.digest == one.digest for decision in stored)
+                work.answers[i] = Replayed(stored[0].reply) if same else _conflict()
+                continue
+            if any(name in first for name in one.names):
+                again.append(i)
+                continue
             try:
                 written, merged = self._advance(work, view, one, event, view.next_seq + len(fresh))
             except Refused as refusal:
                 work.answers[i] = refusal
                 continue
-            if own_id is not None:
-                first[own_id] = i
+            first |= dict.fromkeys(one.names, i)
             fresh.append(i)
             features.append(written)
             approximate.append(merged)
         decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
         for i in again:
-            earlier = first[asked[i].transaction_id or ""]
-            same = asked[earlier].digest == asked[i].digest
-            work.answers[i] = work.answers[earlier] if same else _conflict()
+            earlier = [first[name] for name in asked[i].names if name in first]
+            same = all(asked[j].digest == asked[i].digest for j in earlier)
+            answer = work.answers[earlier[0]]
+            work.answers[i] = Replayed(answer) if same and isinstance(answer, bytes) else _conflict()
         return work, decisions
 
     def _advance(
@@ -339,6 +349,7 @@ class Recorder:
                     caller=one.caller,
                     latency_us=int((time.perf_counter() - one.arrived) * 1e6),
                     keys=tuple(key for key, _ in events[i]),
+                    idempotency_digest=one.idempotency_digest,
                 )
             )
         return decisions
@@ -395,7 +406,10 @@ class _Behind(Exception):
 
 
 def _conflict() -> Refused:
-    return Refused("conflict", "another transaction with this id is recorded; ids are unique, nothing was changed")
+    return Refused(
+        "conflict",
+        "another transaction is recorded under this id or Idempotency-Key; each stands for one, nothing was changed",
+    )
 
 
 def _untimely(field_name: str | None, message: str) -> Refused:

@@ -20,6 +20,9 @@ from starlette.routing import BaseRoute, Route
 from app import openapi, problems
 from app.access.guard import Access, guard
 from app.access.keyring import Keyring
+from app.decisions.purge_request import PurgeReply
+from app.decisions.replies import DecisionPage, DecisionReply
+from app.decisions.routes import Decisions
 from app.docs_page import docs_page
 from app.endpoints import Endpoints
 from app.feedback import FeedbackReply
@@ -39,6 +42,10 @@ ACCESS: dict[str, Access] = {
     "/v1/score/batch": "score",
     "/v1/score/csv": "score",
     "/v1/feedback": "feedback",
+    "/v1/decisions": "read",
+    "/v1/decisions/export": "read",
+    "/v1/decisions/{transaction_id:path}": "read",
+    "/v1/purge": "admin",
     "/v1/model": "read",
     "/healthz": "open",
     "/readyz": "open",
@@ -80,6 +87,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
     """
     keyring = Keyring(settings.keys_file, settings.rate_limit)
     endpoints = Endpoints(settings)
+    decisions = Decisions(settings, lambda: endpoints.active)
     if scorer is not None:
         endpoints.activate(scorer)
 
@@ -98,6 +106,10 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
         RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
         RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply),
+        RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage),
+        RawRoute("/v1/decisions/export", decisions.export, methods=["GET"]),
+        RawRoute("/v1/decisions/{transaction_id:path}", decisions.one, methods=["GET"], response_model=DecisionReply),
+        RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
@@ -116,7 +128,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
             (HTTPException, RequestValidationError, Refused, InvalidInput, StoreUnavailable), _problem
         ),
     )
-    app.state.endpoints = endpoints
+    app.state.endpoints, app.state.decisions = endpoints, decisions
     guard(app.routes, ACCESS, keyring)
     app.add_middleware(RequestId)
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]
