@@ -215,5 +215,8 @@ class Store(Protocol):
     def find(self, transaction_id: str) -> Decision | None:
         """One decision."""
 
+    def size(self) -> int:
+        """Bytes that it takes: on its disk, or in the memory of the Redis server. Any thread may ask."""
+
     def close(self) -> None:
         """Release it."""

@@ -159,6 +159,11 @@ class RedisStore:
         seq = self._wires.one("GET", self._keys.id(transaction_id))
         return None if seq is None else unpack_decision(self._log.packed([int(seq)])[0])
 
+    def size(self) -> int:
+        """See the contract."""
+        memory = self._wires.one("INFO", "memory").decode()
+        return int(memory.partition("used_memory:")[2].partition("\r\n")[0])
+
     def close(self) -> None:
         """See the contract."""
         self._wires.close()

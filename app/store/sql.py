@@ -13,6 +13,7 @@ from app.store import migrations
 from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Origin, View, Writes
 from app.store.lock import FileLock
 from app.store.owner import Owner
+from app.store.size import size
 from app.store.sql_log import SqlLog
 from app.store.sql_transaction import ORIGIN, WATERMARK, last_seq, of_entities, view, write
 from app.store.statements import Statements
@@ -137,6 +138,10 @@ class SqlStore:
     def find(self, transaction_id: str) -> Decision | None:
         """See the contract."""
         return self._log.find(transaction_id)
+
+    def size(self) -> int:
+        """See the contract."""
+        return self._log.read(size)
 
     def close(self) -> None:
         """See the contract."""
