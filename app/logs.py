@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -9,47 +10,70 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import Processor
 
 from app.log_thread import ThreadedHandler
-from app.request_log import FIELDS
 from models.errors import CounterfoilError
 from models.pan import contains_card_number
 
-Format = Literal["json", "console"]
+Style = Literal["json", "console"]
+#: Attribute of a record that holds further fields of its line.
+FIELDS = "counterfoil_fields"
 WITHHELD = "(withheld: it looks like a card number)"
 
 
-def configure(level: str, wanted: Format | None = None, stream: TextIO = sys.stderr) -> None:
+def configure(level: str, style: Style | None = None, stream: TextIO = sys.stderr) -> None:
     """Log from now on, everything in this process, one line per event.
 
     Args:
         level: least severe level.
-        wanted: console where ``stream`` is a terminal and nothing is said.
+        style: by default console where ``stream`` is a terminal, else JSON.
     """
-    style: Format = wanted or ("console" if stream.isatty() else "json")
     handler = ThreadedHandler(stream)
-    handler.setFormatter(formatter(style, colors=stream.isatty()))
+    handler.setFormatter(Renderer(style or ("console" if stream.isatty() else "json"), colors=stream.isatty()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
 
 
-def formatter(style: Format, *, colors: bool = False) -> logging.Formatter:
-    """The renderer of every record, whoever wrote it."""
-    last: list[Processor] = (
-        [structlog.processors.JSONRenderer()]
-        if style == "json"
-        else [_readable, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
-    )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            _origin,
-            _no_card_number,
-            structlog.stdlib.ExtraAdder(allow=FIELDS),
-            _exception,
-        ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-    )
+class Renderer(logging.Formatter):
+    """One line of any record: timestamp, level, logger, event, and the fields under :data:`FIELDS`.
+
+    What libraries log is let through but for card numbers; of exceptions, as :func:`trace`. Used by one thread.
+    """
+
+    def __init__(self, style: Style, *, colors: bool = False) -> None:
+        super().__init__()
+        encode = json.JSONEncoder(default=repr).encode  # escapes control characters, and all that is not ASCII
+        self._render: Processor = (
+            structlog.processors.JSONRenderer(lambda event, **_: encode(event))
+            if style == "json"
+            else structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)
+        )
+        self._escape = style == "console"
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        fields: dict[str, Any] | None = getattr(record, FIELDS, None)
+        text = record.getMessage()
+        if fields is None and contains_card_number(text):
+            text = WITHHELD
+        if self._escape and not text.isprintable():  # or it would take several lines, or steer the terminal
+            text = text.encode("unicode_escape").decode()
+        level = record.levelname.lower()
+        event = {"timestamp": self._time(record.created), "level": level, "logger": record.name, "event": text}
+        if fields:
+            event |= fields
+        if record.exc_info and record.exc_info[1] is not None:
+            event["exception"] = trace(record.exc_info[1])
+        return str(self._render(None, level, event))
+
+    def _time(self, created: float) -> str:
+        """ISO 8601, UTC, milliseconds."""
+        second = int(created)
+        if second != self._second[0]:
+            self._second = (second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}")
+        return f"{self._second[1]}.{int((created - second) * 1_000):03d}Z"
 
 
 def trace(error: BaseException) -> str:
@@ -62,30 +86,3 @@ def trace(error: BaseException) -> str:
     )
     said = f": {error}" if isinstance(error, CounterfoilError) else ""
     return f"{type(error).__name__}{said} in {where}"
-
-
-def _origin(_logger: Any, level: str, event: EventDict) -> EventDict:
-    record: logging.LogRecord = event["_record"]
-    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    return {"timestamp": time, "level": level, "logger": record.name, **event}
-
-
-def _no_card_number(_logger: Any, _level: str, event: EventDict) -> EventDict:
-    """Libraries write messages, too; what they might repeat of a request ends here."""
-    if contains_card_number(event["event"]):
-        event["event"] = WITHHELD
-    return event
-
-
-def _exception(_logger: Any, _level: str, event: EventDict) -> EventDict:
-    raised = event.pop("exc_info", None)
-    if raised is not None and raised[1] is not None:
-        event["exception"] = trace(raised[1])
-    return event
-
-
-def _readable(_logger: Any, _level: str, event: EventDict) -> EventDict:
-    """Control characters escaped, so that no event takes more than its line or changes the terminal."""
-    if not event["event"].isprintable():
-        event["event"] = event["event"].encode("unicode_escape").decode()
-    return event
