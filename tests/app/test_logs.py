@@ -49,8 +49,8 @@ def test_every_line_is_json_and_none_repeats_what_was_sent(tiny_model: Path, tra
     headers = {"Content-Type": "application/json"}
     with running(tiny_model.parent, COUNTERFOIL_LOG_LEVEL="debug") as (process, port, _), connect(port) as connection:
 
-        def ask(method: str, path: str, body: bytes | None = None, **more: str) -> None:
-            connection.request(method, path, body, {**headers, **more})
+        def ask(method: str, path: str, body: bytes | None = None, more: dict[str, str] | None = None) -> None:
+            connection.request(method, path, body, {**headers, **(more or {})})
             answer = connection.getresponse()
             answer.read()
             answers.append((answer.status, answer.headers["x-request-id"]))
@@ -58,13 +58,14 @@ def test_every_line_is_json_and_none_repeats_what_was_sent(tiny_model: Path, tra
         for path in ODD:
             ask("GET", path)
         for card in CARDS:
-            ask("GET", f"/{card}/x?{card}={card}", Referer=card, **{"X-Request-ID": card, "User-Agent": f"{card}\\n"})
-            ask("POST", f"/v1/score?{card}", json.dumps({**transaction, "card_id": card}).encode(), Cookie=card)
+            odd = {"Referer": card, "X-Request-ID": card, "User-Agent": f"{card}\\n", "Cookie": card}
+            ask("GET", f"/{card}/x?{card}={card}", None, odd)
+            ask("POST", f"/v1/score?{card}", json.dumps({**transaction, "card_id": card}).encode(), odd)
         body = json.dumps(renewed(transaction)).encode()
-        ask("POST", "/v1/score", body, **{"X-Request-ID": "mine-1"})
-        card = CARDS[0].encode()
+        ask("POST", "/v1/score", body, {"X-Request-ID": "mine-1"})
+        number = CARDS[0].encode()
         for broken in (b"GET /%b HTTP/9\r\n\r\n", b"%b / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX\n%b: 1\r\n\r\n"):
-            raw(port, broken % card)
+            raw(port, broken % number)
         process.terminate()
         _, errors = process.communicate(timeout=60)
     told = requests(errors)

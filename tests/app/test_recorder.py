@@ -225,6 +225,9 @@ class Broken:
     def find(self, transaction_id: str) -> Decision | None:
         return self.store.find(transaction_id)
 
+    def size(self) -> int:
+        return self.store.size()
+
     def close(self) -> None:
         self.store.close()
 
