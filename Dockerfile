@@ -16,7 +16,7 @@ COPY pyproject.toml README.md LICENSE counterfoil.py ./
 COPY app app
 COPY models models
 COPY training training
-RUN /opt/counterfoil/bin/pip install .
+RUN /opt/counterfoil/bin/pip install '.[postgresql,redis]'
 
 FROM build AS build-train
 # Without TORCH_INDEX pip's default index gives the CUDA build, gigabytes larger. To train on the processor alone:

@@ -21,11 +21,14 @@ from app.example import example_transaction
 from app.feedback import FeedbackModel, FeedbackReply
 from app.idempotency import REPLAYED, idempotency_key
 from app.ledger import Ledger
+from app.metrics import Metrics
+from app.metrics_page import MetricsPage
 from app.problems import Refused, problem
 from app.recorder import Recorder, Replayed
 from app.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
 from app.request_model import RequestModel
+from app.sampling import look
 from app.settings import Settings
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour, EntityKey
@@ -55,13 +58,16 @@ class Endpoints:
 
     Args:
         settings: of the service.
+        metrics: where to count.
+        page: shows what was counted.
 
     Attributes:
         active: the model that serves; None until one is loaded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, page: MetricsPage) -> None:
         self._settings = settings
+        self._metrics, self._page = metrics, page
         self._default = Wanted(settings.default_reasons)
         self.active: ActiveModel | None = None
 
@@ -74,7 +80,7 @@ class Endpoints:
         """
         requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-        ledger = Ledger(Recorder.open(self._settings, scorer, requests))
+        ledger = Ledger(Recorder.open(self._settings, scorer, requests, self._metrics))
         self.active = ActiveModel(scorer, requests, FeedbackModel(scorer.schema), ledger, example)
 
     def close(self) -> None:
@@ -89,7 +95,7 @@ class Endpoints:
         key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
-        row = await _off_loop(body, lambda: model.requests.one(body))
+        row = await self._read(body, lambda: model.requests.one(body))
         (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller, key)])
         if isinstance(answer, Refused):
             raise answer
@@ -104,7 +110,7 @@ class Endpoints:
         key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
-        rows = await _off_loop(body, lambda: model.requests.many(body))
+        rows = await self._read(body, lambda: model.requests.many(body))
         answers: list[bytes | Refused] = []
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
@@ -164,6 +170,21 @@ class Endpoints:
             await model.ledger.peek([])  # it may be back
         return Ready(model_version=model.scorer.manifest.version)
 
+    async def _read(self, body: bytes, work: Callable[[], _T]) -> _T:
+        """Do the work here where the body is small, in a thread where it could take long."""
+        begun = time.perf_counter()
+        try:
+            return work() if len(body) <= _INLINE_BYTES else await run_sync(work)
+        finally:
+            self._metrics.validated(time.perf_counter() - begun)
+
+    async def metrics(self, request: Request) -> Response:
+        """What is measured, for Prometheus. Asks nothing of the store: it answers while that is gone."""
+        if self.active is not None:
+            look(self._metrics, self.active)
+        content, media_type = await run_sync(self._page.write, request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
+
     def _model(self) -> ActiveModel:
         if self.active is None:
             raise Refused("not-ready", "no model is loaded yet")
@@ -184,8 +205,3 @@ class Endpoints:
             return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
         return Continuation(behaviour, live)
-
-
-async def _off_loop(body: bytes, work: Callable[[], _T]) -> _T:
-    """Do the work here where the body is small, in a thread where it could take long."""
-    return work() if len(body) <= _INLINE_BYTES else await run_sync(work)

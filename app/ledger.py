@@ -55,6 +55,11 @@ class Ledger:
         """Whether the last transaction with the store went well."""
         return not self._failing
 
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._queue.qsize()
+
     async def score(self, asked: Sequence[Asked]) -> list[Answer]:
         """Score and record transactions; returns when they are durable.
 

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from app.asked import Asked
 from app.live_states import LiveStates
+from app.metrics import Metrics
 from app.problems import FieldProblem, Refused
 from app.recovery import Recovered, recover
 from app.replies import score_reply
@@ -47,9 +48,11 @@ Answer = bytes | Refused
 
 @dataclass
 class _Work:
-    """What one try of a transaction came to."""
+    """What one try of a transaction came to. ``moments``: when features, score and log began."""
 
     answers: list[Answer]
+    decisions: Sequence[Decision] = ()
+    moments: tuple[float, ...] = ()
     states: dict[EntityKey, State] = field(default_factory=dict)
     first_seq: dict[EntityKey, int] = field(default_factory=dict)
     saved: dict[EntityKey, SavedState] = field(default_factory=dict)
@@ -63,6 +66,10 @@ class Recorder:
         live: the states of a store that is not shared.
         future_tolerance: seconds that a transaction may be ahead of this machine's clock.
         recovered: what was done to bring the states up to the log.
+        metrics: where to count; by default, to be forgotten.
+
+    Attributes:
+        unsaved_events: since the first one that a saved state lacks. Any thread may ask.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class Recorder:
         live: LiveStates,
         future_tolerance: int,
         recovered: Recovered,
+        metrics: Metrics | None = None,
     ) -> None:
         self.store = store
         self.live = live
@@ -81,12 +89,19 @@ class Recorder:
         self._requests = requests
         self._future = future_tolerance * _SECOND
         self._last = store.last_seq()
+        self._metrics = metrics or Metrics()
         self._behaviour = Behaviour(scorer.schema)
         self._entities = {entity.name: entity for entity in self._behaviour.entities}
         self._calendar = bool(self._behaviour) and not scorer.schema.elapsed
+        self._count_unsaved()
+
+    @property
+    def last_seq(self) -> int:
+        """The last place in the order of arrival that is known to be durable. Any thread may ask."""
+        return self._last
 
     @staticmethod
-    def open(settings: Settings, scorer: Scorer, requests: RequestModel) -> Recorder:
+    def open(settings: Settings, scorer: Scorer, requests: RequestModel, metrics: Metrics | None = None) -> Recorder:
         """Open the store and bring the states up to its log.
 
         Raises:
@@ -98,7 +113,7 @@ class Recorder:
         try:
             live = LiveStates(settings.state_memory_mb << 20)
             recovered = recover(store, scorer, live)
-            return Recorder(store, scorer, requests, live, settings.future_tolerance_seconds, recovered)
+            return Recorder(store, scorer, requests, live, settings.future_tolerance_seconds, recovered, metrics)
         except BaseException:
             store.close()
             raise
@@ -121,6 +136,7 @@ class Recorder:
         Raises:
             StoreUnavailable: nothing was recorded.
         """
+        begun = time.perf_counter()
         events = [self._behaviour.of_row(one.row) for one in asked]
         keys = {key for event in events for key, _ in event}
         names = dict.fromkeys(name for one in asked for name in one.names)
@@ -128,7 +144,17 @@ class Recorder:
         def compute(view: View) -> tuple[_Work, Sequence[Decision]]:
             return self._score(view, asked, events)
 
-        return self._transact(list(names), keys, len(asked), compute).answers
+        work = self._transact(list(names), keys, len(asked), compute)
+        self._measure(work, asked, begun)
+        return work.answers
+
+    def _measure(self, work: _Work, asked: Sequence[Asked], begun: float) -> None:
+        refused = sum(isinstance(answer, Refused) for answer in work.answers)
+        moments = (begun, *work.moments, time.perf_counter())
+        waited = (begun - one.arrived for one in asked)
+        self._metrics.answered(waited, moments, refused, len(asked) - refused - len(work.decisions))
+        for decision in work.decisions:
+            self._metrics.decided(decision.score, decision.decision)
 
     def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
         """Record what became known of a transaction. The same again changes nothing.
@@ -248,6 +274,7 @@ class Recorder:
     ) -> tuple[_Work, Sequence[Decision]]:
         """Answers to all, and the decisions to be written."""
         work = _Work([b""] * len(asked))
+        began = time.perf_counter()
         first: dict[Name, int] = {}
         again: list[int] = []
         fresh: list[int] = []
@@ -270,13 +297,15 @@ class Recorder:
             fresh.append(i)
             features.append(written)
             approximate.append(merged)
-        decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
+        featured = time.perf_counter()
+        work.decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
+        work.moments = (began, featured, time.perf_counter())
         for i in again:
             earlier = [first[name] for name in asked[i].names if name in first]
             same = all(asked[j].digest == asked[i].digest for j in earlier)
             answer = work.answers[earlier[0]]
             work.answers[i] = Replayed(answer) if same and isinstance(answer, bytes) else _conflict()
-        return work, decisions
+        return work, work.decisions
 
     def _advance(
         self, work: _Work, view: View, one: Asked, events: list[tuple[EntityKey, NDArray[np.int64]]], seq: int
@@ -399,6 +428,11 @@ class Recorder:
         unsaved = {key: seq for key, seq in work.first_seq.items() if key not in work.saved}
         self.live.put(work.states, unsaved)
         self.live.evict()
+        self._count_unsaved()
+
+    def _count_unsaved(self) -> None:
+        oldest = self.live.oldest_unsaved()
+        self.unsaved_events = 0 if oldest is None else self._last + 1 - oldest
 
 
 class _Behind(Exception):

@@ -255,5 +255,8 @@ class Store(Protocol):
             before: only those before this place in the order of arrival, as the page before says; None for the newest.
         """
 
+    def size(self) -> int:
+        """Bytes that it takes: on its disk, or in the memory of the Redis server. Any thread may ask."""
+
     def close(self) -> None:
         """Release it."""

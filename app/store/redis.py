@@ -184,6 +184,11 @@ class RedisStore:
         """See the contract."""
         return self._query.page(wanted, before, limit)
 
+    def size(self) -> int:
+        """See the contract."""
+        memory = self._wires.one("INFO", "memory").decode()
+        return int(memory.partition("used_memory:")[2].partition("\r\n")[0])
+
     def close(self) -> None:
         """See the contract."""
         self._wires.close()

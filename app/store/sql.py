@@ -14,6 +14,7 @@ from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Name
 from app.store.lock import FileLock
 from app.store.owner import Owner
 from app.store.query import Filter, Page
+from app.store.size import size
 from app.store.sql_log import SqlLog
 from app.store.sql_purge import erase, fold, scrub
 from app.store.sql_query import page
@@ -160,6 +161,10 @@ class SqlStore:
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """See the contract."""
         return self._log.read(lambda connection: page(connection, self._sql, wanted, before, limit))
+
+    def size(self) -> int:
+        """See the contract."""
+        return self._log.read(size)
 
     def close(self) -> None:
         """See the contract."""

@@ -260,6 +260,9 @@ class Broken:
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         return self.store.page(wanted, before, limit)
 
+    def size(self) -> int:
+        return self.store.size()
+
     def close(self) -> None:
         self.store.close()
 
