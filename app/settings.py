@@ -35,6 +35,11 @@ class Settings(BaseSettings):
         description="What a power cut can cost: full nothing that was answered, normal the last moments (SQLite only; "
         "a crash of the process alone costs nothing in either)",
     )
+    on_store_failure: Literal["refuse", "score"] = Field(
+        default="refuse",
+        description="What becomes of transactions while the store takes no writes: refuse with 503, or score without "
+        'recording them, which each reply says with "logged": false',
+    )
     state_memory_mb: int = Field(
         default=2_048,
         ge=16,
