@@ -86,14 +86,15 @@ class Server:
     """A server process on one database, to be killed and started again; clients find its port here.
 
     Args:
+        under: as for :func:`tests.app.test_server.start`.
         settings: environment variables of the process, over those that follow from the others.
 
     Attributes:
         starts: seconds from each start until it was ready.
     """
 
-    def __init__(self, artifacts: Path, database: Path, **settings: str) -> None:
-        self._artifacts = artifacts
+    def __init__(self, artifacts: Path, database: Path, under: Sequence[str] = (), **settings: str) -> None:
+        self._artifacts, self._under = artifacts, under
         self._settings = {
             "COUNTERFOIL_DATABASE_URL": f"sqlite:///{database}",
             "COUNTERFOIL_LOG_LEVEL": "error",
@@ -115,7 +116,7 @@ class Server:
             Whether it became ready before it was killed.
         """
         began = time.perf_counter()
-        process = self._process = start(self._artifacts, **self._settings)
+        process = self._process = start(self._artifacts, self._under, **self._settings)
         timer = threading.Timer(kill_after or 0, process.kill)
         if kill_after is not None:
             timer.start()
