@@ -464,8 +464,8 @@ def serve(
     durability: Annotated[
         Durability | None,
         typer.Option(
-            help="What a power cut can cost: [bold]full[/] nothing that was answered, [bold]normal[/] the last moments. "
-            "[dim]\\[default: $COUNTERFOIL_DURABILITY or full][/]"
+            help="What a power cut can cost: [bold]full[/] nothing that was answered, [bold]normal[/] the last "
+            "moments. [dim]\\[default: $COUNTERFOIL_DURABILITY or full][/]"
         ),
     ] = None,
     on_store_failure: Annotated[

@@ -1,4 +1,4 @@
-"""Spares requests the wait for a store that fails: after a failure it is tried beside them until it takes writes again."""
+"""Spares requests the wait for a store that fails: it is tried beside them until it takes writes again."""
 
 from __future__ import annotations
 

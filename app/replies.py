@@ -99,7 +99,7 @@ class Ready(BaseModel):
     model_version: str
     logging: bool = Field(
         default=True,
-        description="Whether what is scored is recorded; false only where the operator chose to go on without the store",
+        description="Whether what is scored is recorded; false only where the operator chose to go on without",
     )
 
 

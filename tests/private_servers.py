@@ -71,7 +71,12 @@ class _Postgresql:
     def __init__(self, programs: Path, folder: Path, owner: str | None) -> None:
         self._owner, self._data, port = owner, folder / "data", _free_port()
         self.url = f"postgresql://counterfoil@127.0.0.1:{port}/postgres"
-        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "16MB"}
+        settings = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "shared_buffers": "16MB",
+        }
         self._command = [str(programs / "postgres"), "-D", str(self._data)]
         self._command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         make = [str(programs / "initdb"), "-D", str(self._data), "-U", "counterfoil", "-A", "trust", "--no-sync"]

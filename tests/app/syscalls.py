@@ -105,7 +105,8 @@ def replies(trace: Path, request: str) -> list[Reply]:
             between = [one for one in all_calls if since < one.began and one.ended < call.began]
             stored = [one.ended for one in between if one.on_log(_STORES)]
             synced = any(
-                one.on_log(_SYNCS) and one.result.startswith("0") and stored and one.began > stored[0] for one in between
+                one.on_log(_SYNCS) and one.result.startswith("0") and stored and one.began > stored[0]
+                for one in between
             )
             found.append(Reply(bool(stored), synced))
     return found

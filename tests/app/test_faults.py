@@ -156,7 +156,7 @@ def story(payments: Payments, fault: Fault, folder: Path, mode: str) -> Story:
 
 
 def check_log(payments: Payments, told: Story) -> None:
-    """What was acknowledged is in the log once, as answered; features and states are what training's code makes of it."""
+    """What was acknowledged is in the log once, as answered; features and states are what training makes of it."""
     store = open_store(told.fault.url, read_only=True)
     log = list(store.log())
     decisions = [event for event in log if isinstance(event, Decision)]

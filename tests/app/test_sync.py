@@ -63,15 +63,15 @@ def test_what_a_kill_left_unsynced_is_synced_before_it_is_acknowledged(payments:
 
 @pytest.mark.parametrize(("durability", "expected"), [("full", "on"), ("normal", "off")])
 def test_postgresql_is_asked_to_sync_before_it_answers(payments: Payments, durability: str, expected: str) -> None:
-    """As its own sessions saw it while they wrote. That a commit then waits for the server's sync is the server's promise,
-    whose keeping needs ``fsync``; its calls are not ours to trace."""
+    """As its own sessions saw it while they wrote. That a commit then waits for a sync is the server's promise, which
+    it keeps with ``fsync`` on; its calls are not ours to trace."""
     with servers.postgresql() as url, psycopg.connect(url, autocommit=True) as beside:
         with till(payments, url, durability=durability):
             pass  # makes the tables
         beside.execute("CREATE TABLE seen AS SELECT '' AS commits, '' AS syncs LIMIT 0")
         beside.execute(
-            "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            "INSERT INTO seen VALUES (current_setting('synchronous_commit'), current_setting('fsync')); RETURN NULL; END $$"
+            "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen "
+            "VALUES (current_setting('synchronous_commit'), current_setting('fsync')); RETURN NULL; END $$"
         )
         beside.execute("CREATE TRIGGER look AFTER INSERT ON decisions FOR EACH ROW EXECUTE FUNCTION look()")
         with till(payments, url, durability=durability) as one:

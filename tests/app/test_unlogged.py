@@ -62,7 +62,9 @@ def test_what_cannot_be_placed_in_time_is_refused(payments: Payments, own_store:
         assert isinstance(good, bytes)
 
 
-def test_a_model_without_behaviour_needs_no_memory(tiny_scorer: Scorer, transaction: dict[str, Any], own_store: str) -> None:
+def test_a_model_without_behaviour_needs_no_memory(
+    tiny_scorer: Scorer, transaction: dict[str, Any], own_store: str
+) -> None:
     one = Till(tiny_scorer, own_store)
     requests = RequestModel(tiny_scorer.schema, tiny_scorer.vocabulary, 1)
     asked = [requests.asked(requests.one(json.dumps(transaction).encode()), Wanted(1))]
