@@ -130,7 +130,11 @@ class Story:
 def story(payments: Payments, fault: Fault, folder: Path, mode: str) -> Story:
     """Load, the fault in the middle of it, load, the end of the fault, load."""
     settings = {"COUNTERFOIL_DATABASE_URL": fault.url, "COUNTERFOIL_ON_STORE_FAILURE": mode, **fault.settings}
-    server = Server(payments.artifacts, folder / "unused", **settings)
+    with closing(Server(payments.artifacts, folder / "unused", **settings)) as server:
+        return _told(payments, fault, server)
+
+
+def _told(payments: Payments, fault: Fault, server: Server) -> Story:
     server.start()
     till = Till(payments, server)
     before = till.send(BEFORE)

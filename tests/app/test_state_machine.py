@@ -112,11 +112,15 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.memory.log)
     @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR, 8 * DAY]))
     def label(self, which: int, label: Label, later: int) -> None:
-        """What became known, or became known otherwise."""
-        known = self._known(which)
-        moment = known.event.time + later
-        assert self.till.recorder.label(known.name, label, moment, moment, None)
-        self.memory.label(known, label, moment)
+        """What became known."""
+        self._label(self._known(which), label, later)
+
+    @precondition(lambda self: self.memory.told)
+    @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR]))
+    def relabel(self, which: int, label: Label, later: int) -> None:
+        """The same again, or otherwise."""
+        labelled = [paid for paid in self.memory.log if paid.labels]
+        self._label(labelled[which % len(labelled)], label, later)
 
     @rule()
     def label_nothing(self) -> None:
@@ -187,6 +191,11 @@ class Machine(RuleBasedStateMachine):
             self._is_kept(one, features)
         self._scored_the_same_unlogged(before, answers[0])
         self.memory.log += accepted
+
+    def _label(self, known: Paid, label: Label, later: int) -> None:
+        moment = known.event.time + later
+        assert self.till.recorder.label(known.name, label, moment, moment, None)
+        self.memory.label(known, label, moment)
 
     def _is_kept(self, one: Paid, features: dict[str, float]) -> None:
         decision = self.till.recorder.store.find(one.name)

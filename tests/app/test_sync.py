@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -25,10 +26,11 @@ ROWS = range(60)
 def seen(payments: Payments, folder: Path, durability: str) -> list[Reply]:
     """What the kernel saw of the replies to a crowd of clients."""
     trace = folder / "trace"
-    server = Server(payments.artifacts, folder / "log.db", strace(trace), COUNTERFOIL_DURABILITY=durability)
-    server.start()
-    answers = Till(payments, server).send(ROWS)
-    server.end(signal.SIGTERM)
+    settings = {"COUNTERFOIL_DURABILITY": durability}
+    with closing(Server(payments.artifacts, folder / "log.db", strace(trace), **settings)) as server:
+        server.start()
+        answers = Till(payments, server).send(ROWS)
+        server.end(signal.SIGTERM)
     assert all(answer.logged for answer in answers.values())
     found = replies(trace, "POST /v1/score")
     assert len(found) == len(ROWS)
@@ -47,15 +49,15 @@ def test_without_full_durability_replies_do_not_wait_for_a_sync(payments: Paymen
 def test_what_a_kill_left_unsynced_is_synced_before_it_is_acknowledged(payments: Payments, tmp_path: Path) -> None:
     """The log's file holds a transaction whose sync failed; the next process finds it there, and answers from it."""
     file, trace = tmp_path / "log.db", tmp_path / "trace"
-    first = Server(payments.artifacts, file, **failing_sync(tmp_path))
-    first.start()
-    (tmp_path / "fail").touch()
-    assert Till(payments, first).send(ROWS[:1])[0].status == 503
-    first.end(signal.SIGKILL)
-    second = Server(payments.artifacts, file, strace(trace))
-    second.start()
-    answer = Till(payments, second).send(ROWS[:1])[0]
-    second.end(signal.SIGTERM)
+    with closing(Server(payments.artifacts, file, **failing_sync(tmp_path))) as first:
+        first.start()
+        (tmp_path / "fail").touch()
+        assert Till(payments, first).send(ROWS[:1])[0].status == 503
+        first.end(signal.SIGKILL)
+    with closing(Server(payments.artifacts, file, strace(trace))) as second:
+        second.start()
+        answer = Till(payments, second).send(ROWS[:1])[0]
+        second.end(signal.SIGTERM)
     assert answer.logged
     assert [reply.recorded for reply in replies(trace, "POST /v1/score")] == [False]  # it was there, and only read
     assert synced_before_requests(trace)

@@ -145,6 +145,12 @@ class Server:
         assert process.returncode == (-number if number == signal.SIGKILL else 0), errors
         return errors
 
+    def close(self) -> None:
+        """Kill it if a test has left it behind."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
     def wait(self) -> int:
         """The port, once it is ready."""
         assert self._ready.wait(120), "the server did not come back"
