@@ -87,8 +87,21 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 50), amount=st.sampled_from([1.0, 50.0]))
     def tie(self, which: int, amount: float) -> None:
         """Another one of the same card at the same time."""
-        self._count += 1
-        self._record([{**self._known(which).body, "transaction_id": f"tie-{self._count}", "amount": amount}])
+        self._record([{**self._known(which).body, "transaction_id": self._name(), "amount": amount}])
+
+    @precondition(lambda self: self.memory.log)
+    @rule(
+        which=st.integers(0, 50),
+        other=st.sampled_from(["card_id", "merchant_id"]),
+        late=st.sampled_from([3 * DAY, 3 * DAY + 1, 3 * DAY + 1, 4 * DAY]),
+    )
+    def late(self, which: int, other: str, late: int) -> None:
+        """One so late for its card or merchant that it only just counts, or is refused; the other of them is new."""
+        body = {**self._known(which).body, "transaction_id": self._name(), other: self._name()}
+        same = "merchant_id" if other == "card_id" else "card_id"
+        newest = max(paid.event.time for paid in self.memory.log if paid.body[same] == body[same])
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=newest - late)
+        self._record([{**body, "timestamp": moment.isoformat()}])
 
     @precondition(lambda self: self.memory.log)
     @rule(which=st.integers(0, 50), times=st.integers(1, 3))
@@ -219,17 +232,21 @@ class Machine(RuleBasedStateMachine):
         assert same_states(schema, rebuilt, recorder.peek(sorted(rebuilt)))
 
     def _body(self, drawn: dict[str, Any]) -> dict[str, Any]:
-        self._count += 1
         self._clock += timedelta(microseconds=drawn["gap"])
         latitude, longitude = drawn["place"]
         return {
             **self._template,
             **{name: drawn[name] for name in ("card_id", "merchant_id", "country", "amount")},
-            "transaction_id": f"machine-{self._count}",
+            "transaction_id": self._name(),
             "timestamp": (self._clock - timedelta(microseconds=drawn["late"])).isoformat(),
             "latitude": latitude,
             "longitude": longitude,
         }
+
+    def _name(self) -> str:
+        """Never used before."""
+        self._count += 1
+        return f"machine-{self._count}"
 
     def _known(self, which: int) -> Paid:
         return self.memory.log[which % len(self.memory.log)]

@@ -140,7 +140,7 @@ def test_a_table_that_somebody_holds_is_not_waited_for_without_end(store: Store,
     append(store, decision("t1"))
     with beside.transaction():
         beside.execute("LOCK TABLE decisions")
-        with pytest.raises(StoreUnavailable, match="55P03.*lock timeout"):
+        with pytest.raises(StoreUnavailable, match=r"55P03.*lock timeout"):
             append(store, decision("t2"))
     assert append(store, decision("t2"))[0].seq == 2
 
