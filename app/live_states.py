@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from operator import itemgetter
 
 from models.behaviour.events import EntityKey
 from models.behaviour.replay import State
@@ -50,13 +51,14 @@ class LiveStates:
         """Take states in, after their events are committed.
 
         Args:
-            first_seq: of those that changed, the first event that made them change; the others are as saved.
+            first_seq: of those that changed, the first event that made them change, none earlier than one of an
+                earlier call; the others are as saved.
         """
         for key, state in states.items():
             old = self._states.pop(key, None)
             self.bytes += state.nbytes - (old.nbytes if old is not None else -_OVERHEAD_BYTES)
             self._states[key] = state
-        for key, seq in (first_seq or {}).items():
+        for key, seq in sorted((first_seq or {}).items(), key=itemgetter(1)):
             self.unsaved.setdefault(key, seq)
 
     def clear(self) -> None:
