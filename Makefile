@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint parity crash bench bench-store bench-detection clean
+.PHONY: help serve test lint parity crash faults bench bench-store bench-detection clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit f
 
 crash: $(VENV)/dev ## 60 x kill -9 under load: nothing answered is lost (ten minutes)
 	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_crash.py
+
+faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories beside an oracle (a quarter of an hour)
+	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_faults.py tests/app/test_sync.py tests/app/test_state_machine.py
 
 bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
 	$(BIN)/python benchmarks/behaviour.py

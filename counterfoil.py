@@ -93,6 +93,16 @@ class State(enum.StrEnum):
     empty = "empty"
 
 
+class Durability(enum.StrEnum):
+    full = "full"
+    normal = "normal"
+
+
+class OnStoreFailure(enum.StrEnum):
+    refuse = "refuse"
+    score = "score"
+
+
 ArtifactsOption = Annotated[
     Path | None,
     typer.Option(
@@ -468,6 +478,20 @@ def serve(
         str | None, typer.Option(help="A version's name or folder. [dim]\\[default: the active version][/]")
     ] = None,
     database: DatabaseOption = None,
+    durability: Annotated[
+        Durability | None,
+        typer.Option(
+            help="What a power cut can cost: [bold]full[/] nothing that was answered, [bold]normal[/] the last "
+            "moments. [dim]\\[default: $COUNTERFOIL_DURABILITY or full][/]"
+        ),
+    ] = None,
+    on_store_failure: Annotated[
+        OnStoreFailure | None,
+        typer.Option(
+            help="While the store takes no writes: [bold]refuse[/] transactions, or [bold]score[/] them unrecorded. "
+            "[dim]\\[default: $COUNTERFOIL_ON_STORE_FAILURE or refuse][/]"
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; several need a redis:// store.")] = 1,
     artifacts: ArtifactsOption = None,
 ) -> None:
@@ -478,6 +502,7 @@ def serve(
     from app.server import run
 
     given = {"host": host, "port": port, "model": model, "artifacts": artifacts, "database_url": database}
+    given |= {"durability": durability, "on_store_failure": on_store_failure}
     run(_settings(given), workers)
 
 

@@ -208,7 +208,7 @@ class LogCheck:
         want = Wanted(len(answered["reasons"]), verify)
         again = score_reply(scorer, batch, scorer.score(batch), 0, want, decision.transaction_id, behaviour[1])
         checked.decisions += 1
-        what = [name for name, value in from_json(to_json(again)).items() if answered.get(name) != value]
+        what = [name for name, value in from_json(to_json(again)).items() if answered.get(name, value) != value]
         if batch.to_bytes(0) != decision.features:
             what.insert(0, "features")
         if what:

@@ -80,7 +80,8 @@ class Endpoints:
         """
         requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-        ledger = Ledger(Recorder.open(self._settings, scorer, requests, self._metrics))
+        recorder = Recorder.open(self._settings, scorer, requests, self._metrics)
+        ledger = Ledger(recorder, self._settings.on_store_failure)
         self.active = ActiveModel(scorer, requests, FeedbackModel(scorer.schema), ledger, example)
 
     def close(self) -> None:
@@ -164,11 +165,12 @@ class Endpoints:
         return Health()
 
     async def readyz(self) -> Ready:
-        """Whether a model is loaded and verified, and the store takes what is written."""
+        """Whether a model is loaded and verified, and the store takes what is written, or need not."""
         model = self._model()
-        if not model.ledger.healthy:
-            await model.ledger.peek([])  # it may be back
-        return Ready(model_version=model.scorer.manifest.version)
+        failure = await model.ledger.failure()
+        if failure is not None and self._settings.on_store_failure == "refuse":
+            raise failure
+        return Ready(model_version=model.scorer.manifest.version, logging=failure is None)
 
     async def _read(self, body: bytes, work: Callable[[], _T]) -> _T:
         """Do the work here where the body is small, in a thread where it could take long."""

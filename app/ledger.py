@@ -12,9 +12,10 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from app.asked import Asked
+from app.breaker import Breaker
 from app.recorder import Answer, Recorder
 from app.store.contract import Label, StoreUnavailable
 from models.behaviour.events import EntityKey
@@ -41,19 +42,34 @@ class Ledger:
 
     Args:
         recorder: of the model that serves; belongs to the ledger from now on.
+        on_failure: what becomes of transactions while the store fails.
+
+    Attributes:
+        unlogged: transactions answered without being recorded so far.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, on_failure: Literal["refuse", "score"] = "refuse") -> None:
         self.recorder = recorder
+        self.unlogged = 0
+        self._on_failure = on_failure
+        self._breaker = Breaker(recorder.try_store, self._consequence)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._failing = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
     @property
     def healthy(self) -> bool:
-        """Whether the last transaction with the store went well."""
-        return not self._failing
+        """Whether the last use of the store went well."""
+        return self._breaker.failure is None
+
+    async def failure(self) -> StoreUnavailable | None:
+        """Why the store takes no writes; None while it does. It is tried where nothing was written for a while."""
+        if not self._breaker.proven:
+            try:
+                await self._do(self.recorder.try_store)
+            except StoreUnavailable as error:
+                return error
+        return self._breaker.failure
 
     @property
     def waiting(self) -> int:
@@ -61,7 +77,7 @@ class Ledger:
         return self._queue.qsize()
 
     async def score(self, asked: Sequence[Asked]) -> list[Answer]:
-        """Score and record transactions; returns when they are durable.
+        """Score and record transactions; returns when they are durable, or scored without that, if so chosen.
 
         Raises:
             StoreUnavailable: nothing was recorded.
@@ -116,6 +132,7 @@ class Ledger:
             self._carry_out(jobs)
             if job is None:
                 break
+        self._breaker.close()
         self.recorder.close()
 
     def _carry_out(self, jobs: list[_Job]) -> None:
@@ -123,11 +140,12 @@ class Ledger:
         if jobs:
             self._answer(jobs)
         if alone is not None and alone.work is not None:
-            self._tell([alone], *self._try(alone.work))
+            work = alone.work
+            self._tell([alone], *self._try(lambda: self._breaker.run(work)))
 
     def _answer(self, jobs: list[_Job]) -> None:
         asked = [one for job in jobs for one in job.asked]
-        results, error = self._try(lambda: self.recorder.answer(asked))
+        results, error = self._try(lambda: self._record(asked))
         if results is None:
             self._tell(jobs, None, error)
             return
@@ -137,14 +155,27 @@ class Ledger:
             start += len(job.asked)
         self._tell(jobs, parts, None, each=True)
 
-    def _try(self, work: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
+    def _record(self, asked: Sequence[Asked]) -> list[Answer]:
         try:
-            result = work()
+            return self._breaker.run(lambda: self.recorder.answer(asked))
+        except StoreUnavailable:
+            if self._on_failure == "refuse":
+                raise
+        answers = self.recorder.answer_unlogged(asked)
+        self.unlogged += sum(isinstance(answer, bytes) for answer in answers)
+        return answers
+
+    def _consequence(self) -> str:
+        if self._on_failure == "refuse":
+            return "transactions are refused with 503 until it does"
+        return f"scoring goes on, {self.unlogged:,} transactions were not recorded since the start"
+
+    @staticmethod
+    def _try(work: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
+        try:
+            return work(), None
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the requests that wait for it
-            self._failing = isinstance(error, StoreUnavailable)
             return None, error
-        self._failing = False
-        return result, None
 
     @staticmethod
     def _tell(jobs: list[_Job], result: Any, error: Exception | None, *, each: bool = False) -> None:

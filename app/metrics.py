@@ -22,8 +22,8 @@ from models.thresholds import DECISIONS, Threshold
 #: Where a request spends its time, in this order. From ``lookup`` on, waiting requests share one transaction of the
 #: store and are observed once, together.
 STAGES = ("validate", "queue", "lookup", "features", "score", "log")
-#: What became of a transaction that was to be recorded.
-OUTCOMES = ("recorded", "repeated", "refused")
+#: What became of a transaction that was to be recorded; unlogged: scored while the store failed.
+OUTCOMES = ("recorded", "repeated", "refused", "unlogged")
 #: In place of a route: paths that lead nowhere, and the API page's files.
 OTHER = "other"
 _REQUEST_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
@@ -72,11 +72,12 @@ class Metrics:
         self._decisions: dict[str, Counter] = {name: decisions.labels(name) for name in DECISIONS}
         transactions = Counter(
             "counterfoil_transactions",
-            "Transactions recorded, answered again with the stored answer, or refused after validation",
+            "Transactions recorded, answered with the stored answer, refused after validation, or scored unrecorded",
             ("outcome",),
             registry=registry,
         )
-        self._recorded, self._repeated, self._refused = (transactions.labels(outcome) for outcome in OUTCOMES)
+        by_outcome = (transactions.labels(outcome) for outcome in OUTCOMES)
+        self._recorded, self._repeated, self._refused, self._unlogged = by_outcome
         self.loop_lag = Histogram(
             "counterfoil_event_loop_lag_seconds",
             "How much later than asked a sleeping task of the event loop ran again",
@@ -147,6 +148,10 @@ class Metrics:
             self._refused.inc(refused)
         if repeated:
             self._repeated.inc(repeated)
+
+    def unlogged(self, count: int) -> None:
+        """Count transactions that were scored and not recorded."""
+        self._unlogged.inc(count)
 
     def decided(self, score: float, decision: str) -> None:
         """Count a recorded decision."""

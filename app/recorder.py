@@ -156,6 +156,30 @@ class Recorder:
         for decision in work.decisions:
             self._metrics.decided(decision.score, decision.decision)
 
+    def answer_unlogged(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Score transactions without the store, while it fails: nothing is looked up, recorded or counted.
+
+        Each is scored on its own copies of the states in memory. What memory does not hold counts as new, and the reply
+        says that it is approximate.
+        """
+        events = [self._behaviour.of_row(one.row) for one in asked]
+        view, work = View({}, {}, {}, self._last + 1), _Work([b""] * len(asked))
+        fresh: list[int] = []
+        features: list[NDArray[np.float64]] = []
+        approximate: list[bool] = []
+        for i, (one, event) in enumerate(zip(asked, events, strict=True)):
+            try:
+                written, merged = self._advance(_Work([]), view, one, event, view.next_seq)
+            except Refused as refusal:
+                work.answers[i] = refusal
+                continue
+            fresh.append(i)
+            features.append(written)
+            approximate.append(merged or any(key not in self.live for key, _ in event))
+        self._decide(work, view.next_seq, asked, events, fresh, features, approximate, logged=False)
+        self._metrics.unlogged(len(fresh))
+        return work.answers
+
     def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
         """Record what became known of a transaction. The same again changes nothing.
 
@@ -208,6 +232,15 @@ class Recorder:
 
         self.store.transact([], self._wanted(set(keys)), 0, read)
         return found
+
+    def try_store(self) -> None:
+        """Write what is written there already: a store may read and not write, or write and not sync.
+
+        Raises:
+            StoreUnavailable: it fails.
+        """
+        watermark = self.store.watermark()
+        self.store.transact([], [], 0, lambda _: Writes(watermark=watermark))
 
     def save_all(self) -> None:
         """Save every state that is not saved, so that a restart replays nothing."""
@@ -263,7 +296,11 @@ class Recorder:
     def _catch_up(self) -> None:
         """Make memory anew from the store: a commit whose answer was lost has been kept after all."""
         self.live.clear()
-        recover(self.store, self._scorer, self.live)
+        try:
+            recover(self.store, self._scorer, self.live)
+        except StoreUnavailable:
+            self.live.clear()  # half of it would pass for all
+            raise
         self._last = self.store.last_seq()
 
     def _score(
@@ -345,6 +382,7 @@ class Recorder:
         fresh: list[int],
         features: list[NDArray[np.float64]],
         approximate: list[bool],
+        logged: bool = True,
     ) -> list[Decision]:
         if not fresh:
             return []
@@ -357,7 +395,7 @@ class Recorder:
         for position, i in enumerate(fresh):
             one = asked[i]
             reply = score_reply(
-                self._scorer, batch, scores, position, one.want, one.transaction_id, approximate[position]
+                self._scorer, batch, scores, position, one.want, one.transaction_id, approximate[position], logged
             )
             work.answers[i] = content = to_json(reply)
             decisions.append(

@@ -196,7 +196,7 @@ def replay_log(
                     if key[0] == entity.name and state is not None and label.seq > known.get(key, _NOTHING).seq:
                         changed[key] = state.copy()
                         relabel(changed[key], entity.plan, decision.time, label.change)
-                        first.setdefault(key, label.seq)
+                        first[key] = min(first.get(key, label.seq), label.seq)
         known |= {key: _Known(known.get(key, _NOTHING).seq, state) for key, state in changed.items()}
         yield changed, first, len(seq) + len(part.labels)
 

@@ -39,8 +39,18 @@ class ScoreReply:
     model_version: Annotated[str, Field(description="The version that scored")]
     approximate: Annotated[
         bool,
-        Field(description="A behaviour feature's window held merged events: counts and sums are near, not exact"),
+        Field(
+            description="A behaviour feature's window held merged events: counts and sums are near, not exact; where "
+            "logged is false, too: history that only the store holds is missing"
+        ),
     ] = False
+    logged: Annotated[
+        bool,
+        Field(
+            description="Recorded, and counted from now on. False only while the store takes no writes, where the "
+            "operator chose to go on scoring"
+        ),
+    ] = True
 
 
 @dataclass(slots=True)
@@ -87,6 +97,10 @@ class Ready(BaseModel):
 
     status: Literal["ready"] = "ready"
     model_version: str
+    logging: bool = Field(
+        default=True,
+        description="Whether what is scored is recorded; false only where the operator chose to go on without",
+    )
 
 
 def score_reply(
@@ -97,6 +111,7 @@ def score_reply(
     want: Wanted,
     transaction_id: str | None,
     approximate: bool = False,
+    logged: bool = True,
 ) -> ScoreReply:
     """The reply for one row of a scored batch."""
     manifest = scorer.manifest
@@ -110,6 +125,7 @@ def score_reply(
         reasons=scorer.reasons(batch, scores, row, want.reasons, verify=want.verify) if want.reasons else [],
         model_version=manifest.version,
         approximate=approximate,
+        logged=logged,
     )
 
 

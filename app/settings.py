@@ -34,8 +34,13 @@ class Settings(BaseSettings):
     )
     durability: Literal["full", "normal"] = Field(
         default="full",
-        description="What a power cut can cost: full nothing that was answered, normal the last moments (SQLite only; "
-        "a crash of the process alone costs nothing in either)",
+        description="What a power cut can cost: full nothing that was answered, normal the last moments, never the "
+        "order (not Redis, which is told so itself; a crash of the process alone costs nothing in either)",
+    )
+    on_store_failure: Literal["refuse", "score"] = Field(
+        default="refuse",
+        description="What becomes of transactions while the store takes no writes: refuse with 503, or score without "
+        'recording them, which each reply says with "logged": false',
     )
     state_memory_mb: int = Field(
         default=2_048,

@@ -28,7 +28,7 @@ def missing(what: str) -> NoReturn:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """The URL of a database of its own, owned by a role of its own that has a password."""
-    name, password = f"counterfoil_test_{os.getpid()}", secrets.token_hex(8)
+    name, password = f"counterfoil_test_{os.getpid()}_{secrets.token_hex(3)}", secrets.token_hex(8)
     _start_postgresql()
     _admin(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 Durability = Literal["full", "normal"]
 #: Seconds until a lock, or a server that does not answer, counts as a failure.
@@ -19,6 +20,8 @@ _TIMEOUTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 2_000 * _PATIENCE,
 }
+#: Syncs the write-ahead log, copies it to the database file, syncs that.
+_SYNC = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 def sqlite_engine(path: Path, durability: Durability, read_only: bool) -> Engine:
@@ -69,6 +72,7 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
         keep = "true" if durability == "normal" else "current_setting('synchronous_commit') = 'off'"
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT set_config('synchronous_commit', '{setting}', false) WHERE {keep}")
+            cursor.execute(f"SELECT set_config('lock_timeout', '{_PATIENCE}s', false)")
         connection.commit()
 
     return engine
@@ -77,8 +81,19 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
 def writer(engine: Engine) -> Connection:
     """A connection for the one that writes. To be invalidated when it is done: what it has claimed must not go to a
     reader.
+
+    SQLite: what is found in the write-ahead log may have been written by a process that ended before its sync. It is
+    synced here, so that a caller who asks again gets no answer that a power cut could still take back.
     """
-    return engine.connect().execution_options(writes=True)
+    connection = engine.connect()
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        try:
+            driver.execute(_SYNC).fetchall()  # not in a transaction, which SQLAlchemy would begin
+        except sqlite3.Error as error:
+            connection.close()
+            raise OperationalError(_SYNC, None, error) from error
+    return connection.execution_options(writes=True)
 
 
 def is_writer(connection: Connection) -> bool:

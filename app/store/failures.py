@@ -22,8 +22,8 @@ _SQLITE_ADVICE = {
     "SQLITE_NOTADB": "the file is not a database; name another one",
 }
 #: SQLSTATE classes whose message speaks of the server and never of values: connection, authorisation, transaction
-#: state, missing database, resources, operator intervention, system.
-_SAFE_CLASSES = ("08", "28", "25", "3D", "53", "57", "58")
+#: state, missing database, resources, locks, operator intervention, system.
+_SAFE_CLASSES = ("08", "28", "25", "3D", "53", "55", "57", "58")
 
 
 def guard(name: str, act: Callable[[], T]) -> T:

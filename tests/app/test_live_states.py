@@ -48,3 +48,12 @@ def test_the_longest_idle_go_first() -> None:
     assert live.evict() == 1
     assert [key(number) in live for number in range(3)] == [True, False, True]
     assert live.bytes == 2 * (800 + 400)
+
+
+def test_the_oldest_comes_first_however_a_recovery_found_them() -> None:
+    live = LiveStates(1 << 20)
+    states = {key(number): np.zeros(4, np.int64) for number in range(3)}
+    live.put(states, {key(0): 7, key(1): 12, key(2): 8})
+    assert live.due(10, 9) == [key(0), key(2)]
+    live.saved(dict.fromkeys(live.due(10, 1)))
+    assert live.oldest_unsaved() == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -180,6 +181,8 @@ def test_a_store_that_fails_is_seen_and_the_page_still_answers(
         assert of(found, "store_healthy") == 0
         assert of(found, "requests_total", route="/v1/score", status="503") == 1
         assert of(found, "last_committed_seq") == of(found, "decisions_total", decision="approve") == 1
+    while client.get("/readyz").status_code == 503:  # tried once a second
+        time.sleep(0.05)
     assert client.post("/v1/score", json=renewed(transaction)).status_code == 200
     assert of(scraped(client), "store_healthy") == 1
 

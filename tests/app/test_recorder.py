@@ -203,6 +203,30 @@ def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
                 shutil.copy(file, tmp_path / file.name.replace(f"{life}.db", f"{life + 1}.db"))
 
 
+@pytest.mark.parametrize("later", [3, 5])
+def test_a_second_kill_loses_nothing_of_what_the_first_one_left_unsaved(
+    payments: Payments, own_store: str, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    monkeypatch.setattr("app.recorder.SAVE_AFTER", 3)
+    body = changed(sent(payments, 1)[0], card_id="one", merchant_id="shop")
+    rows = [changed(body, transaction_id=f"k{i}", card_id=f"card-{i}") for i in range(1 + later)]
+    kept = Till(payments.scorer, own_store)
+    kept.reply(rows[0])
+    kept.recorder.save_all()
+    kept.recorder.label("k0", "fraud", 2**51, 2**51, None)  # the first event of the shop that is not saved
+    kept.send(*rows[1:])
+    for after in (f"k{later}", f"k{later - 1}"):
+        kept.recorder.store.close()  # as a kill does: nothing is saved
+        kept = Till(payments.scorer, own_store)
+        kept.recorder.label(after, "disputed", 2**51, 2**51, None)  # saves what has waited longest
+    kept.recorder.store.close()
+    with till(payments, own_store) as again:
+        origin = again.recorder.store.origin()
+        assert origin is not None
+        expected = rebuild(again.recorder.store, payments.schema, origin)
+        assert same_states(payments.schema, expected, again.recorder.peek(sorted(expected)))
+
+
 class Broken:
     """A store that fails when it is told to, before or after its commit."""
 

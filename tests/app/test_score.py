@@ -56,6 +56,7 @@ def test_reply_has_exactly_the_documented_fields(client: Client, transaction: di
         "reasons",
         "model_version",
         "approximate",
+        "logged",
     ]
     assert len(reply["reasons"]) == 3
     assert set(reply["reasons"][0]) == {"feature", "value", "expected", "share", "direction", "text", "verified"}

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ except CounterfoilError as error:
 """
 
 
-def start(artifacts: Path, **settings: str) -> subprocess.Popen[str]:
+def start(artifacts: Path, under: Sequence[str] = (), **settings: str) -> subprocess.Popen[str]:
+    """A process that is about to serve; ``under``: a command that runs it as its own process, e.g. ``strace -D``."""
     store = tempfile.mkdtemp()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
@@ -46,7 +47,7 @@ def start(artifacts: Path, **settings: str) -> subprocess.Popen[str]:
         **settings,
     }
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", SERVE],
+        [*under, sys.executable, "-W", "error", "-c", SERVE],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

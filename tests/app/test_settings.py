@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from app.settings import PREFIX, Settings, load_settings
 from models.errors import InvalidInput
+from tests.command_line import Cli
 
 
 def test_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +38,13 @@ def test_settings_are_frozen_and_described() -> None:
     with pytest.raises(ValidationError):
         settings.port = 1  # type: ignore[misc]
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_serve_takes_what_becomes_of_a_failing_store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+    monkeypatch.setattr("app.server.run", lambda settings, workers: seen.append(settings))  # it would not return
+    monkeypatch.setenv("COUNTERFOIL_ON_STORE_FAILURE", "score")
+    assert cli("serve").code == 0
+    assert cli("serve", "--durability", "normal", "--on-store-failure", "refuse").code == 0
+    assert [(one.durability, one.on_store_failure) for one in seen] == [("full", "score"), ("normal", "refuse")]
+    assert cli("serve", "--on-store-failure", "loudly").code == 2

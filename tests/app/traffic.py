@@ -85,12 +85,22 @@ def bodies(frame: pl.DataFrame, schema: TransactionSchema) -> list[bytes]:
 class Server:
     """A server process on one database, to be killed and started again; clients find its port here.
 
+    Args:
+        under: as for :func:`tests.app.test_server.start`.
+        settings: environment variables of the process, over those that follow from the others.
+
     Attributes:
         starts: seconds from each start until it was ready.
     """
 
-    def __init__(self, artifacts: Path, database: Path) -> None:
-        self._artifacts, self.url = artifacts, f"sqlite:///{database}"
+    def __init__(self, artifacts: Path, database: Path, under: Sequence[str] = (), **settings: str) -> None:
+        self._artifacts, self._under = artifacts, under
+        self._settings = {
+            "COUNTERFOIL_DATABASE_URL": f"sqlite:///{database}",
+            "COUNTERFOIL_LOG_LEVEL": "error",
+            **settings,
+        }
+        self.url = self._settings["COUNTERFOIL_DATABASE_URL"]
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
         self.port = 0
@@ -106,8 +116,7 @@ class Server:
             Whether it became ready before it was killed.
         """
         began = time.perf_counter()
-        settings = {"COUNTERFOIL_DATABASE_URL": self.url, "COUNTERFOIL_LOG_LEVEL": "error"}
-        process = self._process = start(self._artifacts, **settings)
+        process = self._process = start(self._artifacts, self._under, **self._settings)
         timer = threading.Timer(kill_after or 0, process.kill)
         if kill_after is not None:
             timer.start()
@@ -126,14 +135,21 @@ class Server:
         self._ready.set()
         return True
 
-    def end(self, number: signal.Signals) -> None:
-        """Stop it and wait until it is gone."""
+    def end(self, number: signal.Signals) -> str:
+        """Stop it and wait until it is gone; what it wrote to standard error."""
         process = self._process
         assert process is not None
         self._ready.clear()
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == (-number if number == signal.SIGKILL else 0), errors
+        return errors
+
+    def close(self) -> None:
+        """Kill it if a test has left it behind."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
 
     def wait(self) -> int:
         """The port, once it is ready."""

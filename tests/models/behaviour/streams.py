@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,9 +41,19 @@ MIXED: dict[str, Any] = {
     "features": [*CARD["features"], "new:country", "fraud_share", "distinct:category"],
     "label_delay": "5h",
 }
-#: What is compared exactly; the other words to 1e-12.
+#: What is compared exactly; the other words to the tolerance.
 EXACT_WORDS = ("count", "sum", "distinct", "max", "new", "since", "fraud", "is_new")
 TOLERANCE = 1e-12
+
+
+def assert_equal(expected: Mapping[str, float], found: Mapping[str, float]) -> None:
+    """Compare the oracle's features of an event with the kernel's, by name."""
+    for name, value in expected.items():
+        if name.startswith(EXACT_WORDS):
+            assert found[name] == value, name
+        else:
+            # A sine of the kernel is not quite 0 where it should be: the pole is 1e-16 km away from itself.
+            assert found[name] == pytest.approx(value, rel=TOLERANCE, abs=1e-12), name
 
 
 def schema_of(**sections: dict[str, Any]) -> TransactionSchema:

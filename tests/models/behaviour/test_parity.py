@@ -17,13 +17,12 @@ from tests.models.behaviour import oracle
 from tests.models.behaviour.streams import (
     CARD,
     DAY,
-    EXACT_WORDS,
     HOUR,
     MERCHANT,
     MIXED,
     START,
-    TOLERANCE,
     Payment,
+    assert_equal,
     columns_of,
     payments,
     run_live,
@@ -38,14 +37,6 @@ _EVERY = pytest.mark.parametrize("name", _SECTIONS)
 def _behaviour(name: str) -> tuple[Behaviour, Any, oracle.Section]:
     schema = schema_of(**{name: _SECTIONS[name]})
     return Behaviour(schema), schema, section_of(_SECTIONS[name])
-
-
-def _assert_equal(expected: dict[str, float], found: dict[str, float]) -> None:
-    for name, value in expected.items():
-        if name.startswith(EXACT_WORDS):
-            assert found[name] == value, name
-        else:
-            assert found[name] == pytest.approx(value, rel=TOLERANCE, abs=0), name
 
 
 @_EVERY
@@ -68,7 +59,7 @@ def test_features_are_as_defined(name: str, rows: list[Payment]) -> None:
             assert status[i] == TOO_LATE
             continue
         assert status[i] == 0
-        _assert_equal(oracle.features(section, mine, event), dict(zip(names, live[i].tolist(), strict=True)))
+        assert_equal(oracle.features(section, mine, event), dict(zip(names, live[i].tolist(), strict=True)))
         mine.append(event)
         if payment.fraud:
             waiting.append((payment.time + payment.known, event))
@@ -215,6 +206,4 @@ def test_long_histories_with_expiry(seed: int) -> None:
     names = [feature.name.partition(".")[2] for feature in schema.behaviour]
     for i in random.integers(0, 3_000, 5):
         recent = [row.event(fraud=row.fraud) for row in rows[:i] if row.time > rows[i].time - 4 * DAY]
-        _assert_equal(
-            oracle.features(section, recent, rows[i].event()), dict(zip(names, live[i].tolist(), strict=True))
-        )
+        assert_equal(oracle.features(section, recent, rows[i].event()), dict(zip(names, live[i].tolist(), strict=True)))

@@ -1,0 +1,300 @@
+"""Any order of payments, repeats, labels, restarts and saves leaves what a list in memory would hold.
+
+python -m pytest tests/app/test_state_machine.py                            # 30 histories
+python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 900; a quarter of an hour
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.problems import Refused
+from app.recovery import rebuild
+from app.store.contract import Decision, Label, LabelEvent, StoreInUse
+from models.rows import Batch
+from tests import servers
+from tests.app.memory import Memory, Paid
+from tests.app.records import Till, sent
+from tests.app.test_unlogged import unlogged
+from tests.app.traffic import Payments, same_states
+from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
+
+#: Early enough that no history ends in the future.
+START = datetime(2015, 2, 1, tzinfo=UTC)
+_GAPS = st.sampled_from([0, 0, 1, SECOND, HOUR // 6, HOUR, 5 * HOUR, DAY, 2 * DAY, 7 * DAY, 30 * DAY])
+_LATE = st.sampled_from([0, 0, 0, 1, SECOND, HOUR, DAY, 3 * DAY, 3 * DAY + 1, 5 * DAY])
+_PAYMENT = st.fixed_dictionaries(
+    {
+        "gap": _GAPS,
+        "late": _LATE,
+        "card_id": st.sampled_from(["machine-a", "machine-a", "machine-b"]),
+        "merchant_id": st.sampled_from(["machine-x", "machine-x", "machine-y"]),
+        "country": st.sampled_from(["DE", "FR"]),
+        "amount": st.sampled_from([0.0, 0.01, 10.0, 10.0, 999.99]),
+        "place": st.sampled_from([(0.0, 0.0), (48.1372154, 11.5761240), (-33.9, 151.2)]),
+    }
+)
+_LABELS: st.SearchStrategy[Label] = st.sampled_from(["fraud", "fraud", "legitimate", "disputed"])
+
+
+class Machine(RuleBasedStateMachine):
+    """A recorder on a real store beside the oracle.
+
+    Args:
+        payments: the model; its cards and merchants are not those of the machine.
+        place: gives the URL of an empty store.
+    """
+
+    def __init__(self, payments: Payments, place: Callable[[], str]) -> None:
+        super().__init__()
+        self._payments, self._place = payments, place
+        self._template = json.loads(sent(payments, 1)[0])
+        self.memory = Memory(payments.schema)
+        self._clock = START
+        self._count = 0
+        self.till: Till
+
+    @initialize()
+    def open(self) -> None:
+        self._url = self._place()
+        self.till = self._opened()
+
+    @rule(drawn=st.lists(_PAYMENT, min_size=1, max_size=4))
+    def pay(self, drawn: list[dict[str, Any]]) -> None:
+        """Some transactions in one transaction of the store."""
+        self._record([self._body(one) for one in drawn])
+
+    @precondition(lambda self: self.memory.log)
+    @rule(which=st.integers(0, 50), amount=st.sampled_from([1.0, 50.0]))
+    def tie(self, which: int, amount: float) -> None:
+        """Another one of the same card at the same time."""
+        self._record([{**self._known(which).body, "transaction_id": self._name(), "amount": amount}])
+
+    @precondition(lambda self: self.memory.log)
+    @rule(
+        which=st.integers(0, 50),
+        other=st.sampled_from(["card_id", "merchant_id"]),
+        late=st.sampled_from([3 * DAY, 3 * DAY + 1, 3 * DAY + 1, 4 * DAY]),
+    )
+    def late(self, which: int, other: str, late: int) -> None:
+        """One so late for its card or merchant that it only just counts, or is refused; the other of them is new."""
+        body = {**self._known(which).body, "transaction_id": self._name(), other: self._name()}
+        same = "merchant_id" if other == "card_id" else "card_id"
+        newest = max(paid.event.time for paid in self.memory.log if paid.body[same] == body[same])
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=newest - late)
+        self._record([{**body, "timestamp": moment.isoformat()}])
+
+    @precondition(lambda self: self.memory.log)
+    @rule(which=st.integers(0, 50), times=st.integers(1, 3))
+    def repeat(self, which: int, times: int) -> None:
+        """The same again: the stored answer."""
+        known = self._known(which)
+        assert self.till.send(*[encoded(known.body)] * times, reasons=3) == [known.reply] * times
+
+    @precondition(lambda self: self.memory.log)
+    @rule(which=st.integers(0, 50), drawn=_PAYMENT)
+    def conflict(self, which: int, drawn: dict[str, Any]) -> None:
+        """Another one under a known id."""
+        body = {**self._body(drawn), "transaction_id": self._known(which).name, "amount": 77.77}
+        assert self.till.refusal(encoded(body)).kind == "conflict"
+
+    @rule(drawn=_PAYMENT)
+    def pay_twice_at_once(self, drawn: dict[str, Any]) -> None:
+        """One transaction and its repetition in one transaction of the store."""
+        self._record([self._body(drawn)], again=True)
+
+    @precondition(lambda self: self.memory.log)
+    @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR, 8 * DAY]))
+    def label(self, which: int, label: Label, later: int) -> None:
+        """What became known."""
+        self._label(self._known(which), label, later)
+
+    @precondition(lambda self: self.memory.told)
+    @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR]))
+    def relabel(self, which: int, label: Label, later: int) -> None:
+        """The same again, or otherwise."""
+        labelled = [paid for paid in self.memory.log if paid.labels]
+        self._label(labelled[which % len(labelled)], label, later)
+
+    @rule()
+    def label_nothing(self) -> None:
+        """A label for what is not recorded."""
+        assert not self.till.recorder.label("nobody", "fraud", 2**51, 2**51, None)
+
+    @rule()
+    def save(self) -> None:
+        """All states to the store."""
+        self.till.recorder.save_all()
+
+    @rule()
+    def forget(self) -> None:
+        """Saved states leave memory."""
+        live = self.till.recorder.live
+        limit, live._limit = live._limit, 0
+        live.evict()
+        live._limit = limit
+
+    @rule()
+    def restart(self) -> None:
+        """Stop and start: states are saved."""
+        self.till.recorder.close()
+        self.till = self._opened()
+
+    @rule()
+    def crash(self) -> None:
+        """Lose what is in memory only."""
+        self.till.recorder.store.close()
+        self.till = self._opened()
+        self._states_follow_from_the_log()
+
+    @invariant()
+    def the_log_is_what_was_answered(self) -> None:
+        """Each once, in order, as answered; each label that changed something."""
+        log = list(self.till.recorder.store.log())
+        decisions = [event for event in log if isinstance(event, Decision)]
+        labels = [event for event in log if isinstance(event, LabelEvent)]
+        assert [(one.transaction_id, one.reply) for one in decisions] == list(self.memory.replies())
+        assert [(one.transaction_id, one.label, one.change) for one in labels] == self.memory.told
+
+    def teardown(self) -> None:
+        """The end of a run."""
+        if hasattr(self, "till"):
+            self._states_follow_from_the_log()
+            self.till.recorder.close()
+
+    def _record(self, bodies: list[dict[str, Any]], *, again: bool = False) -> None:
+        """Send transactions at once, the last one twice if so asked; compare what comes of them with the oracle."""
+        arriving = [self.memory.arriving(body) for body in bodies]
+        expected: list[dict[str, float] | None] = []
+        accepted: list[Paid] = []
+        for one in arriving:
+            expected.append(self.memory.features(one, accepted))
+            accepted += [one] if expected[-1] is not None else []
+        content = [encoded(body) for body in bodies]
+        (before,) = unlogged(self._payments, self.till, content[0])
+        answers = self.till.send(*content, *content[-1:] * again)
+        if again:
+            repeated = answers.pop()
+            assert repeated == answers[-1] or expected[-1] is None
+        for one, features, answer in zip(arriving, expected, answers, strict=True):
+            if features is None:
+                assert isinstance(answer, Refused) and answer.kind == "invalid-transaction"
+                continue
+            assert isinstance(answer, bytes)
+            one.reply = answer
+            self._is_kept(one, features)
+        self._scored_the_same_unlogged(before, answers[0])
+        self.memory.log += accepted
+
+    def _label(self, known: Paid, label: Label, later: int) -> None:
+        moment = known.event.time + later
+        assert self.till.recorder.label(known.name, label, moment, moment, None)
+        self.memory.label(known, label, moment)
+
+    def _is_kept(self, one: Paid, features: dict[str, float]) -> None:
+        decision = self.till.recorder.store.find(one.name)
+        assert decision is not None
+        reply, schema = json.loads(one.reply), self._payments.schema
+        assert (reply["transaction_id"], reply["score"], reply["logged"]) == (one.name, decision.score, True)
+        values = Batch.from_bytes(decision.features, len(schema.numeric)).numeric[0]
+        assert_equal(features, dict(zip(schema.numeric, values.tolist(), strict=True)))
+
+    def _scored_the_same_unlogged(self, before: bytes | Refused, answer: bytes | Refused) -> None:
+        """Where memory held all that it takes."""
+        if isinstance(before, bytes) and not json.loads(before)["approximate"]:
+            assert isinstance(answer, bytes)
+            assert json.loads(answer) == {**json.loads(before), "logged": True}
+
+    def _states_follow_from_the_log(self) -> None:
+        recorder, schema = self.till.recorder, self._payments.schema
+        origin = recorder.store.origin()
+        assert origin is not None
+        rebuilt = rebuild(recorder.store, schema, origin)
+        assert same_states(schema, rebuilt, recorder.peek(sorted(rebuilt)))
+
+    def _body(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        self._clock += timedelta(microseconds=drawn["gap"])
+        latitude, longitude = drawn["place"]
+        return {
+            **self._template,
+            **{name: drawn[name] for name in ("card_id", "merchant_id", "country", "amount")},
+            "transaction_id": self._name(),
+            "timestamp": (self._clock - timedelta(microseconds=drawn["late"])).isoformat(),
+            "latitude": latitude,
+            "longitude": longitude,
+        }
+
+    def _name(self) -> str:
+        """Never used before."""
+        self._count += 1
+        return f"machine-{self._count}"
+
+    def _known(self, which: int) -> Paid:
+        return self.memory.log[which % len(self.memory.log)]
+
+    def _opened(self) -> Till:
+        for _ in range(100):
+            try:
+                return Till(self._payments.scorer, self._url)
+            except StoreInUse:  # a server notices a moment later that its client is gone
+                time.sleep(0.02)
+        raise AssertionError("the store stayed in use")
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """As it is sent."""
+    return json.dumps(body).encode()
+
+
+@pytest.fixture
+def sqlite_places(tmp_path: Path) -> Callable[[], str]:
+    """A file for each run."""
+    return lambda: f"sqlite:///{tmp_path / secrets.token_hex(6)}.db"
+
+
+@pytest.fixture
+def postgresql_places() -> Iterator[Callable[[], str]]:
+    """A schema for each run, in a database for all."""
+    with servers.postgresql() as url, psycopg.connect(url, autocommit=True) as connection:
+
+        def place() -> str:
+            schema = f"run_{secrets.token_hex(6)}"
+            connection.execute(f"CREATE SCHEMA {schema}".encode())
+            return f"{url}?options=-csearch_path%3D{schema}"
+
+        yield place
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 20), ("postgresql", 10)])
+def test_the_store_remembers_what_a_list_would(
+    payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
+) -> None:
+    monkeypatch.setattr("app.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
+    place = request.getfixturevalue(f"{kind}_places")
+    runs *= 30 if request.config.getoption("--long", default=False) else 1
+    limits = settings(max_examples=runs, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+
+    class Here(Machine):
+        def __init__(self) -> None:
+            super().__init__(payments, place)
+
+    run_state_machine_as_test(Here, settings=limits)

@@ -1,0 +1,145 @@
+"""PostgreSQL and Redis of a test's own, to be killed and started again: nobody else's are touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from tests.servers import missing
+
+
+class PrivateServer(Protocol):
+    """A database server.
+
+    Attributes:
+        url: of an empty database.
+    """
+
+    url: str
+
+    def start(self) -> None:
+        """Start it; returns once it answers."""
+
+    def kill(self) -> None:
+        """End it at once: it keeps what it has synced."""
+
+
+@contextmanager
+def postgresql() -> Iterator[PrivateServer]:
+    """A cluster of its own, as it comes: it syncs what it acknowledges."""
+    bins = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = shutil.which("postgres") or (str(bins[-1] / "postgres") if bins else None)
+    if found is None:
+        missing("PostgreSQL's server programs are not installed")
+    with _folder() as folder:
+        owner = None
+        if os.geteuid() == 0:  # it refuses to run as root
+            owner = "postgres"
+            shutil.chown(folder, owner)
+        server = _Postgresql(Path(found).resolve().parent, folder, owner)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def redis() -> Iterator[PrivateServer]:
+    """A server that syncs what it acknowledges, as a store needs it."""
+    if shutil.which("redis-server") is None:
+        missing("redis-server is not installed")
+    with _folder() as folder:
+        server = _Redis(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+class _Postgresql:
+    def __init__(self, programs: Path, folder: Path, owner: str | None) -> None:
+        self._owner, self._data, port = owner, folder / "data", _free_port()
+        self.url = f"postgresql://counterfoil@127.0.0.1:{port}/postgres"
+        settings = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "shared_buffers": "16MB",
+        }
+        self._command = [str(programs / "postgres"), "-D", str(self._data)]
+        self._command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        make = [str(programs / "initdb"), "-D", str(self._data), "-U", "counterfoil", "-A", "trust", "--no-sync"]
+        subprocess.run(make, user=owner, cwd=folder, capture_output=True, check=True)
+
+    def start(self) -> None:
+        """See the protocol."""
+        import psycopg
+
+        self._process = _started(self._command, self._owner)
+        _until(lambda: psycopg.connect(self.url, connect_timeout=1).close(), psycopg.OperationalError)
+
+    def kill(self) -> None:
+        """See the protocol. SIGQUIT is its immediate stop: nothing is written any more, the next start recovers."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+
+
+class _Redis:
+    def __init__(self, folder: Path) -> None:
+        port = _free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+
+    def start(self) -> None:
+        """See the protocol."""
+        from redis import Redis
+        from redis.exceptions import ConnectionError
+
+        self._process = _started(self._command, None)
+        with Redis.from_url(self.url) as client:
+            _until(client.ping, ConnectionError)
+
+    def kill(self) -> None:
+        """See the protocol."""
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+
+def _started(command: list[str], owner: str | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, user=owner, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _until(answers: Callable[[], object], silence: type[Exception]) -> None:
+    for _ in range(300):
+        try:
+            answers()
+        except silence:
+            time.sleep(0.05)
+        else:
+            return
+    missing("a server was started and does not answer")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Not under pytest's: another user must be able to reach it."""
+    with tempfile.TemporaryDirectory(prefix="counterfoil-") as name:
+        yield Path(name)
