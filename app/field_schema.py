@@ -20,6 +20,9 @@ from models.times import TIME_EXPECTED
 #: An amount as text.
 DECIMAL = r"^-?\d{1,15}(\.\d{1,8})?$"
 
+#: A text.
+NO_NUL = r"^[^\u0000]*$"
+
 
 def json_schema(column: Column) -> dict[str, Any]:
     """The column as JSON Schema, for the OpenAPI page."""
@@ -39,7 +42,7 @@ def json_schema(column: Column) -> dict[str, Any]:
         case IdColumn() | EntityColumn() | CategoricalColumn():
             nullable = isinstance(column, CategoricalColumn) and column.nullable
             kind = ["string", "null"] if nullable else "string"
-            shape = {"type": kind, "minLength": 1, "maxLength": column.max_length}
+            shape = {"type": kind, "minLength": 1, "maxLength": column.max_length, "pattern": NO_NUL}
         case CurrencyColumn():
             shape = {"type": "string", "const": column.code}
         case TimestampColumn():

@@ -33,6 +33,7 @@ _ERRORS = {
 _MORE_ERRORS = (
     ("/v1/score", "409", "Another transaction is recorded under this id or Idempotency-Key"),
     ("/v1/feedback", "404", "No transaction with this id is recorded"),
+    ("/v1/feedback", "409", "The label became known before its transaction happened"),
 )
 _CONVERTER = re.compile(r":\w+}")  # of a path parameter, in the route's path alone
 _KEY_ERRORS = {
@@ -53,6 +54,7 @@ _KEY = {
     "and gets the answer of the first time; with another body it is refused with 409",
     "schema": {"type": "string", "pattern": PATTERN},
 }
+_NONE = {"description": "Anything else: a problem stands in place of its score, the others are scored"}
 _STATE = {
     "name": "state",
     "in": "query",
@@ -81,7 +83,7 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
     one = {"$ref": "#/components/schemas/Transaction"}
     many = {
         "type": "object",
-        "properties": {"transactions": {"type": "array", "items": one, "maxItems": max_batch}},
+        "properties": {"transactions": {"type": "array", "items": {"anyOf": [one, _NONE]}, "maxItems": max_batch}},
         "required": ["transactions"],
         "additionalProperties": False,
     }
@@ -98,6 +100,8 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
     describe(paths, active.scorer.schema if active else None)
+    if active and active.scorer.schema.id:
+        paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)
     for operations in paths.values():
         for method, operation in operations.items():
             told = {status: one["description"] for status, one in operation["responses"].items() if status[0] == "4"}
@@ -114,6 +118,19 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
                 operation["security"] = [{"key": [] if need == "any key" else [need]}]
                 _may_fail(operation, _KEY_ERRORS)
     return body
+
+
+def _links(paths: dict[str, Any]) -> dict[str, Any]:
+    """What can be done with a scored transaction."""
+    own_id = "$response.body#/transaction_id"
+    look, label = paths["/v1/decisions/{transaction_id}"]["get"], paths["/v1/feedback"]["post"]
+    return {
+        "look": {"operationId": look["operationId"], "parameters": {"transaction_id": own_id}},
+        "label": {
+            "operationId": label["operationId"],
+            "requestBody": {"transaction_id": own_id, "label": "legitimate"},
+        },
+    }
 
 
 def _takes(operation: dict[str, Any], media_type: str, schema: dict[str, Any], example: Any) -> None:

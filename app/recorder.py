@@ -195,7 +195,7 @@ class Recorder:
             return False
         if self._calendar and known_at < decision.time:
             problem = FieldProblem(field="known_at", message="earlier than the transaction itself")
-            raise Refused("invalid-label", "the label cannot be right", [problem])
+            raise Refused("conflict", "the label cannot be right", [problem])
 
         def compute(view: View) -> tuple[_Work, Sequence[LabelEvent]]:
             work = _Work([])

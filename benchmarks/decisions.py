@@ -60,8 +60,8 @@ def questions(decisions: int) -> Iterator[tuple[str, Filter, int | None]]:
     yield "score of 0.99999 or more", Filter(min_score=0.99999), None
     yield "an hour in the middle", hour, None
     yield "that hour's alerts", Filter(since=hour.since, until=hour.until, is_anomaly=True), None
-    yield "one card", Filter(entity=card), None
-    yield "one merchant's alerts", Filter(entity=merchant, is_anomaly=True), None
+    yield "one card", Filter(entities=(card,)), None
+    yield "one merchant's alerts", Filter(entities=(merchant,), is_anomaly=True), None
     yield "one transaction", Filter(transaction_id="tx-77"), None
     yield "labelled fraud", Filter(label="fraud"), None
     yield "another model version", Filter(model_version="20250101T000000Z-00000000"), None

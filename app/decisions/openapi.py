@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from app.decisions.purge_request import json_schema
-from app.decisions.query import DEFAULT_LIMIT, FORMATS, MOST, entity_filters
+from app.decisions.query import CURSOR, DEFAULT_LIMIT, FORMATS, MOST, entity_filters
 from app.feedback import LABELS
+from app.field_schema import NO_NUL
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
 
 PAGE, EXPORT, ONE = "/v1/decisions", "/v1/decisions/export", "/v1/decisions/{transaction_id}"
 PURGE = "/v1/purge"
-_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1_000}
-_TIME = {"type": "string", "examples": ["2026-01-31T08:15:00Z", "7d"]}
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1_000, "pattern": NO_NUL}
+_TIME = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": r"^[0-9]{1,6}[smhd]$"}],
+    "examples": ["2026-01-31T08:15:00Z", "7d"],
+}
 _FILTERS = (
     ("since", "Arrived at this time or later: ISO 8601, or so long ago, e.g. 7d", _TIME),
     ("until", "Arrived before this time", _TIME),
@@ -25,6 +29,7 @@ _FILTERS = (
     ("caller", "Who asked", _TEXT),
     ("label", "The latest", {"type": "string", "enum": list(LABELS)}),
 )
+_CURSOR = {"type": "string", "pattern": CURSOR}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}
 _REFUSED = "A parameter is not as expected, or looks like a card number"
 
@@ -40,7 +45,7 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
     filters += [_query(name, f"Of this {name}: its {column}", _TEXT) for name, column in entities.items()]
     page, export, one = (paths[path]["get"] for path in (PAGE, EXPORT, ONE))
     limit = _query("limit", "Most decisions in the page", _LIMIT)
-    page["parameters"] = [*filters, limit, _query("cursor", "The next of the page before", _TEXT)]
+    page["parameters"] = [*filters, limit, _query("cursor", "The next of the page before", _CURSOR)]
     form = {"type": "string", "enum": list(FORMATS), "default": FORMATS[0]}
     export["parameters"] = [*filters, _query("format", "Of the file", form)]
     export["responses"]["200"]["content"] = {

@@ -34,7 +34,7 @@ def filter_of(given: Mapping[str, str | None], entity: tuple[str, str] | None, s
         raise InvalidInput(f"--{problem.field.replace('_', '-')}: {problem.message}") from None
     if entity is None:
         return wanted
-    return replace(wanted, entity=key_of(*entity, schema))
+    return replace(wanted, entities=(key_of(*entity, schema),))
 
 
 def named_entity(card: str | None, entity: str | None) -> tuple[str, str] | None:

@@ -80,7 +80,7 @@ class Purge:
         """
         self._fold(self._run(self._store.last_seq))
         last = self._run(partial(self._forget, key))
-        return self._erase(Filter(entity=key), last)
+        return self._erase(Filter(entities=(key,)), last)
 
     def _forget(self, key: EntityKey) -> int:
         """In one piece of work, so that nothing arrives in between: fold the rest, forget the state. The end."""

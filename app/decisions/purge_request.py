@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_filters, entity_key
+from app.field_schema import NO_NUL
 from app.fields import field_type
 from app.ledger import Ledger
 from app.problems import FieldProblem, Refused
@@ -83,7 +84,7 @@ def carry_out(
 
 def json_schema(schema: TransactionSchema | None) -> dict[str, Any]:
     """The body as JSON Schema, for the OpenAPI page."""
-    text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_ID}
+    text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_ID, "pattern": NO_NUL}
     properties: dict[str, Any] = {
         BEFORE: {"type": "string", "format": "date-time", "description": "Erase what arrived before this time"}
     }

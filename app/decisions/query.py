@@ -26,7 +26,9 @@ DEFAULT_LIMIT, MOST = 100, 1_000
 FORMATS = ("csv", "parquet")
 _LONGEST = 1_000
 _CURSOR = struct.Struct(">q")
-_NUMBER = re.compile(r"[01](?:\.[0-9]{1,30})?")
+#: What a cursor looks like: eight bytes, the first below 128.
+CURSOR = r"^[A-Za-f][A-Za-z0-9_-]{9}[AEIMQUYcgkosw048]$"
+_NUMBER = re.compile(r"[0-9](?:\.[0-9]{1,30})?(?:e-?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,22 @@ def read(pairs: Iterable[tuple[str, str]], schema: TransactionSchema, *more: str
     readers: dict[str, Callable[[str], Any]] = {**_FILTERS, "limit": _limit, "cursor": read_cursor, "format": _format}
     filters: dict[str, Any] = {}
     others: dict[str, Any] = {}
+    keys: list[EntityKey] = []
     for name, text in pairs:
         if name not in (*FILTERS, *more, *entities):
             refuse(harmless(name), f"unknown parameter; expected one of {', '.join((*FILTERS, *entities, *more))}")
         into = others if name in more else filters
-        if name in into or (name in entities and "entity" in filters):
-            refuse(name, "appears twice" if name in into else "only one entity can be asked for at a time")
+        if name in into or name in (entity for entity, _ in keys):
+            refuse(name, "appears twice")
         try:
             if name in entities:
-                filters["entity"] = entity_key(name, checked_text(text))
+                keys.append(entity_key(name, checked_text(text)))
             else:
                 into[name] = readers[name](checked_text(text))
         except ValueError as error:
             refuse(name, str(error))
     return Asked(
-        Filter(**filters),
+        Filter(**filters, entities=tuple(keys)),
         others.get("cursor"),
         others.get("limit", DEFAULT_LIMIT),
         others.get("format", FORMATS[0]),
@@ -100,14 +103,14 @@ def checked_text(text: str) -> str:
     """A value that may be looked up.
 
     Raises:
-        ValueError: empty, too long, with control characters, or a card number.
+        ValueError: empty, too long, with a NUL character, or a card number.
     """
     if not text:
         raise ValueError("missing value")
     if len(text) > _LONGEST:
         raise ValueError(f"longer than {_LONGEST:,} characters")
-    if not text.isprintable() and any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("holds a control character")
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
     if contains_card_number(text):
         raise ValueError("looks like a card number; no card number is kept here")
     return text

@@ -17,7 +17,7 @@ class Filter:
         decision: approve, review or decline.
         is_anomaly: score >= threshold.
         min_score: this score or more.
-        entity: belongs to it.
+        entities: belongs to all of them.
         transaction_id, model_version, caller: as recorded.
         label: the latest.
     """
@@ -27,7 +27,7 @@ class Filter:
     decision: str | None = None
     is_anomaly: bool | None = None
     min_score: float | None = None
-    entity: EntityKey | None = None
+    entities: tuple[EntityKey, ...] = ()
     transaction_id: str | None = None
     model_version: str | None = None
     caller: str | None = None
@@ -36,7 +36,7 @@ class Filter:
     @property
     def of_times_alone(self) -> bool:
         """Whether a time of arrival is asked for, and neither entity, id nor label."""
-        no_other = self.entity is None and self.transaction_id is None and self.label is None
+        no_other = not self.entities and self.transaction_id is None and self.label is None
         return no_other and (self.since is not None or self.until is not None)
 
     def takes(self, decision: Decision) -> bool:
@@ -53,7 +53,7 @@ class Filter:
             and (self.since is None or decision.arrived_at >= self.since)
             and (self.until is None or decision.arrived_at < self.until)
             and (self.min_score is None or decision.score >= self.min_score)
-            and (self.entity is None or self.entity in decision.keys)
+            and set(self.entities) <= set(decision.keys)
         )
 
 

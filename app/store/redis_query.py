@@ -44,8 +44,8 @@ class RedisQuery:
         if wanted.transaction_id is not None:
             seq = self._wires.one("GET", self._keys.name(wanted.transaction_id))
             yield from () if seq is None or int(seq) >= end else (int(seq),)
-        elif wanted.entity is not None:
-            yield from self._log.newest_of_key(end, wanted.entity)
+        elif wanted.entities:
+            yield from self._log.newest_of_key(end, wanted.entities[0])
         else:
             yield from range(end - 1, 0, -1)
 

@@ -46,13 +46,17 @@ def _places(wanted: Filter) -> Select[Any]:
     """The places of the decisions that are wanted, begun where fewest have to be looked at."""
     conditions = _conditions(wanted)
     labelled = decisions.c.id_digest == labels.c.id_digest
-    if wanted.entity is not None or wanted.transaction_id is not None:
+    if wanted.entities or wanted.transaction_id is not None:
         if wanted.label is not None:
             conditions.append(exists().where(labelled, *_latest(wanted.label)))
-        if wanted.entity is None:
+        if not wanted.entities:
             return select(decisions.c.seq).where(*conditions)
-        entity, key = wanted.entity
+        (entity, key), *others = wanted.entities
         statement = select(decision_keys.c.seq).where(decision_keys.c.entity == entity, decision_keys.c.key == key)
+        for entity, key in others:
+            other = decision_keys.alias()
+            same = other.c.entity == entity, other.c.key == key, other.c.seq == decision_keys.c.seq
+            statement = statement.where(exists().where(*same))
         if conditions:
             statement = statement.join(decisions, decisions.c.seq == decision_keys.c.seq).where(*conditions)
         return statement

@@ -74,7 +74,8 @@ def _running_maximum(time: NDArray[np.int64], group: NDArray[np.int64], begin: N
     """Per row the largest time before it in its group, rows being sorted by group."""
     newest = np.empty_like(time)
     starts = np.flatnonzero(np.diff(group, prepend=-1))
-    for start, end in zip(starts, np.append(starts[1:], len(time)), strict=True):
+    ends = np.append(starts[1:], len(time))[: len(starts)]  # of no rows at all there is no end
+    for start, end in zip(starts, ends, strict=True):
         newest[start:end] = np.maximum.accumulate(
             np.concatenate([begin[group[start] : group[start] + 1], time[start : end - 1]])
         )

@@ -15,12 +15,15 @@ from app.csv_scoring import WITHHELD, CsvScoring
 from app.service import create_app
 from app.settings import Settings
 from models.annotate import added_columns, scored_frame
+from models.behaviour.continuation import Continuation
+from models.behaviour.events import Behaviour
 from models.csv_stream import CHUNK_BYTES
 from models.errors import InvalidInput
 from models.parsing import parse_rows
 from models.scorer import Scorer
 from models.tables import csv_bytes
 from tests.app.calls import CARDS, Client, exchange
+from tests.app.traffic import Payments
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -260,3 +263,12 @@ def test_annotated_frame_is_written_as_json_would_say(tiny_scorer: Scorer, table
     assert {row["is_anomaly"] for row in rows_of(text)} <= {"true", "false"}
     with pytest.raises(InvalidInput, match="column score"):
         scored_frame(tiny_scorer, scored, parse_rows(tiny_scorer.schema, scored), 0)
+
+
+def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
+    header = ",".join(payments.schema.inputs) + "\r\n"
+    for rows in ("", "," * (len(payments.schema.inputs) - 1) + "\r\n"):
+        scoring = CsvScoring(payments.scorer, 0, Continuation(Behaviour(payments.schema), lambda _: {}))
+        lines = (scoring.feed((header + rows).encode()) + scoring.finish()).decode().splitlines()
+        assert len(lines) == 1 + bool(rows)
+        assert lines[-1].startswith(lines[0][:10] if not rows else ",,,")

@@ -63,7 +63,7 @@ def test_a_label_is_recorded_once_and_can_be_replaced(one: tuple[Client, dict[st
     [
         ({"transaction_id": "nobody"}, 404, None),
         ({"known_at": "2999-01-01T00:00:00Z"}, 422, "known_at"),
-        ({"known_at": "2025-01-01T00:00:00Z"}, 422, "known_at"),
+        ({"known_at": "2025-01-01T00:00:00Z"}, 409, "known_at"),
         ({"known_at": "2026-02-09"}, 422, "known_at"),
         ({"label": "frad"}, 422, "label"),
         ({"label": None}, 422, "label"),

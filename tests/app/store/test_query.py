@@ -139,7 +139,7 @@ _FILTERS = st.builds(
     decision=st.none() | st.just("review"),
     is_anomaly=st.none() | st.booleans(),
     min_score=st.none() | _SCORES,
-    entity=st.none() | st.sampled_from([A, B, SHOP]),
+    entities=st.lists(st.sampled_from([A, B, SHOP]), max_size=2, unique=True).map(tuple),
     transaction_id=st.none() | st.none() | st.sampled_from(["a", "b"]),
     model_version=st.none() | st.just("v1"),
     caller=st.none() | st.just("x"),

@@ -1,0 +1,59 @@
+"""Schemathesis reads the served OpenAPI document and calls every operation with all its checks, in all its phases.
+
+python -m pytest tests/app/test_schemathesis.py                            # 15 examples an operation
+python -m pytest -p tests.long --long -s tests/app/test_schemathesis.py    # 300
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.access.key_changes import create_key
+from app.example import example_transaction
+from tests.app.test_server import ROOT, start
+from tests.app.traffic import Payments
+from tests.schemathesis_hooks import EXAMPLE
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureRequest, keyed: bool) -> None:
+    long = bool(request.config.getoption("--long", default=False))
+    settings = {"COUNTERFOIL_KEYS_FILE": str(tmp_path / "keys.json")}
+    headers = []
+    if keyed:
+        _, key = create_key(tmp_path / "keys.json", "schemathesis", ["admin"])
+        headers = ["--header", f"Authorization: Bearer {key}"]
+    process = start(payments.artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings)
+    try:
+        assert process.stdout is not None
+        printed = ""
+        while "curl" not in printed and (line := process.stdout.readline()):
+            printed += line
+        port = printed.split("http://127.0.0.1:")[1].split("/")[0]
+        scorer = payments.scorer
+        example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *headers]
+        command += ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
+        command += ["--max-examples", "300" if long else "15", "--generation-deterministic", "--no-color"]
+        hooks = {
+            "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+            "PYTHONPATH": str(ROOT),
+            EXAMPLE: json.dumps(example),
+        }
+        done = subprocess.run(  # noqa: PLW1510 - its report says more than its status
+            command, cwd=tmp_path, env={**os.environ, **hooks}, capture_output=True, text=True, timeout=1_800
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    if long:
+        print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in errors
