@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -149,8 +150,10 @@ class Recorder:
         moments = (begun, *work.moments, time.perf_counter())
         waited = (begun - one.arrived for one in asked)
         self._metrics.answered(waited, moments, refused, len(asked) - refused - len(work.decisions))
-        for decision in work.decisions:
-            self._metrics.decided(decision.score, decision.decision)
+        self._metrics.recorded(
+            (decision.score for decision in work.decisions),
+            Counter(decision.decision for decision in work.decisions),
+        )
 
     def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
         """Record what became known of a transaction. The same again changes nothing.
