@@ -6,7 +6,7 @@ Instruments that requests touch are found once and kept: an observation takes ab
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -153,11 +153,17 @@ class Metrics:
         """Count transactions that were scored and not recorded."""
         self._unlogged.inc(count)
 
-    def decided(self, score: float, decision: str) -> None:
-        """Count a recorded decision."""
-        self._recorded.inc()
-        self._score.observe(score)
-        self._decisions[decision].inc()
+    def recorded(self, scores: Iterable[float], decisions: Mapping[str, int]) -> None:
+        """Count what one transaction of the store recorded.
+
+        Args:
+            decisions: how many of each.
+        """
+        for score in scores:
+            self._score.observe(score)
+        for decision, rows in decisions.items():
+            self._decisions[decision].inc(rows)
+            self._recorded.inc(rows)
 
     def serves(self, model: str, threshold: Threshold) -> None:
         """Say which version serves from now on, and what its threshold promises."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -153,8 +154,10 @@ class Recorder:
         moments = (begun, *work.moments, time.perf_counter())
         waited = (begun - one.arrived for one in asked)
         self._metrics.answered(waited, moments, refused, len(asked) - refused - len(work.decisions))
-        for decision in work.decisions:
-            self._metrics.decided(decision.score, decision.decision)
+        self._metrics.recorded(
+            (decision.score for decision in work.decisions),
+            Counter(decision.decision for decision in work.decisions),
+        )
 
     def answer_unlogged(self, asked: Sequence[Asked]) -> list[Answer]:
         """Score transactions without the store, while it fails: nothing is looked up, recorded or counted.
