@@ -11,17 +11,16 @@ import numpy as np
 import polars as pl
 
 from app.problems import FieldProblem, Refused
-from models.annotate import added_columns, require_free_names, scored_frame
+from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
 from models.behaviour.continuation import Continuation
 from models.csv_stream import Chunk, CsvSplitter
-from models.pan import card_number_rows, contains_card_number
+from models.pan import contains_card_number
 from models.parsing import parse_rows
 from models.rows import RowError, at_lines
 from models.scorer import Scorer
 from models.tables import csv_bytes
 
 ERROR = "error"
-WITHHELD = "(withheld)"
 
 
 class CsvScoring:
@@ -63,7 +62,8 @@ class CsvScoring:
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:
             self._check_header(chunk.frame.columns)
-        frame = mask_card_numbers(annotate(self._scorer, chunk, self._reasons, self._continuation))
+        scored = annotate(self._scorer, chunk, self._reasons, self._continuation)
+        frame = mask_card_numbers(scored, [name for name, kind in scored.schema.items() if kind == pl.String])
         header, self._begun = not self._begun, True
         return csv_bytes(frame, header=header, delimiter=self._splitter.delimiter)
 
@@ -97,16 +97,6 @@ def annotate(scorer: Scorer, chunk: Chunk, reasons: int, continuation: Continuat
     lines = np.concatenate([chunk.lines[parsed.good], chunk.lines[~parsed.good], [error.row for error in chunk.broken]])
     rows = pl.concat([scored, refused, broken], how="diagonal")
     return rows[np.argsort(lines, kind="stable")]
-
-
-def mask_card_numbers(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with :data:`WITHHELD` in place of every text cell that holds a card number."""
-    masked = []
-    for cells in frame.select(pl.col(pl.String)):
-        hits = card_number_rows(cells)
-        if hits:
-            masked.append(cells.scatter(hits, WITHHELD))
-    return frame.with_columns(masked)
 
 
 def _text(error: RowError) -> str:

@@ -16,7 +16,7 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from app.field_schema import DECIMAL
-from models.pan import contains_card_number
+from models.pan import SURELY_NO_CARD, contains_card_number, is_card_number
 from models.parsing import CARD_NUMBER, bounds_text
 from models.schema import (
     FLOAT32_MAX,
@@ -31,13 +31,9 @@ from models.schema import (
 )
 from models.times import TIME_EXPECTED, parse_time
 
-#: From here on a float no longer has every digit of a whole number.
-_LARGEST_WHOLE = 2**53
 _DECIMAL_TEXT = re.compile(DECIMAL.removesuffix("$") + r"\Z", re.ASCII)
-#: Below the smallest card number, 2,000,000,000,000: no exact digits are needed to say that it is none.
-_SURELY_NO_CARD = 1_999_999_999_999.0
-#: At most twelve digits, so no card number; and no NUL.
-_SURELY_PLAIN = r"^[^0-9\x00]*(?:[0-9][^0-9\x00]*){0,12}$"
+#: At most twelve digits of any script, so no card number; and no NUL. To pydantic-core \d is any decimal digit.
+_SURELY_PLAIN = r"^[^\d\x00]*(?:\d[^\d\x00]*){0,12}$"
 
 _Text = IdColumn | EntityColumn | CategoricalColumn
 
@@ -52,8 +48,8 @@ def field_type(column: Column) -> Any:
                 Field(
                     strict=True,
                     allow_inf_nan=False,
-                    ge=max(-_SURELY_NO_CARD, _or(column.minimum, -FLOAT32_MAX)),
-                    le=min(_SURELY_NO_CARD, _or(column.maximum, FLOAT32_MAX)),
+                    ge=max(-SURELY_NO_CARD, _or(column.minimum, -FLOAT32_MAX)),
+                    le=min(SURELY_NO_CARD, _or(column.maximum, FLOAT32_MAX)),
                 ),
             ]
             exact = _number(column)
@@ -97,21 +93,13 @@ def _number(column: NumericColumn) -> Callable[[Any], float]:
             number = math.inf
         if not abs(number) <= FLOAT32_MAX:
             raise _refuse("outside the range of a 32-bit float")
-        if _is_card_number(value):
+        if is_card_number(value):
             raise _refuse(CARD_NUMBER)
         if number < _or(column.minimum, number) or number > _or(column.maximum, number):
             raise _refuse(bounds)
         return number
 
     return check
-
-
-def _is_card_number(value: int | float) -> bool:
-    if isinstance(value, float):
-        if not (_SURELY_NO_CARD < value <= _LARGEST_WHOLE and value.is_integer()):
-            return False
-        value = int(value)
-    return value > _SURELY_NO_CARD and contains_card_number(str(value))
 
 
 def _text(column: _Text) -> Callable[[Any], str | None]:

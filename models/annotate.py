@@ -9,9 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
+from models.pan import SURELY_NO_CARD, card_number_rows, is_card_number
 from models.rows import ParsedRows
 from models.scorer import Scorer
 from models.thresholds import DECISIONS
+
+#: Stands in place of a text that holds a card number.
+WITHHELD = "(withheld)"
 
 
 def added_columns(reasons: int) -> tuple[str, ...]:
@@ -75,3 +79,25 @@ def with_added(frame: pl.DataFrame, columns: list[pl.Series]) -> pl.DataFrame:
     """A frame with the columns of :func:`added_columns`, given in their order."""
     names = added_columns(len(columns) - len(added_columns(0)))
     return frame.with_columns(column.alias(name) for column, name in zip(columns, names, strict=True))
+
+
+def mask_card_numbers(frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+    """The frame without the card numbers in some of its columns: :data:`WITHHELD` for a text, nothing for others."""
+    masked = []
+    for cells in frame.select(columns):
+        hits = _card_numbers(cells)
+        if hits:
+            replacement = pl.lit(WITHHELD if cells.dtype == pl.String else None)
+            hit = pl.Series(np.isin(np.arange(frame.height), hits))
+            masked.append(pl.when(hit).then(replacement).otherwise(pl.col(cells.name)).alias(cells.name))
+    return frame.with_columns(masked)
+
+
+def _card_numbers(cells: pl.Series) -> list[int]:
+    """Positions of the cells, of any type, that hold a card number."""
+    if cells.dtype.is_numeric():
+        large = cells.cast(pl.Float64).abs() > SURELY_NO_CARD
+        return [row for row in large.fill_null(False).arg_true() if is_card_number(cells[row])]
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        return card_number_rows(pl.Series([str(value) for value in cells.to_list()], dtype=pl.String))
+    return [] if cells.dtype.is_temporal() else card_number_rows(cells.cast(pl.String, strict=False))

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.annotate import added_columns, require_free_names, scored_frame
+from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
 from models.errors import InvalidInput
@@ -64,7 +64,9 @@ def score_table(
     continuation: Continuation | None = None,
     on_progress: Progress | None = None,
 ) -> BatchReport:
-    """Write the input's columns, untouched and in order, with those of :func:`models.annotate.added_columns`.
+    """Write the input's columns in order with those of :func:`models.annotate.added_columns`.
+
+    The input's columns are untouched, but for card numbers in those that the schema does not name: they are withheld.
 
     Args:
         reasons: reason columns per row.
@@ -117,7 +119,7 @@ def transform_table(
     on_error: OnError,
     on_progress: Progress | None,
 ) -> BatchReport:
-    """Write a table's rows with further columns.
+    """Write a table's rows with further columns. Card numbers in columns that the schema does not name are withheld.
 
     Args:
         added: names of the further columns.
@@ -133,6 +135,7 @@ def transform_table(
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
     require_columns(schema, reader.columns, source=str(source))
     require_free_names(reader.columns, added)
+    unchecked = [name for name in reader.columns if name not in schema.columns]
     prepared = prepare()
     rejects_path = output.with_name(output.name + ".rejects.csv")
     rejected: list[RowError] = []
@@ -147,7 +150,7 @@ def transform_table(
             if bad and on_error == "stop":
                 raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
             rejected.extend(bad)
-            frame = annotate(chunk.frame, parsed, found)
+            frame = mask_card_numbers(annotate(chunk.frame, parsed, found), unchecked)
             rows += frame.height
             if "is_anomaly" in added:
                 alerts += int(frame["is_anomaly"].sum())

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from models.errors import InvalidInput
-from models.pan import card_number_rows, contains_card_number
+from models.pan import SURELY_NO_CARD, card_number_rows, contains_card_number, is_card_number
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, ParsedRows, RowError
 from models.schema import (
     FLOAT32_MAX,
@@ -30,8 +30,7 @@ from models.times import LAST_TIME, TIME_EXPECTED, column_times
 
 #: The cause where a cell holds a card number.
 CARD_NUMBER = "looks like a card number; send a pseudonymous id instead"
-_SMALLEST_PAN, _LARGEST_PAN = 2 * 10**12, 7 * 10**18
-_LARGEST_INTEGER = 2**53  # that a float64 tells from its neighbours
+_LARGEST_PAN = 10**19
 
 
 def bounds_text(column: NumericColumn) -> str:
@@ -64,7 +63,7 @@ def require_columns(schema: TransactionSchema, present: Iterable[str], *, source
     """Check that a table carries every column the schema needs.
 
     Raises:
-        InvalidInput: naming the missing columns and some of those present.
+        InvalidInput: naming the missing columns and some of those present, or a name looks like a card number.
     """
     have = list(present)
     needed = [*schema.inputs, *([schema.label] if label and schema.label else [])]
@@ -75,6 +74,18 @@ def require_columns(schema: TransactionSchema, present: Iterable[str], *, source
             f"the table has {len(have)}: {shown_names(have)}. "
             "Rename the columns or use a profile that fits the table"
         )
+    refuse_card_numbers_as_names(have, source=source)
+
+
+def refuse_card_numbers_as_names(columns: Iterable[str], *, source: str) -> None:
+    """Check that the header is one: in a table without it the first row's values become names, and names are told.
+
+    Raises:
+        InvalidInput: a name looks like a card number.
+    """
+    for place, name in enumerate(columns, 1):
+        if contains_card_number(name):
+            raise InvalidInput(f"{source}: the name of column {place} looks like a card number; is there a header?")
 
 
 def shown_names(names: list[str]) -> str:
@@ -119,7 +130,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
             case LabelColumn():
                 label = _labels(name, column, cells, causes)
             case ScenarioColumn():
-                pass
+                _refuse_card_numbers(name, card_number_rows(_as_text(name, cells)), causes)
     good = ~causes.bad
     keep = pl.Series(good)
     return ParsedRows(
@@ -145,9 +156,8 @@ def _numbers(name: str, column: NumericColumn, cells: pl.Series, causes: _Causes
     if not column.nullable:
         causes.add(name, values.is_null(), "missing value")
     causes.add(name, values.abs() > FLOAT32_MAX, "outside the range of a 32-bit float")
-    suspect = (values >= _SMALLEST_PAN) & (values <= _LARGEST_PAN) & (values == values.floor())
-    suspects = suspect.fill_null(False).arg_true()
-    cards = [row for row in suspects if contains_card_number(_digits(cells[row], values[row]))]
+    suspects = ((values.abs() > SURELY_NO_CARD) & (values.abs() < _LARGEST_PAN)).fill_null(False).arg_true()
+    cards = [row for row in suspects if is_card_number(values[row]) or contains_card_number(str(cells[row]))]
     _refuse_card_numbers(name, cards, causes)
     outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
     if column.minimum is not None:
@@ -156,11 +166,6 @@ def _numbers(name: str, column: NumericColumn, cells: pl.Series, causes: _Causes
         outside |= values > column.maximum
     causes.add(name, outside, f"must be {bounds_text(column)}")
     return values.fill_null(float("nan"))
-
-
-def _digits(cell: object, value: float) -> str:
-    """A number as it stands in the table, and written out where a float has all its digits."""
-    return f"{cell}|{int(value)}" if value <= _LARGEST_INTEGER else str(cell)
 
 
 def _text(

@@ -11,7 +11,7 @@ import polars as pl
 
 from models.errors import InvalidInput
 from models.pan import CANDIDATE_PATTERN, contains_card_number
-from models.parsing import shown_names
+from models.parsing import refuse_card_numbers_as_names, shown_names
 from models.schema import (
     AmountColumn,
     CategoricalColumn,
@@ -72,9 +72,11 @@ def guess_profile(path: Path, *, label: str | None = None) -> GuessedProfile:
         label: the label column, where the user knows it.
 
     Raises:
-        InvalidInput: no such label column, no rows, or no column that can be a feature.
+        InvalidInput: no such label column, no rows, no column that can be a feature, or a name that looks like a card
+            number.
     """
     frame = _sample(path)
+    refuse_card_numbers_as_names(frame.columns, source=str(path))
     if label is not None and label not in frame.columns:
         raise InvalidInput(f"{path}: no column {label} to use as the label; the table has {shown_names(frame.columns)}")
     columns: dict[str, Column] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,7 @@ def _running_maximum(time: NDArray[np.int64], group: NDArray[np.int64], begin: N
     """Per row the largest time before it in its group, rows being sorted by group."""
     newest = np.empty_like(time)
     starts = np.flatnonzero(np.diff(group, prepend=-1))
-    ends = np.append(starts[1:], len(time))[: len(starts)]  # of no rows at all there is no end
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in pairwise([*starts.tolist(), len(time)]):
         newest[start:end] = np.maximum.accumulate(
             np.concatenate([begin[group[start] : group[start] + 1], time[start : end - 1]])
         )

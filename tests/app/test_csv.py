@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from fastapi import FastAPI
 
-from app.csv_scoring import WITHHELD, CsvScoring
+from app.csv_scoring import CsvScoring
 from app.service import create_app
 from app.settings import Settings
-from models.annotate import added_columns, scored_frame
+from models.annotate import WITHHELD, added_columns, scored_frame
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
 from models.csv_stream import CHUNK_BYTES

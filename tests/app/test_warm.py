@@ -105,6 +105,16 @@ def test_rows_too_old_for_the_states_are_told_by_line(payments: Payments, tmp_pa
     assert (report.rows, report.rejected) == (4, 1)
 
 
+def test_a_table_without_one_good_row_is_told_row_by_row(payments: Payments, tmp_path: Path) -> None:
+    source = tmp_path / "bad.parquet"
+    payments.frame.head(3).drop("is_fraud").with_columns(card_id=pl.lit("4111111111111111")).write_parquet(source)
+    continuation = Continuation(Behaviour(payments.schema), lambda _: {})
+    report = score_table(
+        payments.scorer, source, tmp_path / "out.parquet", on_error="reject", continuation=continuation
+    )
+    assert (report.rows, report.rejected) == (0, 3)
+
+
 def test_a_recorded_table_is_as_if_its_rows_had_been_sent(
     payments: Payments, later: Path, own_store: str, tmp_path: Path, cli: Cli
 ) -> None:

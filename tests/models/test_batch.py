@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.annotate import WITHHELD
 from models.batch import embed_table, score_table
 from models.errors import InvalidInput
 from models.parsing import parse_rows
@@ -122,3 +123,39 @@ def test_embedding_gives_the_code(tiny_scorer: Scorer, tiny_csv: Path, tmp_path:
     assert len(names) == tiny_scorer.manifest.architecture.code_size
     assert frame.height == report.rows
     assert np.isfinite(frame.select(names).to_numpy()).all()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_card_numbers_in_columns_nobody_named_are_withheld(
+    tiny_scorer: Scorer, tiny_frame: pl.DataFrame, tmp_path: Path, suffix: str
+) -> None:
+    cards = [4111111111111111, None, 17]
+    source, out = tmp_path / "in.parquet", tmp_path / f"out{suffix}"
+    extra: dict[str, pl.Series] = {
+        "text": pl.Series(["4111 1111 1111 1111", "x", None]),
+        "kind": pl.Series(["4111111111111111", "x", None], dtype=pl.Categorical),
+        "number": pl.Series(cards),
+        "float": pl.Series(cards, dtype=pl.Float64),
+        "day": tiny_frame["timestamp"][:3].dt.date(),
+    }
+    if suffix == ".parquet":
+        extra |= {
+            "many": pl.Series([[str(card)] for card in cards]),
+            "bytes": pl.Series([b"4111111111111111", b"\xff", None]),
+        }
+    tiny_frame.head(3).with_columns(**extra).write_parquet(source)
+    score_table(tiny_scorer, source, out)
+    read = pl.read_parquet(out) if suffix == ".parquet" else pl.read_csv(out)
+    assert "4111" not in str(read.select(*extra).to_dict(as_series=False))
+    assert read["text"].to_list() == [WITHHELD, "x", None]
+    assert read["number"].to_list() == [None, None, 17]
+    assert read["day"].cast(pl.String).to_list() == extra["day"].cast(pl.String).to_list()
+
+
+def test_a_table_without_a_header_tells_no_card_number(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
+    lines = tiny_csv.read_text().splitlines()
+    source = tmp_path / "in.csv"
+    source.write_text(f"{lines[0]},4111111111111111\n{lines[1]},x\n")
+    with pytest.raises(InvalidInput, match=r"the name of column \d+ looks like a card number") as caught:
+        score_table(tiny_scorer, source, tmp_path / "out.csv")
+    assert "4111" not in str(caught.value)

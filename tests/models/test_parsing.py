@@ -212,6 +212,15 @@ def test_card_numbers_are_found_in_every_numeric_type() -> None:
         assert causes(parse(series, kind="numeric")) == {0: CARD_NUMBER}, series.dtype
 
 
+def test_card_numbers_are_found_whatever_their_sign_and_fraction() -> None:
+    cells = pl.Series(["-4111111111111111", "4111111111111111.5", "4.111111111111111e15", "4111111111111112", "0.5"])
+    assert causes(parse(cells, kind="numeric")) == dict.fromkeys(range(3), CARD_NUMBER)
+
+
+def test_scenarios_are_shown_in_reports_and_hold_no_card_number() -> None:
+    assert causes(parse(pl.Series(["stolen", None, "4111 1111 1111 1111"]), kind="scenario")) == {2: CARD_NUMBER}
+
+
 def test_a_column_that_cannot_be_numbers_is_refused_whole() -> None:
     with pytest.raises(InvalidInput, match="column x: expected numbers, the table holds Date"):
         parse(pl.Series([datetime(2026, 1, 1)]).cast(pl.Date), kind="numeric")
