@@ -332,6 +332,7 @@ def score(
 
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
+    from app.pseudonyms import Pseudonyms
     from app.record_table import record_table
     from app.recorder import Recorder
     from app.request_model import RequestModel
@@ -343,8 +344,9 @@ def score(
         if record:
             if state is not State.live:
                 raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
-            requests = RequestModel(scorer.schema, scorer.vocabulary, 1)
-            with closing(Recorder.open(_settings({"database_url": database}), scorer, requests)) as recorder:
+            settings = _settings({"database_url": database})
+            requests = RequestModel(scorer.schema, scorer.vocabulary, 1, Pseudonyms.open(settings, scorer.schema))
+            with closing(Recorder.open(settings, scorer, requests)) as recorder:
                 report = record_table(
                     recorder,
                     requests,
@@ -669,6 +671,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 def _continuation(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
     """What behaviour features of a table go on from; None where the model has none."""
+    from app.pseudonyms import Pseudonyms
     from app.recovery import live_states, snapshot_of
     from app.store.open import open_store
     from models.behaviour.continuation import Continuation
@@ -680,8 +683,10 @@ def _continuation(scorer: Scorer, state: State, database: str | None = None) -> 
     if state is State.empty:
         return Continuation(behaviour, lambda keys: {})
     if state is State.live:
-        store = open_store(_settings({"database_url": database}).database_url, read_only=True)
-        return Continuation(behaviour, live_states(store, scorer.schema))
+        settings = _settings({"database_url": database})
+        pseudonyms = Pseudonyms.open(settings, scorer.schema)
+        store = open_store(settings.database_url, read_only=True)
+        return Continuation(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
     snapshot = snapshot_of(scorer)
     return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
 

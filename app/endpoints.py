@@ -21,6 +21,7 @@ from app.example import example_transaction
 from app.feedback import FeedbackModel, FeedbackReply
 from app.ledger import Ledger
 from app.problems import Refused, problem
+from app.pseudonyms import Pseudonyms
 from app.recorder import Recorder
 from app.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
@@ -70,8 +71,10 @@ class Endpoints:
         Raises:
             StoreInUse: another process owns the store.
             StoreUnavailable: it cannot be reached.
+            InvalidInput: the settings of pseudonyms are wrong, or not those of the store.
         """
-        requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch)
+        pseudonyms = Pseudonyms.open(self._settings, scorer.schema)
+        requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch, pseudonyms)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
         ledger = Ledger(Recorder.open(self._settings, scorer, requests))
         self.active = ActiveModel(scorer, requests, FeedbackModel(scorer.schema), ledger, example)
@@ -174,7 +177,7 @@ class Endpoints:
         def live(keys: Sequence[EntityKey]) -> Mapping[EntityKey, State]:  # called in a worker thread
             return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
-        return Continuation(behaviour, live)
+        return Continuation(behaviour, live, model.requests.pseudonyms.rows)
 
 
 async def _off_loop(body: bytes, work: Callable[[], _T]) -> _T:

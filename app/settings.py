@@ -45,6 +45,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How far a transaction may be ahead of this machine's clock, with behaviour features",
     )
+    pseudonymise: str = Field(
+        default="",
+        description="Entity columns whose ids are stored as a keyed hash only, separated by commas, e.g. card_id",
+    )
+    pseudonym_key_file: Path | None = Field(
+        default=None, description="File with the secret of that hash: 32 bytes or more, readable to its owner alone"
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
     max_body_bytes: int = Field(
