@@ -1,8 +1,10 @@
 # Two images from one file:
 #   docker build --target serve -t counterfoil .          the HTTP service: no torch, no compiler, non-root
 #   docker build --target train -t counterfoil-train .    the training job
-# Models live in the volume /data/artifacts, the decision log and the compiled kernel beside them; the service works with
-# a read-only root file system:
+# Models live in the volume /data/artifacts, the decision log, the API keys and the compiled kernel beside them; the
+# service works with a read-only root file system. It listens on every address of its container, and so starts only
+# once there is a key:
+#   docker run --rm -v counterfoil:/data counterfoil keys create switch --scope score
 #   docker run --read-only --tmpfs /tmp -v counterfoil:/data -p 8000:8000 counterfoil
 #   docker run -v counterfoil:/data -v "$PWD":/in:ro counterfoil-train train /in/history.csv --profile payments
 
@@ -29,6 +31,7 @@ ENV PATH=/opt/counterfoil/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     COUNTERFOIL_ARTIFACTS=/data/artifacts \
     COUNTERFOIL_DATABASE_URL=sqlite:////data/counterfoil.db \
+    COUNTERFOIL_KEYS_FILE=/data/keys.json \
     NUMBA_CACHE_DIR=/data/.numba
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin counterfoil \
  && install --directory --owner counterfoil --group counterfoil /data

@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint parity crash bench bench-detection clean
+.PHONY: help serve test lint parity crash bench bench-store bench-detection clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
 	$(BIN)/python benchmarks/behaviour.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/batch.py
+
+bench-store: $(VENV)/dev ## A million cards: what a write costs, what memory holds, how long a start takes (15 minutes)
+	$(BIN)/python benchmarks/store.py
 
 bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

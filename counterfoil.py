@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,8 +49,17 @@ cli = typer.Typer(
     "file, [bold]serve[/] answers over HTTP. Every command has --help with an example.",
 )
 
+keys_cli = typer.Typer(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="API keys of the service: who may score, read, give feedback. Kept in $COUNTERFOIL_KEYS_FILE, by default "
+    "keys.json; a running service takes over a change within a second.",
+)
+cli.add_typer(keys_cli, name="keys")
+
 DEFAULT_ALERT_RATE = 0.005
 MOST_MONEY = 1e12  # of a cost or a count in a policy
+MOST_LIFETIME_SECONDS = 36_500 * 86_400  # of an API key
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
 _FAR_OFF = 2  # times outside the promised interval before training warns
 EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
@@ -68,6 +78,13 @@ class ErrorKind(enum.StrEnum):
 class OnError(enum.StrEnum):
     stop = "stop"
     reject = "reject"
+
+
+class KeyScope(enum.StrEnum):
+    score = "score"
+    read = "read"
+    feedback = "feedback"
+    admin = "admin"
 
 
 class State(enum.StrEnum):
@@ -628,6 +645,87 @@ def activate(
     out.print(f"Active: {version}" + (f" (before: {before})" if before and before != version else ""))
 
 
+@keys_cli.command("create")
+def create_key(
+    client: Annotated[str, typer.Argument(help="Who gets it; recorded with what he sends.", show_default=False)],
+    scope: Annotated[
+        list[KeyScope],
+        typer.Option(help="What it may do; give it once for each. admin may do everything.", show_default=False),
+    ],
+    expires: Annotated[
+        str | None, typer.Option(help="How long it is good, e.g. 90d. [dim]\\[default: for ever][/]")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests per second, 0 for no limit. [dim]\\[default: $COUNTERFOIL_RATE_LIMIT][/]"),
+    ] = None,
+) -> None:
+    """Make an API key and print it: this once, it is kept nowhere.
+
+    A client may have two live keys: make the new one, let the client change over, revoke the old one.
+
+    Example: counterfoil keys create switch --scope score --scope feedback --expires 90d
+    """
+    from app.access import key_changes
+    from app.access.keys import MOST_RATE
+
+    if rate is not None and not 0 <= rate <= MOST_RATE:
+        raise InvalidInput(f"--rate: expected a number from 0 to {MOST_RATE:g}")
+    path = load_settings().keys_file
+    made, secret = key_changes.create_key(
+        path, client, [one.value for one in scope], lifetime=_lifetime(expires), rate=rate
+    )
+    until = f", until {made.expires_at:%Y-%m-%d %H:%M} UTC" if made.expires_at else ""
+    err.print(
+        f"Key {made.id} of {made.client} in {path}: {', '.join(made.scopes)}{until}. Shown this once:", markup=False
+    )
+    print(secret)
+
+
+@keys_cli.command("list")
+def list_keys() -> None:
+    """List the API keys: whose they are and what they may do, never the keys themselves.
+
+    Example: counterfoil keys list
+    """
+    from app.access.keys import read_keys
+
+    path = load_settings().keys_file
+    keys = read_keys(path)
+    if not keys:
+        out.print(f"No keys in {path}. To make one: counterfoil keys create CLIENT --scope score")
+        return
+    now = datetime.now(UTC)
+    table = Table(box=None)
+    for column in ("id", "client", "scopes", "created", "expires", "requests/s", ""):
+        table.add_column(column, no_wrap=True, overflow="ignore")
+    for key in keys:
+        table.add_row(
+            key.id,
+            key.client,
+            ", ".join(key.scopes),
+            f"{key.created_at:%Y-%m-%d %H:%M}",
+            f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never",
+            "as set" if key.rate is None else f"{key.rate:g}" if key.rate else "no limit",
+            "" if key.live(now) else "expired",
+        )
+    out.print(table)
+
+
+@keys_cli.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As 'counterfoil keys list' shows it.")],
+) -> None:
+    """Take an API key back for good. A running service refuses it within a second.
+
+    Example: counterfoil keys revoke 1f9c03ab
+    """
+    from app.access import key_changes
+
+    revoked = key_changes.revoke_key(load_settings().keys_file, key_id)
+    out.print(f"Revoked: key {revoked.id} of {revoked.client}")
+
+
 def main() -> None:
     """Run the command line; turn expected failures into one line on standard error."""
     signal.signal(signal.SIGTERM, _terminated)
@@ -689,6 +787,20 @@ def _continuation(scorer: Scorer, state: State, database: str | None = None) -> 
         return Continuation(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
     snapshot = snapshot_of(scorer)
     return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
+
+
+def _lifetime(text: str | None) -> timedelta | None:
+    from models.durations import duration_seconds
+
+    if text is None:
+        return None
+    try:
+        seconds = duration_seconds(text)
+    except ValueError as error:
+        raise InvalidInput(f"--expires: {error}") from None
+    if not 0 < seconds <= MOST_LIFETIME_SECONDS:
+        raise InvalidInput("--expires: expected more than 0 and at most 36500d")
+    return timedelta(seconds=seconds)
 
 
 def _activate(registry: Registry, version: str, wanted: bool) -> None:

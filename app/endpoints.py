@@ -91,7 +91,7 @@ class Endpoints:
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
         row = await _off_loop(body, lambda: model.requests.one(body))
-        (answer,) = await model.ledger.score([model.requests.asked(row, want)])
+        (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller)])
         if isinstance(answer, Refused):
             raise answer
         return Response(answer, media_type="application/json")
@@ -107,7 +107,9 @@ class Endpoints:
         answers: list[bytes | Refused] = []
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            asked = [model.requests.asked(row, want) for row in some if not isinstance(row, Refused)]
+            asked = [
+                model.requests.asked(row, want, request.state.caller) for row in some if not isinstance(row, Refused)
+            ]
             scored = iter(await model.ledger.score(asked) if asked else [])
             answers += [row if isinstance(row, Refused) else next(scored) for row in some]
         request_id = request.state.request_id
@@ -137,7 +139,8 @@ class Endpoints:
         body = await read_body(request, self._settings.max_body_bytes)
         now = time.time_ns() // 1_000
         label = model.feedback.read(body, now)
-        if not await model.ledger.label(label.transaction_id, label.label, label.known_at, now, None):
+        caller = request.state.caller
+        if not await model.ledger.label(label.transaction_id, label.label, label.known_at, now, caller):
             raise Refused("not-found", "no transaction with this id is recorded")
         known_at = datetime.fromtimestamp(label.known_at / 1e6, UTC).isoformat()
         reply = FeedbackReply(transaction_id=label.transaction_id, label=label.label, known_at=known_at)

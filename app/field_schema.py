@@ -32,7 +32,7 @@ def json_schema(column: Column) -> dict[str, Any]:
             }
             forms: list[dict[str, Any]] = [{"type": "number", **bounds}]
             if isinstance(column, AmountColumn):
-                forms.append({"type": "string", "pattern": DECIMAL})
+                forms.append({"type": "string", "pattern": _decimal(column)})
             if column.nullable:
                 forms.append({"type": "null"})
             shape = forms[0] if len(forms) == 1 else {"anyOf": forms}
@@ -54,6 +54,14 @@ def json_schema(column: Column) -> dict[str, Any]:
         case _:
             shape = {}
     return {**shape, "description": _description(column)}
+
+
+def _decimal(column: AmountColumn) -> str:
+    """Of an amount as text: the digits that are within the bounds whatever they are."""
+    sign = "" if column.minimum is not None and column.minimum >= 0 else "-?"
+    bounds = [abs(bound) for bound in (column.minimum, column.maximum) if bound]
+    digits = min([15, *(max(1, len(str(int(bound))) - 1) for bound in bounds)])
+    return rf"^{sign}\d{{1,{digits}}}(\.\d{{1,8}})?$"
 
 
 def _description(column: Column) -> str:

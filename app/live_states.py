@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from operator import itemgetter
 
 from models.behaviour.events import EntityKey
 from models.behaviour.replay import State
@@ -50,13 +51,14 @@ class LiveStates:
         """Take states in, after their events are committed.
 
         Args:
-            first_seq: of those that changed, the first event that made them change; the others are as saved.
+            first_seq: of those that changed, the first event that made them change, in any order, none earlier than
+                those of an earlier call; the others are as saved.
         """
         for key, state in states.items():
             old = self._states.pop(key, None)
             self.bytes += state.nbytes - (old.nbytes if old is not None else -_OVERHEAD_BYTES)
             self._states[key] = state
-        for key, seq in (first_seq or {}).items():
+        for key, seq in sorted((first_seq or {}).items(), key=itemgetter(1)):
             self.unsaved.setdefault(key, seq)
 
     def clear(self) -> None:
@@ -85,13 +87,13 @@ class LiveStates:
 
     def evict(self) -> int:
         """Let saved states go until memory is within its limit; how many went."""
-        gone = 0
-        if self.bytes <= self._limit:
-            return gone
-        for key in list(self._states):
-            if self.bytes <= self._limit:
+        excess, going = self.bytes - self._limit, []
+        for key, state in self._states.items():  # from the one idle longest; those waiting to be saved are few
+            if excess <= 0:
                 break
             if key not in self.unsaved:
-                self.bytes -= self._states.pop(key).nbytes + _OVERHEAD_BYTES
-                gone += 1
-        return gone
+                excess -= state.nbytes + _OVERHEAD_BYTES
+                going.append(key)
+        for key in going:
+            self.bytes -= self._states.pop(key).nbytes + _OVERHEAD_BYTES
+        return len(going)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import feedback
+from app.access.guard import Access
 from app.bodies import STATE_CHOICES
 from app.endpoints import ActiveModel
 from app.problems import MEDIA_TYPE, Problem
@@ -29,6 +31,16 @@ _MORE_ERRORS = (
     ("/v1/score", "409", "Another transaction with this id is recorded"),
     ("/v1/feedback", "404", "No transaction with this id is recorded"),
 )
+_KEY_ERRORS = {
+    "401": "No API key, or not a good one",
+    "403": "The API key does not have the scope",
+    "429": "Too many requests with this API key; Retry-After says in how many seconds to try again",
+}
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key. Roles are its scopes; admin has them all",
+}
 _STATE = {
     "name": "state",
     "in": "query",
@@ -38,8 +50,12 @@ _STATE = {
 }
 
 
-def document(app: FastAPI, active: ActiveModel | None, max_batch: int) -> dict[str, Any]:
-    """The document for the model that serves; without one, a transaction is any object."""
+def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: Mapping[str, Access]) -> dict[str, Any]:
+    """The document for the model that serves; without one, a transaction is any object.
+
+    Args:
+        access: what each path asks of its caller; empty where no API keys are in use.
+    """
     body = get_openapi(
         title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
     )
@@ -74,6 +90,15 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int) -> dict[s
             _may_fail(operation, _ERRORS if method == "post" else {"503": _ERRORS["503"]})
     for path, status, why in _MORE_ERRORS:
         _may_fail(paths[path]["post"], {status: why})
+    if access:
+        body["components"]["securitySchemes"] = {"key": _KEY}
+    for path, need in access.items():
+        for operation in paths.get(path, {}).values():
+            if need == "open":
+                operation["security"] = []
+            else:
+                operation["security"] = [{"key": [] if need == "any key" else [need]}]
+                _may_fail(operation, _KEY_ERRORS)
     return body
 
 

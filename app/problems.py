@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.access.keys import KEY_SHAPE
 from app.store.contract import StoreUnavailable
 from models.errors import CounterfoilError, InvalidInput
 from models.pan import contains_card_number
@@ -61,12 +62,20 @@ class Refused(CounterfoilError):
         kind: a key of :data:`KINDS`.
         detail: what failed, without values of the caller.
         errors: the fields at fault.
+        headers: to send with the problem.
     """
 
-    def __init__(self, kind: str, detail: str, errors: Iterable[FieldProblem] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        errors: Iterable[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.errors = tuple(errors)
+        self.headers = headers
 
 
 #: Kind of problem -> HTTP status and title.
@@ -80,6 +89,9 @@ KINDS = {
     "conflict": (409, "Conflict"),
     "not-found": (404, "Not found"),
     "invalid-label": (422, "Invalid label"),
+    "unauthorized": (401, "Unauthorized"),
+    "forbidden": (403, "Forbidden"),
+    "rate-limited": (429, "Rate limited"),
     "not-ready": (503, "Not ready"),
     "store-unavailable": (503, "Store unavailable"),
     "internal-error": (500, "Internal error"),
@@ -115,7 +127,7 @@ _HTTP_DETAILS = {
 def response(error: Exception, request_id: str) -> Response:
     """The problem of an exception as a response."""
     body = problem(error, request_id)
-    headers: Mapping[str, str] | None = error.headers if isinstance(error, HTTPException) else None
+    headers: Mapping[str, str] | None = error.headers if isinstance(error, HTTPException | Refused) else None
     if body.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": _RETRY_SECONDS}
     return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
@@ -150,7 +162,8 @@ def refused(error: ValidationError | None, more: Mapping[str, str]) -> Refused:
 
 def harmless(name: str) -> str:
     """A caller's name of a field, or "(withheld)" where it could be more than a name."""
-    return name if _HARMLESS.fullmatch(name) and not contains_card_number(name) else "(withheld)"
+    secret = contains_card_number(name) or KEY_SHAPE.search(name)
+    return name if _HARMLESS.fullmatch(name) and not secret else "(withheld)"
 
 
 def _message(detail: ErrorDetails) -> str:

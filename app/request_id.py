@@ -1,4 +1,4 @@
-"""Middleware: an id on every request and response, and the last resort where the service itself fails."""
+"""Middleware: an id on every request and response, security headers, the last resort where the service itself fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
+from app.access.keys import KEY_SHAPE
+from app.security_headers import security_headers
 from models.pan import contains_card_number
 
 HEADER = b"x-request-id"
@@ -42,7 +44,7 @@ class RequestId:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = [*message["headers"], header, *security_headers(scope["path"])]
             await send(message)
 
         try:
@@ -63,6 +65,6 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == HEADER and _ACCEPTED.fullmatch(value):
             own: str = value.decode()
-            if not contains_card_number(own):
+            if not contains_card_number(own) and not KEY_SHAPE.search(own):
                 return own
     return secrets.token_hex(12)

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from app.access.exposure import require_keys, say_keys
+from app.access.keys import read_keys
 from app.example import example_transaction
 from app.recovery import Recovered
 from app.service import create_app, load_scorer
@@ -32,10 +34,13 @@ def run(settings: Settings, workers: int = 1) -> None:
     Raises:
         ModelNotFound: there is no model to serve.
         InvalidBundle: the model is damaged.
-        CounterfoilError: the address, the port or the store cannot be had, or several workers cannot share the store.
+        CounterfoilError: the address, the port or the store cannot be had, or several workers cannot share the store;
+            the address can be reached from other machines and there is no API key; the keys cannot be read.
     """
+    keys = read_keys(settings.keys_file)
     scorer = load_scorer(settings)
     listener = _listen(settings.host, settings.port)
+    require_keys(listener, keys, settings.keys_file)
     if workers > 1:
         _require_shared(settings, workers)
         app: Any = partial(create_app, settings)  # each worker makes its own
@@ -45,7 +50,8 @@ def run(settings: Settings, workers: int = 1) -> None:
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
     url = _url(settings.host, listener.getsockname()[1])
     print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
-    print(curl(url, example) + "\n", flush=True)
+    print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
+    say_keys(keys, settings.keys_file)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         app,
@@ -89,10 +95,11 @@ def _say_recovered(recovered: Recovered) -> None:
         print(f"{recovered.events:,} events of the log replayed.")
 
 
-def curl(url: str, example: dict[str, Any]) -> str:
-    """A command for a POSIX shell that scores the example."""
+def curl(url: str, example: dict[str, Any], *, keyed: bool) -> str:
+    """A command for a POSIX shell that scores the example; ``keyed``: with the API key in the variable KEY."""
     body = shlex.quote(json.dumps(example, ensure_ascii=False))
-    return f"curl -s {shlex.quote(url + '/v1/score')} -H 'Content-Type: application/json' -d {body}"
+    key = '-H "Authorization: Bearer $KEY" ' if keyed else ""
+    return f"curl -s {shlex.quote(url + '/v1/score')} {key}-H 'Content-Type: application/json' -d {body}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

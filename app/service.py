@@ -15,19 +15,37 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from app import openapi, problems
+from app.access.guard import Access, guard
+from app.access.keyring import Keyring
+from app.docs_page import docs_page
 from app.endpoints import Endpoints
 from app.feedback import FeedbackReply
 from app.problems import Refused
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.request_id import RequestId
+from app.security_headers import DOCS_PATH
 from app.settings import Settings
 from app.store.contract import StoreUnavailable
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
+
+#: Who may call each path once there are API keys: those with the scope, those with any key, or everyone.
+ACCESS: dict[str, Access] = {
+    "/v1/score": "score",
+    "/v1/score/batch": "score",
+    "/v1/score/csv": "score",
+    "/v1/feedback": "feedback",
+    "/v1/model": "read",
+    "/healthz": "open",
+    "/readyz": "open",
+    "/openapi.json": "any key",
+    "/docs": "open",  # the page tells nothing, and asks for a key itself
+    "/static-offline-docs": "open",
+}
 
 
 class RawRoute(APIRoute):
@@ -56,7 +74,11 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         settings: as from :func:`app.settings.load_settings`.
         scorer: the model to serve. Without one it is loaded when the application starts; until then every
             route but ``/healthz`` answers 503.
+
+    Raises:
+        InvalidInput: the file of API keys is not as it should be.
     """
+    keyring = Keyring(settings.keys_file, settings.rate_limit)
     endpoints = Endpoints(settings)
     if scorer is not None:
         endpoints.activate(scorer)
@@ -79,6 +101,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
+        Route(DOCS_PATH, docs_page, include_in_schema=False),
     ]
     app = FastAPIOffline(  # its API page needs no content network
         title="Counterfoil",
@@ -86,6 +109,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         version="1",
         routes=routes,  # tried in order: scoring first, /docs last
         lifespan=lifespan,
+        docs_url=None,  # it has a page of its own, with the files that come with FastAPIOffline
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(
@@ -93,8 +117,11 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         ),
     )
     app.state.endpoints = endpoints
+    guard(app.routes, ACCESS, keyring)
     app.add_middleware(RequestId)
-    app.openapi = lambda: openapi.document(app, endpoints.active, settings.max_batch)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(  # type: ignore[method-assign]
+        app, endpoints.active, settings.max_batch, ACCESS if keyring.required else {}
+    )
     return app
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.access.keys import MOST_RATE
 from models.errors import InvalidInput
 
 PREFIX = "COUNTERFOIL_"
@@ -51,6 +52,17 @@ class Settings(BaseSettings):
     )
     pseudonym_key_file: Path | None = Field(
         default=None, description="File with the secret of that hash: 32 bytes or more, readable to its owner alone"
+    )
+    keys_file: Path = Field(
+        default=Path("keys.json"),
+        description="API keys, as counterfoil keys writes them; none are asked for without it",
+    )
+    rate_limit: float = Field(
+        default=0,
+        ge=0,
+        le=MOST_RATE,
+        description="Requests per second of one API key, counted by each process; 0 for no limit. A key may have "
+        "one of its own",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")

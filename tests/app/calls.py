@@ -25,16 +25,20 @@ def renewed(transaction: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 class Client:
-    """Sends requests to an application in this process. What it does not handle itself is raised here."""
+    """Sends requests to an application in this process. What it does not handle itself is raised here.
+
+    Attributes:
+        app: the application.
+    """
 
     def __init__(self, app: FastAPI) -> None:
-        self._app = app
+        self.app = app
 
     def request(self, method: str, path: str, **content: Any) -> httpx.Response:
         """One request; ``content`` as httpx takes it."""
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app)
+            transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 return await client.request(method, path, **content)
 

@@ -33,6 +33,14 @@ def test_what_is_unsaved_stays_and_the_rest_is_bounded(puts: list[tuple[int, int
     assert (len(live), live.bytes, live.oldest_unsaved()) == (0, 0, None)
 
 
+@given(st.dictionaries(st.integers(0, 9), st.integers(1, 60), min_size=1))
+def test_what_waits_longest_is_saved_first_in_whatever_order_it_came(first: dict[int, int]) -> None:
+    live = LiveStates(3_000)
+    live.put({key(n): np.zeros(1, np.int64) for n in first}, {key(n): seq for n, seq in first.items()})
+    assert live.oldest_unsaved() == min(first.values())
+    assert [live.unsaved[one] for one in live.due(2**62, 100)] == sorted(first.values())
+
+
 def test_the_longest_idle_go_first() -> None:
     live = LiveStates(2 * (800 + 400))
     live.put({key(number): np.zeros(100, np.int64) for number in range(3)})

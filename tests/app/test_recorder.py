@@ -183,6 +183,24 @@ def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(
         assert same_states(payments.schema, expected, found)
 
 
+def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
+    payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a start replays waits to be saved beside what comes later: the watermark must not pass it.
+    monkeypatch.setattr("app.recorder.SAVE_AFTER", 60)
+    rows = sent(payments, 280)
+    for life in range(8):
+        with till(payments, f"sqlite:///{tmp_path / f'{life}.db'}") as one:
+            origin = one.recorder.store.origin()
+            assert origin is not None
+            expected = rebuild(one.recorder.store, payments.schema, origin)
+            assert same_states(payments.schema, expected, one.recorder.peek(sorted(expected)))
+            for start in range(35 * life, 35 * (life + 1), 5):
+                replies(one.send(*rows[start : start + 5]))
+            for file in tmp_path.glob(f"{life}.db*"):  # as a kill leaves them
+                shutil.copy(file, tmp_path / file.name.replace(f"{life}.db", f"{life + 1}.db"))
+
+
 class Broken:
     """A store that fails when it is told to, before or after its commit."""
 

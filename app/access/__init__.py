@@ -1,0 +1,1 @@
+"""Who may ask what: API keys, the scopes of routes, rates."""

@@ -1,0 +1,85 @@
+"""API keys as they lie on disk: one JSON file that holds hashes, never the keys."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import InvalidInput
+
+Scope = Literal["score", "read", "feedback", "admin"]
+#: Most requests per second that a key can be limited to.
+MOST_RATE = 1e6
+#: How a key looks: its id and its secret part.
+KEY_SHAPE = re.compile(r"cf_([0-9a-f]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
+CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Key(BaseModel):
+    """What is kept of a key.
+
+    Attributes:
+        id: 8 hexadecimal digits, part of the key.
+        client: who has it; recorded with what he sends.
+        sha256: of the key's secret part. It has 256 random bits, so that a slow hash would only slow the service.
+        rate: requests per second; 0 for no limit, None for the service's setting.
+    """
+
+    model_config = _STRICT
+
+    id: str = Field(pattern=r"^[0-9a-f]{8}$")
+    client: str = Field(pattern=rf"^{CLIENT.pattern}$")
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None = None
+    rate: float | None = Field(default=None, ge=0, le=MOST_RATE)
+
+    def live(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+
+class KeysFile(BaseModel):
+    """The whole file."""
+
+    model_config = _STRICT
+
+    format: Literal[1]
+    keys: tuple[Key, ...]
+
+
+def read_keys(path: Path) -> tuple[Key, ...] | None:
+    """All keys in the file; None where there is no file.
+
+    Raises:
+        InvalidInput: it cannot be read, is damaged, or others than its owner may read or write it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"{path}: the API keys cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise InvalidInput(f"{path}: others than its owner may use this file of API keys; chmod 600 {path}")
+    try:
+        keys = KeysFile.model_validate_json(content).keys
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(
+            f"{path}: the file of API keys is damaged: {f'{where}: ' if where else ''}{first['msg']}; "
+            "put back a good copy, or delete it and create new keys"
+        ) from None
+    if len({key.id for key in keys}) < len(keys):
+        raise InvalidInput(f"{path}: the file of API keys is damaged: two keys have one id")
+    return keys
