@@ -560,6 +560,98 @@ def replay(
         raise typer.Exit(EXIT_REJECTED)
 
 
+EntityOption = Annotated[
+    str | None, typer.Option("--entity", help="Of this one: a section of the profile and its id, e.g. merchant=m-17.")
+]
+CardOption = Annotated[str | None, typer.Option("--card", help="Short for --entity card=ID.")]
+
+
+@cli.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    since: Annotated[str | None, typer.Option(help="Arrived then or later (ISO 8601), or in the last e.g. 7d.")] = None,
+    until: Annotated[str | None, typer.Option(help="Arrived before then.")] = None,
+    decision: Annotated[str | None, typer.Option(help="approve, review or decline.")] = None,
+    is_anomaly: Annotated[str | None, typer.Option(help="true: at or above the threshold; false: below.")] = None,
+    min_score: Annotated[str | None, typer.Option(help="This score or more.")] = None,
+    card: CardOption = None,
+    entity: EntityOption = None,
+    label: Annotated[str | None, typer.Option(help="Latest label: fraud, legitimate or disputed.")] = None,
+    model_version: Annotated[str | None, typer.Option(help="The version that scored.")] = None,
+    caller: Annotated[str | None, typer.Option(help="Who asked.")] = None,
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Write recorded decisions to a file, newest first. May run beside the service.
+
+    In a CSV, a text that a spreadsheet would take for a formula stands behind an apostrophe.
+
+    Example: counterfoil export alerts.csv --since 7d --is-anomaly true
+    """
+    from app.decisions.export import write
+    from app.decisions.options import filter_of, named_entity
+    from app.pseudonyms import Pseudonyms
+    from app.recovery import require_pseudonyms
+    from app.store.open import open_store
+    from models.bundle import read_manifest
+    from models.tables import table_kind
+
+    table_kind(output)
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    schema = read_manifest(Registry(settings.artifacts).resolve(model or settings.model)).transaction_schema
+    given = {"since": since, "until": until, "decision": decision, "is_anomaly": is_anomaly, "min_score": min_score}
+    given |= {"label": label, "model_version": model_version, "caller": caller}
+    pseudonyms = Pseudonyms.open(settings, schema)
+    wanted = filter_of(given, named_entity(card, entity), schema, pseudonyms)
+    with closing(open_store(settings.database_url, read_only=True)) as store:
+        if wanted.entity is not None:
+            require_pseudonyms(store.origin(), pseudonyms)
+        rows = write(store, wanted, schema, output)
+    out.print(f"{output}: {rows:,} decisions")
+
+
+@cli.command()
+def purge(
+    before: Annotated[
+        str | None, typer.Option(help="Erase what arrived before this time (ISO 8601), or longer ago than e.g. 400d.")
+    ] = None,
+    card: CardOption = None,
+    entity: EntityOption = None,
+    model: ModelOption = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Erase old decisions, or all of one card, merchant or other entity: decisions, labels and states.
+
+    What remains goes on as if nothing had been erased. Broken off, the same command again finishes. A running service
+    erases by POST /v1/purge. Backups and the states beside the model versions are yours to erase.
+
+    Example: counterfoil purge --before 400d, or: counterfoil purge --card card-000106
+    """
+    from app.check_log import moment
+    from app.decisions.options import key_of, named_entity
+    from app.decisions.purge import purge_store
+    from app.pseudonyms import Pseudonyms
+
+    named = named_entity(card, entity)
+    if (before is None) == (named is None):
+        raise InvalidInput("say what to erase: --before a time, or --card or --entity one of them")
+    settings = _settings({"artifacts": artifacts, "database_url": database})
+    scorer = _scorer(model, artifacts)
+    key = None if named is None else key_of(*named, scorer.schema, Pseudonyms.open(settings, scorer.schema))
+    moment_before = None if before is None else moment(before, "--before")
+    if moment_before is not None and moment_before > moment("0s"):
+        raise InvalidInput("--before: in the future")
+    purged = purge_store(settings, scorer, moment_before, key)
+    out.print(f"{purged.decisions:,} decisions erased, with their labels")
+    if purged.folded:
+        out.print(f"Decisions up to place {purged.folded:,} can no longer be recomputed by 'counterfoil replay'.")
+    if not purged.scrubbed:
+        out.print("A reader keeps an older state of the store open: end it and run this again to empty the files.")
+        raise typer.Exit(EXIT_REJECTED)
+
+
 @cli.command()
 def threshold(
     model: ModelOption = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.bodies import Wanted
+from app.store.contract import Name
 from app.strict_object import Row
 
 
@@ -17,6 +18,8 @@ class Asked:
         want: reasons asked for.
         body: the row as JSON; ``digest`` is of it.
         arrived_at: microseconds since 1970 UTC; ``arrived``: :func:`time.perf_counter` then.
+        caller: who asks; None without API keys.
+        idempotency_digest: of its Idempotency-Key, see :func:`app.idempotency.digest`; None without one.
     """
 
     row: Row
@@ -27,3 +30,9 @@ class Asked:
     arrived_at: int
     arrived: float
     caller: str | None = None
+    idempotency_digest: bytes | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What it is to be recorded under, at most once."""
+        return tuple(name for name in (self.transaction_id, self.idempotency_digest) if name is not None)

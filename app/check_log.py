@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from models.scorer import Scorer
 from models.times import parse_time
 
 _CHUNK = 1_024
+ERASED = "cannot be checked: erased history"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Checked:
 
     Attributes:
         decisions: recomputed.
-        skipped: not recomputed, by reason: the model version is gone, or has other [entity] sections than the states.
+        skipped: not recomputed, by reason: the model version is gone, or has other [entity] sections than the states,
+            or what came before was erased.
     """
 
     decisions: int = 0
@@ -81,15 +83,25 @@ class LogCheck:
         self._store = store
         self._registry = registry
         self._origin: Origin = origin
+        self._folded = store.folded()
         self._scorers: dict[str, Scorer | str] = {}
         self._states: dict[EntityKey, State] = {}
 
     def all(self, since: int, progress: Callable[[int], None] = lambda seq: None) -> Checked:
         """Recompute every decision that arrived at ``since``, microseconds since 1970 UTC, or later."""
         checked = Checked()
-        for chunk in _chunks(self._store.log()):
+        erased = sum(
+            event.arrived_at >= since
+            for event in takewhile(lambda event: event.seq <= self._folded, self._store.log() if self._folded else ())
+            if isinstance(event, Decision)
+        )
+        if erased:
+            checked.skipped[ERASED] = erased
+        for chunk in _chunks(self._store.log(self._folded)):
             self._check(chunk, since, checked)
             progress(chunk[-1].seq)
+        if self._store.folded() != self._folded:
+            raise InvalidInput("history was erased while it was checked: check again")
         return checked
 
     def one(self, transaction_id: str) -> tuple[Decision, Checked, dict[str, float]]:
@@ -99,16 +111,19 @@ class LogCheck:
             The decision, what differs, and its behaviour features by name.
 
         Raises:
-            InvalidInput: the log has no such transaction, or the version that answered it is gone.
+            InvalidInput: the log has no such transaction, the version that answered it is gone, or what came before it
+            was erased.
         """
         decision = self._store.find(transaction_id)
         if decision is None:
             raise InvalidInput("no transaction with this id is recorded")
+        if decision.seq <= self._folded:
+            raise InvalidInput(f"it {ERASED}")
         scorer = self._scorer(decision.model_version)
         if isinstance(scorer, str):
             raise InvalidInput(f"{scorer}: {decision.model_version}")
         checked = Checked()
-        for chunk in _chunks(self._store.log(keys=decision.keys)):
+        for chunk in _chunks(self._store.log(self._folded, keys=decision.keys)):
             until = [event for event in chunk if event.seq <= decision.seq]
             self._check(until, 0, checked, only=decision.seq)
         features = Batch.from_bytes(decision.features, len(scorer.schema.numeric)).numeric[0]
@@ -146,7 +161,8 @@ class LogCheck:
                 self._compare(event, features, checked)
 
     def _load(self, chunk: list[Decision | LabelEvent]) -> None:
-        keys = {key for event in chunk if isinstance(event, Decision) for key in event.keys}
+        found = [event if isinstance(event, Decision) else self._labelled(event) for event in chunk]
+        keys = {key for decision in found if decision for key in decision.keys}
         missing = sorted(key for key in keys if key not in self._states)
         base = self._store.base_states(missing)
         entities = {entity.name: entity for entity in self._behaviour.entities}
@@ -166,11 +182,15 @@ class LogCheck:
         return features, merged
 
     def _relabel(self, label: LabelEvent) -> None:
-        decision = self._store.find(label.transaction_id) if label.change else None
+        decision = self._labelled(label)
         for entity in self._behaviour.entities:
             for key in decision.keys if decision else ():
                 if key[0] == entity.name and key in self._states:
                     relabel(self._states[key], entity.plan, decision.time if decision else 0, label.change)
+
+    def _labelled(self, label: LabelEvent) -> Decision | None:
+        """The decision that a label changes anything for; it may be older than what is replayed."""
+        return self._store.find(label.transaction_id) if label.change else None
 
     def _compare(self, decision: Decision, behaviour: tuple[NDArray[np.float64], bool], checked: Checked) -> None:
         scorer = self._scorer(decision.model_version)
@@ -200,7 +220,7 @@ def _chunks(log: Iterator[Decision | LabelEvent]) -> Iterator[list[Decision | La
         yield chunk
 
 
-def moment(text: str) -> int:
+def moment(text: str, option: str = "--since") -> int:
     """Microseconds since 1970 UTC of an ISO 8601 time, or of so long ago, e.g. ``7d``.
 
     Raises:
@@ -212,4 +232,6 @@ def moment(text: str) -> int:
         try:
             return parse_time(text, "iso8601-utc")
         except ValueError:
-            raise InvalidInput("--since: expected a time, e.g. 2026-01-31T08:15:00Z, or a duration, e.g. 7d") from None
+            raise InvalidInput(
+                f"{option}: expected a time, e.g. 2026-01-31T08:15:00Z, or a duration, e.g. 7d"
+            ) from None

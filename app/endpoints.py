@@ -19,13 +19,17 @@ from app.csv_response import CsvResponse
 from app.csv_scoring import CsvScoring
 from app.example import example_transaction
 from app.feedback import FeedbackModel, FeedbackReply
+from app.idempotency import REPLAYED, idempotency_key
 from app.ledger import Ledger
+from app.metrics import Metrics
+from app.metrics_page import MetricsPage
 from app.problems import Refused, problem
 from app.pseudonyms import Pseudonyms
-from app.recorder import Recorder
+from app.recorder import Recorder, Replayed
 from app.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
 from app.request_model import RequestModel
+from app.sampling import look
 from app.settings import Settings
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour, EntityKey
@@ -55,13 +59,16 @@ class Endpoints:
 
     Args:
         settings: of the service.
+        metrics: where to count.
+        page: shows what was counted.
 
     Attributes:
         active: the model that serves; None until one is loaded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, page: MetricsPage) -> None:
         self._settings = settings
+        self._metrics, self._page = metrics, page
         self._default = Wanted(settings.default_reasons)
         self.active: ActiveModel | None = None
 
@@ -76,7 +83,7 @@ class Endpoints:
         pseudonyms = Pseudonyms.open(self._settings, scorer.schema)
         requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch, pseudonyms)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-        ledger = Ledger(Recorder.open(self._settings, scorer, requests))
+        ledger = Ledger(Recorder.open(self._settings, scorer, requests, self._metrics))
         self.active = ActiveModel(scorer, requests, FeedbackModel(scorer.schema), ledger, example)
 
     def close(self) -> None:
@@ -88,27 +95,32 @@ class Endpoints:
         """Score one transaction and record it. The same transaction again gets the same answer and counts once."""
         model = self._model()
         want = wanted(request, self._default)
+        key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
-        row = await _off_loop(body, lambda: model.requests.one(body))
-        (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller)])
+        row = await self._read(body, lambda: model.requests.one(body))
+        (answer,) = await model.ledger.score([model.requests.asked(row, want, request.state.caller, key)])
         if isinstance(answer, Refused):
             raise answer
-        return Response(answer, media_type="application/json")
+        headers = REPLAYED if isinstance(answer, Replayed) else None
+        return Response(answer, headers=headers, media_type="application/json")
 
     async def score_batch(self, request: Request) -> Response:
         """Score and record many transactions in the order given. One that is refused has its problem in place of its
         score; the others are scored."""
         model = self._model()
         want = wanted(request, self._default)
+        key = idempotency_key(request)
         require_media_type(request, "application/json")
         body = await read_body(request, self._settings.max_body_bytes)
-        rows = await _off_loop(body, lambda: model.requests.many(body))
+        rows = await self._read(body, lambda: model.requests.many(body))
         answers: list[bytes | Refused] = []
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             asked = [
-                model.requests.asked(row, want, request.state.caller) for row in some if not isinstance(row, Refused)
+                model.requests.asked(row, want, request.state.caller, key, place=place)
+                for place, row in enumerate(some, start)
+                if not isinstance(row, Refused)
             ]
             scored = iter(await model.ledger.score(asked) if asked else [])
             answers += [row if isinstance(row, Refused) else next(scored) for row in some]
@@ -161,6 +173,21 @@ class Endpoints:
             await model.ledger.peek([])  # it may be back
         return Ready(model_version=model.scorer.manifest.version)
 
+    async def _read(self, body: bytes, work: Callable[[], _T]) -> _T:
+        """Do the work here where the body is small, in a thread where it could take long."""
+        begun = time.perf_counter()
+        try:
+            return work() if len(body) <= _INLINE_BYTES else await run_sync(work)
+        finally:
+            self._metrics.validated(time.perf_counter() - begun)
+
+    async def metrics(self, request: Request) -> Response:
+        """What is measured, for Prometheus. Asks nothing of the store: it answers while that is gone."""
+        if self.active is not None:
+            look(self._metrics, self.active)
+        content, media_type = await run_sync(self._page.write, request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
+
     def _model(self) -> ActiveModel:
         if self.active is None:
             raise Refused("not-ready", "no model is loaded yet")
@@ -181,8 +208,3 @@ class Endpoints:
             return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
         return Continuation(behaviour, live, model.requests.pseudonyms.rows)
-
-
-async def _off_loop(body: bytes, work: Callable[[], _T]) -> _T:
-    """Do the work here where the body is small, in a thread where it could take long."""
-    return work() if len(body) <= _INLINE_BYTES else await run_sync(work)

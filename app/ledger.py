@@ -55,6 +55,11 @@ class Ledger:
         """Whether the last transaction with the store went well."""
         return not self._failing
 
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._queue.qsize()
+
     async def score(self, asked: Sequence[Asked]) -> list[Answer]:
         """Score and record transactions; returns when they are durable.
 
@@ -73,6 +78,10 @@ class Ledger:
     async def peek(self, keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
         """As :meth:`app.recorder.Recorder.peek`."""
         return await self._do(lambda: self.recorder.peek(keys))
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns, done in the ledger's thread between its transactions."""
+        return await self._do(work)
 
     def close(self) -> None:
         """Finish what is queued, save all states, release the store."""

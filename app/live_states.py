@@ -61,6 +61,13 @@ class LiveStates:
         for key, seq in sorted((first_seq or {}).items(), key=itemgetter(1)):
             self.unsaved.setdefault(key, seq)
 
+    def forget(self, key: EntityKey) -> None:
+        """Forget an entity, saved or not."""
+        state = self._states.pop(key, None)
+        if state is not None:
+            self.bytes -= state.nbytes + _OVERHEAD_BYTES
+        self.unsaved.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._states.clear()

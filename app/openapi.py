@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ from fastapi.openapi.utils import get_openapi
 from app import feedback
 from app.access.guard import Access
 from app.bodies import STATE_CHOICES
+from app.decisions.openapi import describe
 from app.endpoints import ActiveModel
+from app.idempotency import HEADER, PATTERN
 from app.problems import MEDIA_TYPE, Problem
 from app.settings import MAX_REASONS
 
@@ -24,22 +27,31 @@ _ERRORS = {
     "400": "The body is not valid JSON",
     "413": "The body is too large",
     "415": "The body is of another media type, compressed, or not UTF-8",
-    "422": "The content does not fit the schema, or the query is wrong",
+    "422": "The content does not fit the schema, or the query or a header is wrong",
     "503": "No model is loaded, or the store is out of reach; Retry-After says when to try again",
 }
 _MORE_ERRORS = (
-    ("/v1/score", "409", "Another transaction with this id is recorded"),
+    ("/v1/score", "409", "Another transaction is recorded under this id or Idempotency-Key"),
     ("/v1/feedback", "404", "No transaction with this id is recorded"),
 )
+_CONVERTER = re.compile(r":\w+}")  # of a path parameter, in the route's path alone
 _KEY_ERRORS = {
     "401": "No API key, or not a good one",
     "403": "The API key does not have the scope",
     "429": "Too many requests with this API key; Retry-After says in how many seconds to try again",
 }
-_KEY = {
+_API_KEY = {
     "type": "http",
     "scheme": "bearer",
     "description": "An API key. Roles are its scopes; admin has them all",
+}
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The caller's own name for this request, e.g. a UUID: sent again with the same body it counts once "
+    "and gets the answer of the first time; with another body it is refused with 409",
+    "schema": {"type": "string", "pattern": PATTERN},
 }
 _STATE = {
     "name": "state",
@@ -85,15 +97,17 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
+    describe(paths, active.scorer.schema if active else None)
     for operations in paths.values():
         for method, operation in operations.items():
-            _may_fail(operation, _ERRORS if method == "post" else {"503": _ERRORS["503"]})
+            told = {status: one["description"] for status, one in operation["responses"].items() if status[0] == "4"}
+            _may_fail(operation, told | (_ERRORS if method == "post" else {"503": _ERRORS["503"]}))
     for path, status, why in _MORE_ERRORS:
         _may_fail(paths[path]["post"], {status: why})
     if access:
-        body["components"]["securitySchemes"] = {"key": _KEY}
+        body["components"]["securitySchemes"] = {"key": _API_KEY}
     for path, need in access.items():
-        for operation in paths.get(path, {}).values():
+        for operation in paths.get(_CONVERTER.sub("}", path), {}).values():
             if need == "open":
                 operation["security"] = []
             else:
@@ -109,7 +123,7 @@ def _takes(operation: dict[str, Any], media_type: str, schema: dict[str, Any], e
     operation["parameters"] = [_parameter("reasons", "How many reasons per transaction", reasons)]
     if media_type == _JSON:
         verify = "Whether to put each reason's feature back to its expected value, score again, and say what changed"
-        operation["parameters"].append(_parameter("verify", verify, {"type": "boolean", "default": False}))
+        operation["parameters"] += [_parameter("verify", verify, {"type": "boolean", "default": False}), _KEY]
 
 
 def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

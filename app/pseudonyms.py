@@ -77,6 +77,10 @@ class Pseudonyms:
         """The pseudonym of an id; a pseudonym stays as it is, so that exported rows can be sent again."""
         return value if _PSEUDONYM.fullmatch(value) else self._of_digest(key_digest(value))
 
+    def stored(self, column: str, value: str) -> str:
+        """An id of an entity column as the store has it."""
+        return self.of(value) if column in self._columns else value
+
     def row(self, row: Row) -> Row:
         """A validated transaction as it is stored."""
         return {**row, **{name: self.of(row[name]) for name in self._columns}} if self._columns else row
@@ -122,16 +126,6 @@ class Pseudonyms:
 
 #: Everything stays as it is.
 NO_PSEUDONYMS = Pseudonyms()
-
-
-def stored_id(settings: Settings, column: str, raw: str) -> str:
-    """An id of an entity column as the store has it: the one way to look up what was recorded of it.
-
-    Raises:
-        InvalidInput: as :meth:`Pseudonyms.open`, of the key file.
-    """
-    columns = _columns(settings)
-    return Pseudonyms(columns, _secret(settings)).of(raw) if column in columns else raw
 
 
 def looks_masked(text: str) -> bool:

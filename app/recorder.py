@@ -16,12 +16,13 @@ from pydantic_core import to_json
 
 from app.asked import Asked
 from app.live_states import LiveStates
+from app.metrics import Metrics
 from app.problems import FieldProblem, Refused
 from app.recovery import Recovered, recover
 from app.replies import score_reply
 from app.request_model import RequestModel
 from app.settings import Settings
-from app.store.contract import Decision, Label, LabelEvent, SavedState, Store, StoreUnavailable, View, Writes
+from app.store.contract import Decision, Label, LabelEvent, Name, SavedState, Store, StoreUnavailable, View, Writes
 from app.store.open import open_store
 from models.behaviour.events import Behaviour, Entity, EntityKey
 from models.behaviour.kernel import NEVER, NEWEST, relabel
@@ -37,15 +38,21 @@ _SECOND = 1_000_000
 _log = logging.getLogger(__name__)
 
 
+class Replayed(bytes):
+    """A reply that was given before: the transaction is recorded already."""
+
+
 #: The reply as JSON, or why there is none.
 Answer = bytes | Refused
 
 
 @dataclass
 class _Work:
-    """What one try of a transaction came to."""
+    """What one try of a transaction came to. ``moments``: when features, score and log began."""
 
     answers: list[Answer]
+    decisions: Sequence[Decision] = ()
+    moments: tuple[float, ...] = ()
     states: dict[EntityKey, State] = field(default_factory=dict)
     first_seq: dict[EntityKey, int] = field(default_factory=dict)
     saved: dict[EntityKey, SavedState] = field(default_factory=dict)
@@ -59,6 +66,10 @@ class Recorder:
         live: the states of a store that is not shared.
         future_tolerance: seconds that a transaction may be ahead of this machine's clock.
         recovered: what was done to bring the states up to the log.
+        metrics: where to count; by default, to be forgotten.
+
+    Attributes:
+        unsaved_events: since the first one that a saved state lacks. Any thread may ask.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Recorder:
         live: LiveStates,
         future_tolerance: int,
         recovered: Recovered,
+        metrics: Metrics | None = None,
     ) -> None:
         self.store = store
         self.live = live
@@ -77,12 +89,19 @@ class Recorder:
         self._requests = requests
         self._future = future_tolerance * _SECOND
         self._last = store.last_seq()
+        self._metrics = metrics or Metrics()
         self._behaviour = Behaviour(scorer.schema)
         self._entities = {entity.name: entity for entity in self._behaviour.entities}
         self._calendar = bool(self._behaviour) and not scorer.schema.elapsed
+        self._count_unsaved()
+
+    @property
+    def last_seq(self) -> int:
+        """The last place in the order of arrival that is known to be durable. Any thread may ask."""
+        return self._last
 
     @staticmethod
-    def open(settings: Settings, scorer: Scorer, requests: RequestModel) -> Recorder:
+    def open(settings: Settings, scorer: Scorer, requests: RequestModel, metrics: Metrics | None = None) -> Recorder:
         """Open the store and bring the states up to its log.
 
         Raises:
@@ -94,7 +113,7 @@ class Recorder:
         try:
             live = LiveStates(settings.state_memory_mb << 20)
             recovered = recover(store, scorer, live, requests.pseudonyms)
-            return Recorder(store, scorer, requests, live, settings.future_tolerance_seconds, recovered)
+            return Recorder(store, scorer, requests, live, settings.future_tolerance_seconds, recovered, metrics)
         except BaseException:
             store.close()
             raise
@@ -117,14 +136,25 @@ class Recorder:
         Raises:
             StoreUnavailable: nothing was recorded.
         """
+        begun = time.perf_counter()
         events = [self._behaviour.of_row(one.row) for one in asked]
         keys = {key for event in events for key, _ in event}
-        ids = {one.transaction_id for one in asked if one.transaction_id is not None}
+        names = dict.fromkeys(name for one in asked for name in one.names)
 
         def compute(view: View) -> tuple[_Work, Sequence[Decision]]:
             return self._score(view, asked, events)
 
-        return self._transact(sorted(ids), keys, len(asked), compute).answers
+        work = self._transact(list(names), keys, len(asked), compute)
+        self._measure(work, asked, begun)
+        return work.answers
+
+    def _measure(self, work: _Work, asked: Sequence[Asked], begun: float) -> None:
+        refused = sum(isinstance(answer, Refused) for answer in work.answers)
+        moments = (begun, *work.moments, time.perf_counter())
+        waited = (begun - one.arrived for one in asked)
+        self._metrics.answered(waited, moments, refused, len(asked) - refused - len(work.decisions))
+        for decision in work.decisions:
+            self._metrics.decided(decision.score, decision.decision)
 
     def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
         """Record what became known of a transaction. The same again changes nothing.
@@ -181,19 +211,27 @@ class Recorder:
 
     def save_all(self) -> None:
         """Save every state that is not saved, so that a restart replays nothing."""
-        while due := self.live.due(2**62, 1_000):
+        while self.save_some(2**62):
+            pass
 
-            def save(view: View, due: list[EntityKey] = due) -> Writes:
-                states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
-                rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
-                return Writes((), (), states, next(rest, self._last + 1) - 1)
+    def save_some(self, before: int) -> bool:
+        """Save some of the states that lack an event earlier than ``before``; False where there are none."""
+        due = self.live.due(before, 1_000)
+        if not due:
+            return False
 
-            self.store.transact([], [], 0, save)
-            self.live.saved(dict.fromkeys(due))
+        def save(view: View) -> Writes:
+            states = {key: self._saved(key, self.live.get(key), self._last) for key in due}
+            rest = (seq for key, seq in self.live.unsaved.items() if key not in states)
+            return Writes((), (), states, next(rest, self._last + 1) - 1)
+
+        self.store.transact([], [], 0, save)
+        self.live.saved(dict.fromkeys(due))
+        return True
 
     def _transact(
         self,
-        ids: Sequence[str],
+        names: Sequence[Name],
         keys: set[EntityKey],
         events: int,
         compute: Callable[[View], tuple[_Work, Sequence[Decision] | Sequence[LabelEvent]]],
@@ -214,10 +252,10 @@ class Recorder:
             return Writes(decisions, labels, work.saved, self._watermark(work, last))
 
         try:
-            self.store.transact(ids, self._wanted(keys), events, write)
+            self.store.transact(names, self._wanted(keys), events, write)
         except _Behind:
             self._catch_up()
-            self.store.transact(ids, self._wanted(keys), events, write)
+            self.store.transact(names, self._wanted(keys), events, write)
         self._last = last
         self._keep(work)
         return work
@@ -236,37 +274,38 @@ class Recorder:
     ) -> tuple[_Work, Sequence[Decision]]:
         """Answers to all, and the decisions to be written."""
         work = _Work([b""] * len(asked))
-        first: dict[str, int] = {}
+        began = time.perf_counter()
+        first: dict[Name, int] = {}
         again: list[int] = []
         fresh: list[int] = []
         features: list[NDArray[np.float64]] = []
         approximate: list[bool] = []
         for i, (one, event) in enumerate(zip(asked, events, strict=True)):
-            own_id = one.transaction_id
-            if own_id is not None:
-                stored = view.known.get(own_id)
-                if stored is not None:
-                    work.answers[i] = stored.reply if stored.digest == one.digest else _conflict()
-                    continue
-                if own_id in first:
-                    again.append(i)
-                    continue
+            if stored := [view.known[name] for name in one.names if name in view.known]:
+                same = all(decision.digest == one.digest for decision in stored)
+                work.answers[i] = Replayed(stored[0].reply) if same else _conflict()
+                continue
+            if any(name in first for name in one.names):
+                again.append(i)
+                continue
             try:
                 written, merged = self._advance(work, view, one, event, view.next_seq + len(fresh))
             except Refused as refusal:
                 work.answers[i] = refusal
                 continue
-            if own_id is not None:
-                first[own_id] = i
+            first |= dict.fromkeys(one.names, i)
             fresh.append(i)
             features.append(written)
             approximate.append(merged)
-        decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
+        featured = time.perf_counter()
+        work.decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
+        work.moments = (began, featured, time.perf_counter())
         for i in again:
-            earlier = first[asked[i].transaction_id or ""]
-            same = asked[earlier].digest == asked[i].digest
-            work.answers[i] = work.answers[earlier] if same else _conflict()
-        return work, decisions
+            earlier = [first[name] for name in asked[i].names if name in first]
+            same = all(asked[j].digest == asked[i].digest for j in earlier)
+            answer = work.answers[earlier[0]]
+            work.answers[i] = Replayed(answer) if same and isinstance(answer, bytes) else _conflict()
+        return work, work.decisions
 
     def _advance(
         self, work: _Work, view: View, one: Asked, events: list[tuple[EntityKey, NDArray[np.int64]]], seq: int
@@ -339,6 +378,7 @@ class Recorder:
                     caller=one.caller,
                     latency_us=int((time.perf_counter() - one.arrived) * 1e6),
                     keys=tuple(key for key, _ in events[i]),
+                    idempotency_digest=one.idempotency_digest,
                 )
             )
         return decisions
@@ -388,6 +428,11 @@ class Recorder:
         unsaved = {key: seq for key, seq in work.first_seq.items() if key not in work.saved}
         self.live.put(work.states, unsaved)
         self.live.evict()
+        self._count_unsaved()
+
+    def _count_unsaved(self) -> None:
+        oldest = self.live.oldest_unsaved()
+        self.unsaved_events = 0 if oldest is None else self._last + 1 - oldest
 
 
 class _Behind(Exception):
@@ -395,7 +440,10 @@ class _Behind(Exception):
 
 
 def _conflict() -> Refused:
-    return Refused("conflict", "another transaction with this id is recorded; ids are unique, nothing was changed")
+    return Refused(
+        "conflict",
+        "another transaction is recorded under this id or Idempotency-Key; each stands for one, nothing was changed",
+    )
 
 
 def _untimely(field_name: str | None, message: str) -> Refused:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 
 from app.live_states import LiveStates
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
-from app.store.contract import Origin, Store, View, Writes
+from app.store.contract import LogColumns, Origin, Store, View, Writes
 from models.behaviour.continuation import Lookup
 from models.behaviour.events import Behaviour, EntityEvents, EntityKey
 from models.behaviour.kernel import NEVER, relabel
-from models.behaviour.replay import State, replay_entity
+from models.behaviour.replay import State, packed, replay_entity
 from models.behaviour.snapshot import Snapshot
 from models.bundle import read_states
 from models.errors import InvalidInput
@@ -55,9 +56,9 @@ def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudony
     base = 0
     rebuilt = False
     digest = scorer.manifest.files.get(STATES, "")
-    if origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
-        if store.last_seq() or origin.base != digest:
-            raise _other_pseudonyms()
+    if store.last_seq() or (origin is not None and origin.base != digest):
+        require_pseudonyms(origin, pseudonyms)
+    elif origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
         origin = None  # nothing was recorded or loaded yet
     if origin is None or origin.spec != behaviour.spec:
         snapshot = snapshot_of(scorer)
@@ -92,8 +93,7 @@ def live_states(store: Store, schema: TransactionSchema, pseudonyms: Pseudonyms 
     behaviour, origin = Behaviour(schema), store.origin()
     if origin is None:
         raise InvalidInput("the store holds no states yet: the service makes them when it starts")
-    if origin.pseudonyms != pseudonyms.fingerprint:
-        raise _other_pseudonyms()
+    require_pseudonyms(origin, pseudonyms)
     if origin.spec != behaviour.spec:
         raise InvalidInput("the live states belong to a model with other [entity] sections; use --state snapshot")
     read = partial(read_saved, store)
@@ -108,25 +108,61 @@ def live_states(store: Store, schema: TransactionSchema, pseudonyms: Pseudonyms 
     return lookup
 
 
-def _other_pseudonyms() -> InvalidInput:
-    return InvalidInput(
-        "the store's ids were recorded under another COUNTERFOIL_PSEUDONYMISE or another secret; set both as they "
-        "were, or begin a new store: name another COUNTERFOIL_DATABASE_URL and load history with 'counterfoil warm'"
-    )
+def require_pseudonyms(origin: Origin | None, pseudonyms: Pseudonyms) -> None:
+    """Check that a store's ids are under these pseudonyms.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    if origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
+        raise InvalidInput(
+            "the store's ids were recorded under another COUNTERFOIL_PSEUDONYMISE or another secret; set both as they "
+            "were, or begin a new store: name another COUNTERFOIL_DATABASE_URL and load history with 'counterfoil warm'"
+        )
 
 
 def rebuild(store: Store, schema: TransactionSchema, origin: Origin) -> dict[EntityKey, State]:
-    """The states of all entities from the base and the whole log alone: what the live ones must be."""
+    """The states of all entities that the log names, from it and the base alone: what the live ones must be."""
     states: dict[EntityKey, State] = {}
     behaviour = Behaviour(schema)
-
-    def base(keys: list[EntityKey]) -> dict[EntityKey, _Known]:
-        found = store.base_states(keys)
-        return {key: _Known(0, np.frombuffer(content, np.int64)) for key, content in found.items()}
-
-    for changed, _, _ in replay_log(store, schema, behaviour, origin, base, 0):
+    for changed, _, _ in replay_log(store, schema, behaviour, origin, partial(_read_base, store), store.folded()):
         states |= changed
     return states
+
+
+def folded_part(
+    store: Store, schema: TransactionSchema, origin: Origin, after: int, until: int, chunk: int = 1_000
+) -> tuple[dict[EntityKey, bytes], int]:
+    """What the base becomes with the next events of the log in it.
+
+    Args:
+        after: the last event that is in it.
+        until: the last that is to be.
+
+    Returns:
+        The states that change, and the last event in them.
+    """
+    part = next(store.log_columns(after, chunk), None)
+    part = None if part is None else _until(part, until)
+    if part is None or not (part.seqs or part.labels):
+        return {}, until
+    behaviour = Behaviour(schema)
+    entities = {entity.name: entity for entity in behaviour.entities}
+    changed, _, _ = next(replay_log(store, schema, behaviour, origin, partial(_read_base, store), after, [part]))
+    last = max([*part.seqs[-1:], *(label.seq for label in part.labels[-1:])])
+    return {key: packed(entities[key[0]], state).tobytes() for key, state in changed.items()}, last
+
+
+def _until(part: LogColumns, last: int) -> LogColumns:
+    """The events of a stretch up to a place."""
+    end = bisect_right(part.seqs, last)
+    labels = [label for label in part.labels if label.seq <= last]
+    return LogColumns(part.seqs[:end], part.transaction_ids[:end], part.times[:end], part.bodies[:end], labels)
+
+
+def _read_base(store: Store, keys: list[EntityKey]) -> dict[EntityKey, _Known]:
+    found = store.base_states(keys)
+    return {key: _Known(0, np.frombuffer(content, np.int64)) for key, content in found.items()}
 
 
 def read_saved(store: Store, keys: list[EntityKey]) -> dict[EntityKey, _Known]:
@@ -149,18 +185,20 @@ def replay_log(
     origin: Origin,
     read: Callable[[list[EntityKey]], dict[EntityKey, _Known]],
     after: int,
+    parts: Iterable[LogColumns] | None = None,
 ) -> Iterator[tuple[dict[EntityKey, State], dict[EntityKey, int], int]]:
     """Apply the log after a place to the states, chunk by chunk.
 
     Args:
         read: the states to begin with; an entity without one begins anew.
         after: events up to here are in every state that ``read`` gives; of later ones, those it says are in it.
+        parts: the stretches of the log after that place; all by default.
 
     Yields:
         The changed states, the first event that changed each, and how many events were read.
     """
     known: dict[EntityKey, _Known] = {}
-    for part in store.log_columns(after):
+    for part in store.log_columns(after) if parts is None else parts:
         time, seq = np.array(part.times, np.int64), np.array(part.seqs, np.int64)
         counted = np.flatnonzero(counts(origin, seq, time))
         events = (

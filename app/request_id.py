@@ -1,17 +1,19 @@
-"""Middleware: an id on every request and response, security headers, the last resort where the service itself fails."""
+"""Middleware: an id on each request and answer, security headers, a log line, the last resort for failures."""
 
 from __future__ import annotations
 
 import logging
 import re
 import secrets
-import traceback
+import time
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
 from app.access.keys import KEY_SHAPE
+from app.logs import trace
+from app.request_log import Answered, RequestLog
 from app.security_headers import security_headers
 from models.pan import contains_card_number
 
@@ -23,28 +25,32 @@ log = logging.getLogger("counterfoil")
 class RequestId:
     """Gives each request an id, the caller's own where it is harmless, and returns it as X-Request-ID.
 
-    Handlers find it in ``request.state.request_id``. An exception nobody translated, a bug, becomes a problem with
-    status 500, or a broken connection once the response has begun; it is logged without its message, which
-    could hold a caller's values.
+    Handlers find it in ``request.state.request_id``. Once the answer is over, it is counted and logged. An exception
+    nobody translated, a bug, becomes a problem with status 500, or a broken connection once the response has begun; it
+    is logged without its message, which could hold a caller's values.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answered: RequestLog) -> None:
         self.app = app
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        begun = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         header = (HEADER, request_id.encode())
-        started = False
+        answer = Answered()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
+                answer.status = message["status"]
                 message["headers"] = [*message["headers"], header, *security_headers(scope["path"])]
+            else:
+                answer.bytes_out += len(message.get("body", b""))
+                answer.complete = not message.get("more_body", False)
             await send(message)
 
         try:
@@ -52,13 +58,11 @@ class RequestId:
         except ClientDisconnect:
             log.info("request %s: the client went away", request_id)
         except Exception as error:  # noqa: BLE001 - the last resort of the whole service
-            where = " < ".join(
-                f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
-                for frame in reversed(traceback.extract_tb(error.__traceback__))
-            )
-            log.error("request %s: %s in %s", request_id, type(error).__name__, where)
-            if not started:
+            log.error("request %s: %s", request_id, trace(error))
+            if not answer.status:
                 await problems.response(error, request_id)(scope, receive, send_with_id)
+        finally:
+            self._answered.tell(scope, request_id, answer, time.perf_counter() - begun)
 
 
 def _request_id(scope: Scope) -> str:

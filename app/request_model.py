@@ -18,6 +18,7 @@ from app.asked import Asked
 from app.bodies import Wanted
 from app.field_schema import json_schema
 from app.fields import field_type
+from app.idempotency import Key
 from app.names import load_pairs, odd_names, refuse_nesting
 from app.problems import Refused, refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
@@ -121,8 +122,12 @@ class RequestModel:
             np.array(time, np.int64),
         )
 
-    def asked(self, row: Row, want: Wanted, caller: str | None = None) -> Asked:
-        """A validated transaction that has just arrived, under the ids that are stored."""
+    def asked(self, row: Row, want: Wanted, caller: str | None = None, key: Key | None = None, place: int = 0) -> Asked:
+        """A validated transaction that has just arrived, under the ids that are stored.
+
+        Args:
+            key: the Idempotency-Key it came with; ``place``: its position in the batch, from 0.
+        """
         row = self.pseudonyms.row(row)
         body = to_json({name: row[name] for name in self._inputs}, inf_nan_mode="null")
         return Asked(
@@ -134,6 +139,7 @@ class RequestModel:
             arrived_at=time.time_ns() // 1_000,
             arrived=time.perf_counter(),
             caller=caller,
+            idempotency_digest=key.digest(caller, place) if key else None,
         )
 
 

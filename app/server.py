@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import signal
 import socket
 import sys
+import tempfile
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from app import logs
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
 from app.example import example_transaction
 from app.recovery import Recovered
 from app.service import create_app, load_scorer
-from app.settings import Settings
+from app.settings import Settings, share_metrics
 from app.store.open import open_store
 from models.errors import CounterfoilError
 
@@ -43,7 +46,9 @@ def run(settings: Settings, workers: int = 1) -> None:
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
         _require_shared(settings, workers)
-        app: Any = partial(create_app, settings)  # each worker makes its own
+        counts = tempfile.TemporaryDirectory(prefix="counterfoil-metrics-")
+        share_metrics(Path(counts.name))
+        app: Any = partial(_worker, settings, Path(counts.name))  # each worker makes its own
     else:
         app = create_app(settings, scorer)
         _say_recovered(app.state.endpoints.active.ledger.recorder.recovered)
@@ -52,7 +57,7 @@ def run(settings: Settings, workers: int = 1) -> None:
     print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
     print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_level, settings.log_format)
     config = uvicorn.Config(
         app,
         factory=workers > 1,
@@ -70,9 +75,16 @@ def run(settings: Settings, workers: int = 1) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
+        with counts:
+            Multiprocess(config, sockets=[listener]).run()
     else:
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _worker(settings: Settings, counts: Path) -> FastAPI:
+    """One of several workers, in its own process."""
+    logs.configure(settings.log_level, settings.log_format)
+    return create_app(settings, shared_metrics=counts)
 
 
 def _require_shared(settings: Settings, workers: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -20,12 +21,19 @@ from starlette.routing import BaseRoute, Route
 from app import openapi, problems
 from app.access.guard import Access, guard
 from app.access.keyring import Keyring
+from app.decisions.purge_request import PurgeReply
+from app.decisions.replies import DecisionPage, DecisionReply
+from app.decisions.routes import Decisions
 from app.docs_page import docs_page
 from app.endpoints import Endpoints
 from app.feedback import FeedbackReply
+from app.metrics import Metrics
+from app.metrics_page import MetricsPage
 from app.problems import Refused
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.request_id import RequestId
+from app.request_log import RequestLog
+from app.sampling import sampling
 from app.security_headers import DOCS_PATH
 from app.settings import Settings
 from app.store.contract import StoreUnavailable
@@ -39,7 +47,12 @@ ACCESS: dict[str, Access] = {
     "/v1/score/batch": "score",
     "/v1/score/csv": "score",
     "/v1/feedback": "feedback",
+    "/v1/decisions": "read",
+    "/v1/decisions/export": "read",
+    "/v1/decisions/{transaction_id:path}": "read",
+    "/v1/purge": "admin",
     "/v1/model": "read",
+    "/metrics": "read",
     "/healthz": "open",
     "/readyz": "open",
     "/openapi.json": "any key",
@@ -67,19 +80,22 @@ def load_scorer(settings: Settings) -> Scorer:
     return Scorer.load(Registry(settings.artifacts).resolve(settings.model))
 
 
-def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
+def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics: Path | None = None) -> FastAPI:
     """The service.
 
     Args:
         settings: as from :func:`app.settings.load_settings`.
         scorer: the model to serve. Without one it is loaded when the application starts; until then every
-            route but ``/healthz`` answers 503.
+            route but ``/healthz`` and ``/metrics`` answers 503.
+        shared_metrics: folder where the processes that serve together count; None where this one serves alone.
 
     Raises:
         InvalidInput: the file of API keys is not as it should be.
     """
     keyring = Keyring(settings.keys_file, settings.rate_limit)
-    endpoints = Endpoints(settings)
+    metrics = Metrics()
+    endpoints = Endpoints(settings, metrics, MetricsPage(metrics, shared_metrics))
+    decisions = Decisions(settings, lambda: endpoints.active)
     if scorer is not None:
         endpoints.activate(scorer)
 
@@ -90,7 +106,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         # What is loaded by now stays for good: collections need not walk through it while requests wait.
         gc.collect()
         gc.freeze()
-        yield
+        async with sampling(metrics, endpoints):
+            yield
         await run_sync(endpoints.close)
 
     routes: list[BaseRoute] = [
@@ -98,9 +115,14 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
         RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
         RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
         RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply),
+        RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage),
+        RawRoute("/v1/decisions/export", decisions.export, methods=["GET"]),
+        RawRoute("/v1/decisions/{transaction_id:path}", decisions.one, methods=["GET"], response_model=DecisionReply),
+        RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
         APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
         APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
+        RawRoute("/metrics", endpoints.metrics, methods=["GET"], include_in_schema=False),
         Route(DOCS_PATH, docs_page, include_in_schema=False),
     ]
     app = FastAPIOffline(  # its API page needs no content network
@@ -116,9 +138,9 @@ def create_app(settings: Settings, scorer: Scorer | None = None) -> FastAPI:
             (HTTPException, RequestValidationError, Refused, InvalidInput, StoreUnavailable), _problem
         ),
     )
-    app.state.endpoints = endpoints
+    app.state.endpoints, app.state.decisions = endpoints, decisions
     guard(app.routes, ACCESS, keyring)
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, answered=RequestLog(metrics))
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]
         app, endpoints.active, settings.max_batch, ACCESS if keyring.required else {}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,9 +83,19 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         default=30, ge=1, description="How long requests in flight may take to finish after SIGTERM"
     )
+    log_format: Literal["json", "console"] | None = Field(
+        default=None,
+        description="How log lines look: json, one object a line; console, for reading. Without one, console where "
+        "standard error is a terminal, else json",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log messages written"
     )
+
+
+def share_metrics(folder: Path) -> None:
+    """Let processes that are started from here on count together: prometheus_client looks for this when imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,58 +1,67 @@
-"""Requests per second of the service on one core, beside a plain FastAPI route in the same run.
+"""Requests per second of the service on one core, with and without behaviour features, beside a plain FastAPI route.
 
-    python benchmarks/serving.py                              # about a minute; fits a small model of 30 features first
+    python benchmarks/serving.py                              # two minutes; trains two small models first
     python benchmarks/serving.py --seconds 1 --rounds 1       # a tiny run
     python benchmarks/serving.py --artifacts artifacts        # with the active model of a registry
 
-The server runs as a process of its own, tied to one core; the load comes from this process: 16 connections, each
-sending its next request when the last one is answered. The routes take turns, several rounds each, and the median
-round counts. CPU is the server's own time per request, which other work on the machine disturbs less. Prints a
-Markdown table. (Linux)
+Each server is ``counterfoil serve`` as anybody runs it, tied to one core, its log in a file, every decision recorded
+durably in a database of its own. No transaction is sent twice: a stored answer would be no score. The load comes from
+this process: 16 connections, each sending its next transaction when the last one is answered. The routes take turns,
+several rounds each, and the median round counts. CPU is the server's own time per request, which other work on the
+machine disturbs less. Prints a Markdown table, and the bytes that a decision takes in the database. (Linux)
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import multiprocessing
 import os
 import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
-import polars as pl
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
 from app.example import example_transaction
-from app.service import create_app, load_scorer
-from app.settings import Settings, load_settings
+from models.registry import Registry
+from models.schema import TransactionSchema
+from models.scorer import Scorer
 
+ROOT = Path(__file__).parents[1]
 CONNECTIONS = 16
+CARDS = 5_000
 
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of request and what came of it."""
+    """One kind of request and what came of it; ``request`` makes the next one."""
 
     name: str
-    request: bytes
+    request: Callable[[], bytes]
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
 
 class Connection(asyncio.Protocol):
-    """Sends one request again and again, and notes how long each answer took."""
+    """Sends one request after the other, and notes how long each answer took."""
 
-    def __init__(self, request: bytes, latencies: list[float]) -> None:
+    def __init__(self, request: Callable[[], bytes], latencies: list[float]) -> None:
         self.request = request
         self.latencies = latencies
         self.buffer = b""
@@ -79,7 +88,20 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self.sent = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(self.request())
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process and its port."""
+
+    pid: int
+    port: int
+
+    def processor_time(self) -> float:
+        """Seconds of processor time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def drive(server: Server, load: Load, seconds: float) -> None:
@@ -101,102 +123,146 @@ async def drive(server: Server, load: Load, seconds: float) -> None:
         connection.abort()
 
 
-def serve(settings: Settings | None, listener: socket.socket) -> None:
-    """The server process: ours, or the plain one without settings."""
+def serve_plain(listener: socket.socket) -> None:
+    """The server process to compare with."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    if settings:
-        app = create_app(settings)
-    else:
-        app = FastAPI()
+    app = FastAPI()
 
-        @app.get("/")
-        async def plain() -> dict[str, str]:
-            return {"status": "alive"}
+    @app.get("/")
+    async def plain() -> dict[str, str]:
+        return {"status": "alive"}
 
     config = uvicorn.Config(app, http="httptools", loop="uvloop", access_log=False, log_level="error")
     uvicorn.Server(config).run(sockets=[listener])
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server process and its port."""
-
-    process: multiprocessing.Process
-    port: int
-
-    def processor_time(self) -> float:
-        """Seconds of processor time it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def start(settings: Settings | None) -> Server:
-    """Start a server; it answers as soon as it is ready."""
+def start_plain(stack: ExitStack) -> Server:
+    """Start it; it answers as soon as it is ready."""
     listener = socket.create_server(("127.0.0.1", 0))
-    process = multiprocessing.Process(target=serve, args=(settings, listener), daemon=True)
+    process = multiprocessing.Process(target=serve_plain, args=(listener,), daemon=True)
     process.start()
-    return Server(process, listener.getsockname()[1])
+    stack.callback(process.terminate)
+    assert process.pid is not None
+    return Server(process.pid, listener.getsockname()[1])
 
 
-def fit_small(folder: Path) -> Path:
-    """A registry with a model of 30 features, fitted on noise: speed does not depend on what it learned."""
-    from models.registry import Registry
+def start(stack: ExitStack, artifacts: Path, database: Path) -> Server:
+    """Start the service, and wait until it is ready."""
+    command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--port", "0"]
+    command += ["--artifacts", str(artifacts), "--database", f"sqlite:///{database}"]
+    log = stack.enter_context(database.with_suffix(".log").open("w"))
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
+    os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    stack.callback(process.terminate)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("curl"):
+            return Server(process.pid, int(line.split("http://127.0.0.1:")[1].split("/")[0]))
+    raise SystemExit(database.with_suffix(".log").read_text())
+
+
+def fit_small(folder: Path, *, behaviour: bool) -> Path:
+    """A registry with a model of the payments profile: speed does not depend on how well it learned."""
     from models.schema import load_schema
     from models.thresholds import Policy
     from training.fit import FitOptions
     from training.read import read_history
+    from training.simulate import SimulationConfig, simulate, write
     from training.train import TrainingJob, train
 
-    rows = 4_000
-    random = np.random.default_rng(0)
-    columns = {f"V{i}": random.normal(size=rows) for i in range(1, 29)}
-    amount = random.lognormal(3, 1, rows).round(2)
-    table = pl.DataFrame({"Time": np.arange(rows) * 10.0, **columns, "Amount": amount, "Class": np.zeros(rows, int)})
-    table.write_csv(folder / "noise.csv")
-    schema = load_schema("ulb")
-    registry = Registry(folder / "artifacts")
-    job = TrainingJob(schema, FitOptions(steps=50), Policy(name="alert-rate", value=0.05))
-    manifest, _ = train(job, read_history(schema, [folder / "noise.csv"]), registry)
+    history = folder / "history.parquet"
+    if not history.exists():
+        write(simulate(SimulationConfig(days=45, cards=400, merchants=200)), history)
+    schema = load_schema("payments")
+    if not behaviour:
+        schema = schema.model_copy(update={"entity": {}}).checked()
+    registry = Registry(folder / ("behaviour" if behaviour else "plain"))
+    job = TrainingJob(schema, FitOptions(steps=100), Policy(name="alert-rate", value=0.005), label_delay="0d")
+    manifest, _ = train(job, read_history(schema, [history]), registry)
     registry.activate(manifest.version)
     return registry.root
 
 
-def post(path: str, body: bytes) -> bytes:
-    """A POST request as it goes over the wire."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+class Transactions:
+    """Makes the requests: the example, each time with another id, a random card and merchant, a second later.
+
+    Args:
+        scorer: of the model; its schema says which columns those are.
+        path: where they are posted.
+        counter: of all that are sent to one database.
+    """
+
+    def __init__(self, scorer: Scorer, path: str, counter: itertools.count[int]) -> None:
+        schema: TransactionSchema = scorer.schema
+        example: dict[str, Any] = example_transaction(schema, scorer.vocabulary, scorer.bundle.golden)
+        self._counter, self._random = counter, np.random.default_rng(0)
+        self._changing = [name for name in (schema.id, *schema.entities) if name is not None]
+        self._start = None
+        time_column = schema.timestamp or ""
+        if isinstance(example.get(time_column), str):
+            self._start = datetime.fromisoformat(example[time_column].rstrip("Z"))
+            self._zone = "Z" if example[time_column].endswith("Z") else ""
+            self._changing.append(time_column)
+        body = json.dumps({**example, **dict.fromkeys(self._changing, "\0")}).replace("%", "%%")
+        self._body = body.replace(json.dumps("\0"), '"%s"')
+        self._order = [name for name in example if name in self._changing]
+        self._id = schema.id
+        self._head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+
+    def __call__(self) -> bytes:
+        """The next request."""
+        number = next(self._counter)
+        values = []
+        for name in self._order:
+            if name == self._id:
+                values.append(f"{number:012d}")
+            elif name in self._changing[:-1] or self._start is None:
+                values.append(f"c-{self._random.integers(CARDS):04d}")
+            else:
+                values.append((self._start + timedelta(seconds=number)).isoformat() + self._zone)
+        body = self._body % tuple(values)
+        return f"{self._head}{len(body)}\r\n\r\n{body}".encode()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--artifacts", type=Path, help="registry whose active model is served")
+    parser.add_argument(
+        "--artifacts", type=Path, help="registry whose active model is served, instead of two small ones"
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="per route and round")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(artifacts=arguments.artifacts or fit_small(Path(folder)))
-        scorer = load_scorer(settings)
-        body = json.dumps(example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)).encode()
-        plain, ours = start(None), start(settings)
-        get = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
-        loads = [
-            (plain, Load("FastAPI GET, constant dict", get % b"/")),
-            (ours, Load("POST /v1/score?reasons=0", post("/v1/score?reasons=0", body))),
-            (ours, Load(f"POST /v1/score ({settings.default_reasons} reasons)", post("/v1/score", body))),
-        ]
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        registries = {"": arguments.artifacts} if arguments.artifacts else {
+            ", no behaviour": fit_small(folder, behaviour=False),
+            ", behaviour": fit_small(folder, behaviour=True),
+        }  # fmt: skip
+        loads = [(start_plain(stack), Load("FastAPI GET, constant dict", lambda: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))]
+        sent: dict[Path, itertools.count[int]] = {}
+        for kind, artifacts in registries.items():
+            scorer = Scorer.load(Registry(artifacts).resolve(None))
+            database = folder / f"{len(sent)}.db"
+            server, counter = start(stack, artifacts, database), sent.setdefault(database, itertools.count())
+            features = f"{len(scorer.schema.features)} features{kind}"
+            for reasons in (0, 3):
+                make = Transactions(scorer, f"/v1/score?reasons={reasons}", counter)
+                loads.append((server, Load(f"POST /v1/score, {reasons} reasons ({features})", make)))
         for _ in range(arguments.rounds):
             for target, load in loads:
                 uvloop.run(drive(target, load, arguments.seconds))
-        plain.process.terminate()
-        ours.process.terminate()
-    base = statistics.median(loads[0][1].rates)
-    print(f"{len(scorer.schema.features)} features, one core, {CONNECTIONS} connections\n")
-    print("| route | requests/s | of plain | p50 ms | p99 ms | CPU µs |\n|---|---|---|---|---|---|")
-    for _, load in loads:
-        rate = statistics.median(load.rates)
-        cpu = statistics.median(load.processor) * 1e6
-        p50, p99 = np.percentile(load.latencies, [50, 99]) * 1e3
-        print(f"| {load.name} | {rate:,.0f} | {rate / base:.0%} | {p50:.2f} | {p99:.2f} | {cpu:.0f} |")
+        base = statistics.median(loads[0][1].rates)
+        print(f"one core, {CONNECTIONS} connections, every decision durable before its answer\n")
+        print("| route | requests/s | of plain | p50 ms | p99 ms | CPU µs |\n|---|---|---|---|---|---|")
+        for _, load in loads:
+            rate = statistics.median(load.rates)
+            cpu = statistics.median(load.processor) * 1e6
+            p50, p99 = np.percentile(load.latencies, [50, 99]) * 1e3
+            print(f"| {load.name} | {rate:,.0f} | {rate / base:.1%} | {p50:.2f} | {p99:.2f} | {cpu:.0f} |")
+        for kind, (database, counter) in zip(registries, sent.items(), strict=True):
+            rows = next(counter)
+            files = sum(file.stat().st_size for file in folder.glob(database.name + "*"))
+            print(f"\n{rows:,} decisions{kind}: {files / rows:,.0f} bytes each in the database, its log included")
 
 
 if __name__ == "__main__":

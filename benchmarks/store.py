@@ -7,7 +7,7 @@ Every card has 29 days of payments behind it, as the base of an embedded store, 
 recorded in the order of their time by a process of its own, a few singly and in sixteens for the timings, the others
 in crowds of 256 with durability normal. Then states of cards that had gone to the disk are compared with a replay of
 their payments, the process is killed, and two others are timed: one goes on from the saved states, one from the base
-alone. "compute" is features, score and reply; "log" is what the store takes beside it, with durability full.
+alone. "compute" is features, score and reply without reasons; "log" is what the store takes beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.bodies import Wanted
 from app.recorder import Recorder
 from app.request_model import RequestModel
 from app.settings import Settings
-from app.store.contract import EntityKey, Origin, View, Writes
+from app.store.contract import EntityKey, Name, Origin, View, Writes
 from app.store.open import open_store
 from models.behaviour.events import Behaviour, key_digest
 from models.behaviour.replay import State, content, packed, replay_entity
@@ -118,7 +118,7 @@ class Timed:
         return getattr(self._store, name)
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """As the store does."""
         inside = 0.0
@@ -131,7 +131,7 @@ class Timed:
             return writes
 
         begun = time.perf_counter()
-        self._store.transact(ids, keys, events, timed)
+        self._store.transact(names, keys, events, timed)
         self.store_us.append((time.perf_counter() - begun - inside) * 1e6)
         self.work_us.append(inside * 1e6)
 
@@ -147,7 +147,7 @@ def sent(requests: RequestModel, schema: TransactionSchema, frame: pl.DataFrame)
     """The rows as validated requests."""
     rows = frame.select(schema.inputs).with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
     bodies = (to_json(row) for row in rows.iter_rows(named=True))
-    return [requests.asked(requests.one(body), Wanted(3)) for body in bodies]
+    return [requests.asked(requests.one(body), Wanted(0)) for body in bodies]
 
 
 def record(settings: Settings, folder: Path, timed: int) -> None:

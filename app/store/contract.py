@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.errors import CounterfoilError
 
+if TYPE_CHECKING:
+    from app.store.query import Filter, Page
+
 #: Which entity: the name of its section in the profile, and the digest of its key.
 EntityKey = tuple[str, bytes]
+#: What a transaction is recorded under, at most once: its id (text), or what stands for an Idempotency-Key (bytes).
+Name = str | bytes
 Label = Literal["fraud", "legitimate", "disputed"]
 
 
@@ -46,6 +51,7 @@ class Decision:
         caller: who asked; None without API keys.
         latency_us: from arrival until the answer was ready to be written.
         keys: the entities it belongs to.
+        idempotency_digest: of the Idempotency-Key it was sent with, 16 bytes, unique in the log; None without one.
     """
 
     seq: int
@@ -64,6 +70,12 @@ class Decision:
     caller: str | None
     latency_us: int
     keys: tuple[EntityKey, ...]
+    idempotency_digest: bytes | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What it is recorded under."""
+        return tuple(name for name in (self.transaction_id, self.idempotency_digest) if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +110,14 @@ class View:
     """What a transaction reads before it computes.
 
     Attributes:
-        known: decisions of the asked ids that are in the log.
+        known: decisions that are in the log, by those of the asked names that they are recorded under.
         labels: the latest label of each asked id that has one.
         states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
             its ``seq`` is 0.
         next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.
     """
 
-    known: Mapping[str, Decision]
+    known: Mapping[Name, Decision]
     labels: Mapping[str, LabelEvent]
     states: Mapping[EntityKey, SavedState]
     next_seq: int
@@ -177,12 +189,12 @@ class Store(Protocol):
     shared: bool
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """Read, compute, write: atomic, durable when it returns.
 
         Args:
-            ids: transaction ids to look up.
+            names: transaction ids and digests of Idempotency-Keys to look up.
             keys: entities whose states are wanted.
             events: how many places in the order of arrival to reserve, at most as many are written.
             work: computes what to write from what was read. A shared store calls it again where another process got in
@@ -193,7 +205,10 @@ class Store(Protocol):
         """Where the states began; None for an empty store."""
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
-        """Forget all states, saved and base, and begin anew from a base; the log stays, the watermark is 0. Atomic."""
+        """Forget all states, saved and base, and begin anew from a base. Atomic.
+
+        The log stays; nothing of it is folded, and the watermark is 0.
+        """
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """What the base holds of these entities."""
@@ -203,6 +218,24 @@ class Store(Protocol):
 
     def last_seq(self) -> int:
         """The last place in the order of arrival that is taken; 0 for an empty log."""
+
+    def folded(self) -> int:
+        """Events up to here are in the base: what is made from the base goes on after them. 0 if none are."""
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        """Replace what the base holds of these entities; it now has the events up to ``folded``. Atomic.
+
+        Every saved state must have its events up to there before. A shared store refuses.
+        """
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        """Delete decisions with their labels, and what is saved of entities, the base included. Atomic.
+
+        All of it must be folded before: no place of theirs is given to another event.
+        """
+
+    def scrub(self) -> bool:
+        """See that nothing of what was erased can be read from the store's files. False: not now, try again."""
 
     def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
         """The log's events after a place in the order of arrival, oldest first, in bounded memory.
@@ -216,6 +249,16 @@ class Store(Protocol):
 
     def find(self, transaction_id: str) -> Decision | None:
         """One decision."""
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """At most ``limit`` decisions, newest first, with their labels. Any thread, beside the one that writes.
+
+        Args:
+            before: only those before this place in the order of arrival, as the page before says; None for the newest.
+        """
+
+    def size(self) -> int:
+        """Bytes that it takes: on its disk, or in the memory of the Redis server. Any thread may ask."""
 
     def close(self) -> None:
         """Release it."""

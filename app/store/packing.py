@@ -15,13 +15,15 @@ _STATE = struct.Struct("<q")
 _DECISION = struct.Struct("<qqqdddq9i")
 #: seq, known_at, arrived_at, change; lengths of three parts.
 _LABEL = struct.Struct("<qqqq3i")
-#: What a packed event begins with. Another layout takes another letter.
-DECISION, LABEL = b"D", b"L"
+#: What a packed event begins with. Another layout takes another letter. A decision with an Idempotency-Key is that
+#: letter, the key's digest, and the decision.
+DECISION, LABEL, KEYED = b"D", b"L", b"K"
+_DIGEST_BYTES = 16
 
 
 def id_digest(transaction_id: str) -> bytes:
     """What a transaction is looked up by, 16 bytes."""
-    return blake2b(transaction_id.encode(), digest_size=16).digest()
+    return blake2b(transaction_id.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 def pack_keys(keys: Iterable[EntityKey]) -> bytes:
@@ -73,7 +75,8 @@ def pack_event(event: Decision | LabelEvent) -> bytes:
         pack_keys(event.keys),
     )
     numbers = (event.seq, event.time, event.arrived_at, event.score, event.error, event.threshold, event.latency_us)
-    return b"".join((DECISION, _DECISION.pack(*numbers, *_lengths(parts)), *(part or b"" for part in parts)))
+    keyed = b"" if event.idempotency_digest is None else KEYED + event.idempotency_digest
+    return b"".join((keyed, DECISION, _DECISION.pack(*numbers, *_lengths(parts)), *(part or b"" for part in parts)))
 
 
 def unpack_event(packed: bytes) -> Decision | LabelEvent:
@@ -91,6 +94,9 @@ def unpack_label(packed: bytes) -> LabelEvent:
 
 def unpack_decision(packed: bytes) -> Decision:
     """The decision that :func:`pack_event` was given."""
+    idempotency_digest = None
+    if packed.startswith(KEYED):
+        idempotency_digest, packed = packed[1 : 1 + _DIGEST_BYTES], packed[1 + _DIGEST_BYTES :]
     seq, time, arrived_at, score, error, threshold, latency_us, *lengths = _DECISION.unpack_from(packed, 1)
     transaction_id, *parts, caller, keys = _cut(packed, 1 + _DECISION.size, lengths)
     digest, body, features, decision, model_version, reply = (part or b"" for part in parts)
@@ -111,6 +117,7 @@ def unpack_decision(packed: bytes) -> Decision:
         caller=_maybe(caller),
         latency_us=latency_us,
         keys=unpack_keys(keys or b""),
+        idempotency_digest=idempotency_digest,
     )
 
 

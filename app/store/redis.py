@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from app.store.contract import (
@@ -12,14 +12,17 @@ from app.store.contract import (
     EntityKey,
     LabelEvent,
     LogColumns,
+    Name,
     Origin,
     StoreUnavailable,
     View,
     Writes,
 )
 from app.store.packing import unpack_decision
+from app.store.query import Filter, Page
 from app.store.redis_keys import Beginning, RedisKeys
 from app.store.redis_log import RedisLog
+from app.store.redis_query import RedisQuery
 from app.store.redis_transaction import commit, view
 from app.store.redis_wire import Wire, Wires
 from models.errors import InvalidInput
@@ -32,9 +35,9 @@ _BASE_ROWS = 5_000
 class RedisStore:
     """See :class:`app.store.contract.Store`.
 
-    A transaction watches its ids and entities, reserves its places, computes, and writes all or nothing; where another
-    process wrote to one of them in between, it begins again with new places. So the order of an entity's events is the
-    order of their places. What is written must be among the ids and entities that were asked for.
+    A transaction watches its names and entities, reserves its places, computes, and writes all or nothing; where
+    another process wrote to one of them in between, it begins again with new places. So the order of an entity's events
+    is the order of their places. What is written must be among the names and entities that were asked for.
 
     Redis must be told to keep what it acknowledges: ``appendonly yes``, ``appendfsync always``, and
     ``maxmemory-policy noeviction``. Every state is written with its event, so nothing needs replaying.
@@ -62,27 +65,28 @@ class RedisStore:
             raise InvalidInput("store URL: expected redis://[:PASSWORD@]HOST:6379/0") from None
         self._keys = RedisKeys(prefix)
         self._log = RedisLog(self._wires, self._keys)
+        self._query = RedisQuery(self._wires, self._keys, self._log)
         self._read_only = read_only
         self._begun = Beginning()
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """See the contract."""
         for attempt in range(_TRIES):
             with self._wires.wire() as wire:
-                if self._attempt(wire, ids, keys, events, work):
+                if self._attempt(wire, names, keys, events, work):
                     return
             time.sleep(random.random() * min(attempt, 20) / 1000)
         raise StoreUnavailable(f"{self._wires.name}: other processes kept writing to the same entities; try again")
 
     def _attempt(
-        self, wire: Wire, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, wire: Wire, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> bool:
         """False where another process got in between."""
         watching = True
         try:
-            begun, seen = view(wire, self._keys, self._begun, ids, keys, 0 if self._read_only else events)
+            begun, seen = view(wire, self._keys, self._begun, names, keys, 0 if self._read_only else events)
             if begun != self._begun:  # the states have other names now
                 self._begun = begun
                 return False
@@ -142,6 +146,22 @@ class RedisStore:
         """See the contract."""
         return int(self._wires.one("GET", self._keys.watermark) or 0)
 
+    def folded(self) -> int:
+        """See the contract. Nothing ever is."""
+        return 0
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        """See the contract. Refused: another process could write in between."""
+        raise self._no_purge()
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        """See the contract. Refused, too."""
+        raise self._no_purge()
+
+    def scrub(self) -> bool:
+        """See the contract. Refused, too."""
+        raise self._no_purge()
+
     def last_seq(self) -> int:
         """See the contract."""
         return self._log.last_seq()
@@ -156,12 +176,28 @@ class RedisStore:
 
     def find(self, transaction_id: str) -> Decision | None:
         """See the contract."""
-        seq = self._wires.one("GET", self._keys.id(transaction_id))
-        return None if seq is None else unpack_decision(self._log.packed([int(seq)])[0])
+        seq = self._wires.one("GET", self._keys.name(transaction_id))
+        packed = None if seq is None else self._log.packed([int(seq)])[0]
+        return None if packed is None else unpack_decision(packed)
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """See the contract."""
+        return self._query.page(wanted, before, limit)
+
+    def size(self) -> int:
+        """See the contract."""
+        memory = self._wires.one("INFO", "memory").decode()
+        return int(memory.partition("used_memory:")[2].partition("\r\n")[0])
 
     def close(self) -> None:
         """See the contract."""
         self._wires.close()
+
+    def _no_purge(self) -> InvalidInput:
+        return InvalidInput(
+            f"{self._wires.name}: decisions in Redis cannot be erased one by one; begin another database, or use "
+            "PostgreSQL where they must be"
+        )
 
     def _refusal(self) -> InvalidInput:
         return InvalidInput(f"{self._wires.name} was opened for reading only")

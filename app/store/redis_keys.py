@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-from app.store.contract import EntityKey, Origin
+from app.store.contract import EntityKey, Name, Origin
 
 #: Events per hash: 2 to this power. One hash for all could not be read in parts; a key for each costs memory.
 _BUCKET_BITS = 8
@@ -77,9 +77,9 @@ class RedisKeys:
             self.events(bucket << _BUCKET_BITS) for bucket in range(first >> _BUCKET_BITS, (last >> _BUCKET_BITS) + 1)
         ]
 
-    def id(self, transaction_id: str) -> str:
-        """The seq of a decision."""
-        return f"{self.prefix}id:{transaction_id}"
+    def name(self, name: Name) -> str:
+        """The seq of the decision that is recorded under a name."""
+        return f"{self.prefix}id:{name}" if isinstance(name, str) else f"{self.prefix}idempotency:{name.hex()}"
 
     def label(self, transaction_id: str) -> str:
         """The latest label, packed."""

@@ -63,13 +63,20 @@ class RedisLog:
                 [event for event in stretch if isinstance(event, LabelEvent)],
             )
 
-    def packed(self, seqs: Sequence[int]) -> list[bytes]:
-        """Events of these places, in this order."""
+    def newest_of_key(self, end: int, key: EntityKey) -> Iterator[int]:
+        """Places before ``end`` of an entity's decisions, newest first."""
+        name = self._keys.entity(key)
+        while found := self._wires.one("ZREVRANGEBYSCORE", name, f"({end}", "-inf", "LIMIT", 0, _SEQS):
+            yield from map(int, found)
+            end = int(found[-1])
+
+    def packed(self, seqs: Sequence[int]) -> list[bytes | None]:
+        """Events of these places, in this order; None where there is none."""
         return self._wires.run(*(("HGET", self._keys.events(seq), seq) for seq in seqs))
 
     def _batches(self, seqs: Iterator[int]) -> Iterator[list[bytes]]:
         while wanted := list(islice(seqs, _SEQS)):
-            yield self.packed(wanted)
+            yield [packed for packed in self.packed(wanted) if packed is not None]
 
     def _decision_seqs(self, after: int, horizon: int, keys: Sequence[EntityKey]) -> Iterator[int]:
         sources = (self._of_key(after, horizon, key) for key in dict.fromkeys(keys))

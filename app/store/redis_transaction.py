@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from app.store.contract import EntityKey, SavedState, StoreUnavailable, View, Writes
+from app.store.contract import EntityKey, Name, SavedState, StoreUnavailable, View, Writes
 from app.store.packing import pack_event, pack_state, unpack_decision, unpack_label, unpack_state
 from app.store.redis_keys import Beginning, RedisKeys
 from app.store.redis_wire import Command, Lost, Wire, Wires
@@ -15,9 +15,9 @@ _DOUBT = 3.0
 
 
 def view(
-    wire: Wire, keys: RedisKeys, begun: Beginning, ids: Sequence[str], entities: Sequence[EntityKey], events: int
+    wire: Wire, keys: RedisKeys, begun: Beginning, asked: Sequence[Name], entities: Sequence[EntityKey], events: int
 ) -> tuple[Beginning, View]:
-    """What the store holds of these ids and entities; from now on they are watched.
+    """What the store holds of these names and entities; from now on they are watched.
 
     Args:
         begun: the beginning that the states are thought to be of.
@@ -26,9 +26,10 @@ def view(
     Returns:
         The beginning they are of, and the view. Where that is another, the view's states are none.
     """
+    ids = [name for name in asked if isinstance(name, str)]
     names = [
         keys.origin,
-        *map(keys.id, ids),
+        *map(keys.name, asked),
         *map(keys.label, ids),
         *(keys.state(begun.number, entity) for entity in entities),
     ]
@@ -36,19 +37,19 @@ def view(
     reserve: Command = ("INCRBY", keys.seq, events) if events else ("GET", keys.seq)
     _, (origin, *found), last = wire.run(("WATCH", *names), ("MGET", *names), reserve)
     begun = Beginning.parse(origin)
-    seqs = [int(seq) for seq in found[: len(ids)] if seq is not None]
-    labels = [unpack_label(packed) for packed in found[len(ids) : 2 * len(ids)] if packed is not None]
-    saved = zip(entities, found[2 * len(ids) :], strict=True)
+    of_labels, of_states = len(asked), len(asked) + len(ids)
+    known = [(name, int(seq)) for name, seq in zip(asked, found, strict=False) if seq is not None]
+    labels = [unpack_label(packed) for packed in found[of_labels:of_states] if packed is not None]
+    saved = zip(entities, found[of_states:], strict=True)
     states = {entity: unpack_state(packed) for entity, packed in saved if packed is not None}
     missing = [entity for entity in entities if entity not in states] if begun.has_base else []
-    wanted = [("HGET", keys.events(seq), seq) for seq in seqs]
+    wanted = [("HGET", keys.events(seq), seq) for _, seq in known]
     replies = wire.run(*wanted, *(("HGET", keys.base(begun.number, name), key) for name, key in missing))
-    for entity, content in zip(missing, replies[len(seqs) :], strict=True):
+    for entity, content in zip(missing, replies[len(known) :], strict=True):
         if content is not None:
             states[entity] = SavedState(0, content)
-    decisions = map(unpack_decision, replies[: len(seqs)])
     return begun, View(
-        known={decision.transaction_id or "": decision for decision in decisions},
+        known={name: unpack_decision(packed) for (name, _), packed in zip(known, replies, strict=False)},
         labels={label.transaction_id: label for label in labels},
         states=states,
         next_seq=int(last or 0) + 1 - events,
@@ -97,8 +98,8 @@ def _commands(keys: RedisKeys, beginning: int, writes: Writes) -> Iterator[Comma
     """
     for decision in writes.decisions:
         yield ("HSET", keys.events(decision.seq), decision.seq, pack_event(decision))
-        if decision.transaction_id is not None:
-            yield ("SET", keys.id(decision.transaction_id), decision.seq)
+        for name in decision.names:
+            yield ("SET", keys.name(name), decision.seq)
         for key in dict.fromkeys(decision.keys):
             yield ("ZADD", keys.entity(key), decision.seq, decision.seq)
     for label in writes.labels:

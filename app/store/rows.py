@@ -12,8 +12,8 @@ Row = Sequence[Any]
 
 
 def as_decision(row: Row) -> Decision:
-    """Of the columns in the order of the fields, ``packed_keys`` last."""
-    fields = (*row[:-1], unpack_keys(row[-1]))
+    """Of the columns in the order of the fields."""
+    fields = (*row[:-2], unpack_keys(row[-2]), row[-1])
     return Decision(*fields)
 
 
@@ -42,6 +42,7 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
         decision.latency_us,
         pack_keys(decision.keys),
         None if decision.transaction_id is None else id_digest(decision.transaction_id),
+        decision.idempotency_digest,
     )
 
 

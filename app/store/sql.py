@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
 from app.store import migrations
-from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Origin, View, Writes
+from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.lock import FileLock
 from app.store.owner import Owner
+from app.store.query import Filter, Page
+from app.store.size import size
 from app.store.sql_log import SqlLog
-from app.store.sql_transaction import ORIGIN, WATERMARK, last_seq, of_entities, view, write
+from app.store.sql_purge import erase, fold, scrub
+from app.store.sql_query import page
+from app.store.sql_transaction import FOLDED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
 from app.store.statements import Statements
 from app.store.tables import base_states, states
 from models.errors import InvalidInput
@@ -62,11 +66,11 @@ class SqlStore:
             self._next_seq = last_seq(connection, self._sql) + 1
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """See the contract. ``events`` needs no reserving: nobody else writes."""
         if self._owner is None:
-            if work(self._log.read(lambda connection: view(connection, self._sql, ids, keys))) != Writes():
+            if work(self._log.read(lambda connection: view(connection, self._sql, names, keys))) != Writes():
                 raise self._refusal()
             return
         called = False
@@ -74,9 +78,9 @@ class SqlStore:
 
         def act(connection: Connection) -> None:
             nonlocal called
-            if not ids and not keys:
+            if not names and not keys:
                 connection.exec_driver_sql("SELECT 1")  # a dead connection shows before work is called
-            seen = view(connection, self._sql, ids, keys, self._next_seq)
+            seen = view(connection, self._sql, names, keys, self._next_seq)
             called = True
             writes = work(seen)
             written.extend(decision.seq for decision in writes.decisions)
@@ -108,7 +112,7 @@ class SqlStore:
             started = True
             while part := list(islice(rows, _BASE_ROWS)):
                 connection.exec_driver_sql(self._sql.insert_base, part)
-            values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0")]
+            values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0"), (FOLDED, "0")]
             connection.exec_driver_sql(self._sql.set_meta, values)
 
         self._owner.run(act, lambda: not started)
@@ -121,6 +125,22 @@ class SqlStore:
     def watermark(self) -> int:
         """See the contract."""
         return int(self._meta(WATERMARK) or 0)
+
+    def folded(self) -> int:
+        """See the contract."""
+        return int(self._meta(FOLDED) or 0)
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        """See the contract."""
+        self._write(lambda connection: fold(connection, self._sql, base, folded))
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        """See the contract."""
+        self._write(lambda connection: erase(connection, decisions, entities))
+
+    def scrub(self) -> bool:
+        """See the contract. PostgreSQL: as far as VACUUM goes."""
+        return scrub(self._engine, self._name)
 
     def last_seq(self) -> int:
         """See the contract."""
@@ -138,6 +158,14 @@ class SqlStore:
         """See the contract."""
         return self._log.find(transaction_id)
 
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """See the contract."""
+        return self._log.read(lambda connection: page(connection, self._sql, wanted, before, limit))
+
+    def size(self) -> int:
+        """See the contract."""
+        return self._log.read(size)
+
     def close(self) -> None:
         """See the contract."""
         if self._owner is not None:
@@ -146,6 +174,12 @@ class SqlStore:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+    def _write(self, act: Callable[[Connection], None]) -> None:
+        """A transaction that may be repeated: it comes to the same."""
+        if self._owner is None:
+            raise self._refusal()
+        self._owner.run(act)
 
     def _meta(self, name: str) -> str | None:
         return self._log.read(lambda connection: connection.exec_driver_sql(self._sql.get_meta, (name,)).scalar())

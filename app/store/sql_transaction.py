@@ -8,13 +8,13 @@ from operator import attrgetter
 
 from sqlalchemy import Connection
 
-from app.store.contract import EntityKey, SavedState, View, Writes
+from app.store.contract import EntityKey, Name, SavedState, View, Writes
 from app.store.packing import id_digest
 from app.store.rows import Row, as_decision, as_label, decision_row, label_row
 from app.store.statements import Lookup, Statements
 
 #: Names in the table ``meta``.
-ORIGIN, WATERMARK = "origin", "watermark"
+ORIGIN, WATERMARK, FOLDED = "origin", "watermark", "folded"
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:
@@ -23,22 +23,29 @@ def last_seq(connection: Connection, sql: Statements) -> int:
 
 
 def view(
-    connection: Connection, sql: Statements, ids: Sequence[str], keys: Sequence[EntityKey], next_seq: int | None = None
+    connection: Connection,
+    sql: Statements,
+    names: Sequence[Name],
+    keys: Sequence[EntityKey],
+    next_seq: int | None = None,
 ) -> View:
-    """What the store holds of these ids and entities.
+    """What the store holds of these names and entities.
 
     Args:
         next_seq: the next free place; None to look it up.
     """
-    digests = [id_digest(transaction_id) for transaction_id in ids]
-    decisions = [as_decision(row) for row in sql.known.rows(connection, digests)]
+    digests = [id_digest(name) for name in names if isinstance(name, str)]
+    rows = [*sql.known.rows(connection, digests)]
+    rows += sql.known_by_key.rows(connection, [name for name in names if isinstance(name, bytes)])
+    decisions = map(as_decision, rows)
+    asked = set(names)
     labels = [as_label(row) for row in sql.labels.rows(connection, digests)]
     labels.sort(key=attrgetter("seq"))
     states = {key: SavedState(*row) for key, row in of_entities(connection, sql.states, keys).items()}
     missing = [key for key in keys if key not in states]
     states |= {key: SavedState(0, row[0]) for key, row in of_entities(connection, sql.base, missing).items()}
     return View(
-        known={decision.transaction_id: decision for decision in decisions if decision.transaction_id is not None},
+        known={name: decision for decision in decisions for name in decision.names if name in asked},
         labels={label.transaction_id: label for label in labels},  # the last of several stays
         states=states,
         next_seq=last_seq(connection, sql) + 1 if next_seq is None else next_seq,

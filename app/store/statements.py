@@ -8,7 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Executable, Select, Table, func, insert, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Executable,
+    Select,
+    Table,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.store.tables import base_states, decision_keys, decisions, labels, meta, states
@@ -62,15 +76,21 @@ class Statements:
         self.insert_key = text(insert(decision_keys))
         self.insert_label = text(insert(labels))
         self.insert_base = text(insert(base_states))
+        self.save_base = text(_upsert(dialect, base_states, ("entity", "key"), ("content",)))
         self.save_state = text(_upsert(dialect, states, ("entity", "key"), ("seq", "content")))
         self.set_meta = text(_upsert(dialect, meta, ("name",), ("value",)))
         self.get_meta = text(select(meta.c.value).where(meta.c.name == ""))
-        last = union_all(select(func.max(decisions.c.seq).label("seq")), select(func.max(labels.c.seq))).subquery()
+        # A place that was erased is folded, and stays taken.
+        folded = select(cast(meta.c.value, BigInteger)).where(meta.c.name == literal_column("'folded'"))
+        last = union_all(
+            select(func.max(decisions.c.seq).label("seq")), select(func.max(labels.c.seq)), folded
+        ).subquery()
         self.last_seq = text(select(func.max(last.c.seq)))
 
         saved = select(states.c.key, states.c.seq, states.c.content).where(states.c.entity == "")
         base = select(base_states.c.key, base_states.c.content).where(base_states.c.entity == "")
         self.known = Lookup(dialect, select(*_DECISION), decisions.c.id_digest, b"")
+        self.known_by_key = Lookup(dialect, select(*_DECISION), decisions.c.idempotency_digest, b"")
         self.by_seq = Lookup(dialect, select(*_DECISION), decisions.c.seq, 0)
         self.labels = Lookup(dialect, select(*_LABEL), labels.c.id_digest, b"")
         self.states = Lookup(dialect, saved, states.c.key, b"")

@@ -25,8 +25,8 @@ LONGEST_ID = 1000
 
 # A transaction is looked up by a digest of its id: 1,000 characters of it need not fit into an index entry of
 # PostgreSQL, which ends at 2,704 bytes.
-#: The columns up to ``packed_keys`` stand in the order of Decision's fields; ``body`` comes before the other long ones,
-#: so that a replay need not read past it.
+#: The columns, ``id_digest`` left out, stand in the order of Decision's fields; ``body`` comes before the other long
+#: ones, so that a replay need not read past it.
 decisions = Table(
     "decisions",
     metadata,
@@ -47,9 +47,13 @@ decisions = Table(
     Column("latency_us", BigInteger, nullable=False),
     Column("packed_keys", LargeBinary, nullable=False),
     Column("id_digest", LargeBinary),
+    Column("idempotency_digest", LargeBinary),
     Index("decisions_id_digest", "id_digest", unique=True),
+    Index("decisions_idempotency_digest", "idempotency_digest", unique=True),
+    # All that a page of decisions is chosen by, in its order: narrow, so that a million are looked through at once.
+    Index("decisions_listed", "seq", "arrived_at", "score", "threshold", "decision", "model_version", "caller"),
     Index("decisions_time", "time"),
-    Index("decisions_arrived_at", "arrived_at"),
+    Index("decisions_arrived_at", "arrived_at", "seq"),
 )
 
 decision_keys = Table(

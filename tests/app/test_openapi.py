@@ -47,6 +47,17 @@ def test_the_examples_are_scored(client: Client) -> None:
         assert "error" not in reply.json().get("results", [{}])[0]
 
 
+def test_what_is_recorded_may_have_a_key(client: Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    keyed = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(one["in"] == "header" and one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+    }
+    assert keyed == {"/v1/score", "/v1/score/batch"}
+
+
 def test_every_reference_leads_somewhere(client: Client) -> None:
     document = client.get("/openapi.json").json()
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
@@ -63,7 +74,8 @@ def test_every_reference_leads_somewhere(client: Client) -> None:
 def test_every_operation_documents_its_problems(client: Client, app: FastAPI) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
-        "/v1/score", "/v1/score/batch", "/v1/score/csv", "/v1/feedback", "/v1/model", "/healthz", "/readyz",
+        "/v1/score", "/v1/score/batch", "/v1/score/csv", "/v1/feedback", "/v1/decisions", "/v1/decisions/export",
+        "/v1/decisions/{transaction_id}", "/v1/purge", "/v1/model", "/healthz", "/readyz",
     }  # fmt: skip
     for operations in paths.values():
         for method, operation in operations.items():

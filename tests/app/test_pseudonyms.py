@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from app.problems import Refused
-from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked, stored_id
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
 from app.recovery import live_states
 from app.settings import Settings
 from app.store.contract import Decision
@@ -160,11 +160,22 @@ def test_the_command_line_agrees_with_the_service(
         assert cli("replay", "--since", "1h", *where).out.startswith("200 decisions recomputed, 0 differ")
     assert all(scored[plain, "live"] == found for found in scored.values())
     assert all(card not in files(own_store) for card in cards(payments))
+    card = rows["card_id"][0]
+    mine = rows.filter(pl.col("card_id") == card).height
+    for name in (card, Pseudonyms.open(Settings(**hidden), payments.schema).of(card)):
+        assert cli("export", "card.csv", "--card", name, *where).out == f"card.csv: {mine} decisions\n"
+    assert card not in (tmp_path / "card.csv").read_text()
     monkeypatch.delenv("COUNTERFOIL_PSEUDONYMISE")
     monkeypatch.delenv("COUNTERFOIL_PSEUDONYM_KEY_FILE")
     done = cli("score", tmp_path / "rows.parquet", "--out", "x.csv", "--state", "live", *where)
     assert (done.code, "another secret" in done.err) == (2, True)
     assert cli("replay", "--since", "1h", *where).code == 0  # it takes no secret to check the log
+    for command in (("export", "all.csv"), ("purge",)):
+        done = cli(*command, "--card", card, *where)
+        assert (done.code, "another secret" in done.err) == (2, True)
+    monkeypatch.setenv("COUNTERFOIL_PSEUDONYMISE", "card_id")
+    monkeypatch.setenv("COUNTERFOIL_PSEUDONYM_KEY_FILE", str(hidden["pseudonym_key_file"]))
+    assert f"{mine} decisions erased" in cli("purge", "--card", card, *where).out
 
 
 def test_the_service_keeps_no_card_id(payments: Payments, own_store: str, hidden: dict[str, Any]) -> None:
@@ -197,14 +208,26 @@ def test_the_service_keeps_no_card_id(payments: Payments, own_store: str, hidden
         batch = json.loads(post("/v1/score/batch", b'{"transactions":[%b,%b]}' % (masked, rows[0]))[1])["results"]
         assert (batch[0]["error"]["status"], "score" in batch[1]) == (422, True)
         assert all(card not in files(own_store) for card in cards(payments))
+
+        def get(path: str) -> str:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            assert response.status == 200
+            return response.read().decode()
+
+        card, other = (json.loads(row)["card_id"] for row in (rows[0], rows[30]))
+        stored = Pseudonyms.open(Settings(**hidden), payments.schema).of(card)
+        listed = get(f"/v1/decisions?card={card}")
+        assert len(json.loads(listed)["decisions"]) == sum(json.loads(row)["card_id"] == card for row in rows) > 0
+        assert get(f"/v1/decisions?card={stored}") == listed
+        told = listed + get("/v1/decisions?limit=1000") + get("/v1/decisions/export?format=csv") + get("/metrics")
+        assert stored in told
+        assert all(one.decode() not in told for one in cards(payments))
+        status, text = post("/v1/purge", json.dumps({"card": other}).encode())
+        assert (status, json.loads(text)["decisions"]) == (200, sum(json.loads(r)["card_id"] == other for r in rows))
         process.terminate()
         output = "".join(process.communicate(timeout=60))
     assert all(card.decode() not in output for card in cards(payments))
-    card = json.loads(rows[0])["card_id"]
-    stored = stored_id(Settings(**hidden), "card_id", card)
-    assert sum(json.loads(one.body)["card_id"] == stored for one in decisions(own_store)) == sum(
-        json.loads(row)["card_id"] == card for row in rows
-    )
 
 
 def test_a_masked_card_number_in_a_recorded_table_is_a_bad_row(
@@ -241,9 +264,8 @@ def test_a_pseudonym_is_a_keyed_hash_of_the_digest(hidden: dict[str, Any], payme
     keys = [("card", key_digest("card-1")), ("merchant", key_digest("shop"))]
     moved = pseudonyms.states(Behaviour(payments.schema), dict.fromkeys(keys, np.zeros(3, np.int64)))
     assert list(moved) == [("card", key_digest(one)), keys[1]]
-    assert stored_id(Settings(**hidden), "card_id", "card-1") == one
-    assert stored_id(Settings(**hidden), "merchant_id", "card-1") == "card-1"
-    assert stored_id(Settings(), "card_id", "card-1") == "card-1"
+    assert pseudonyms.stored("card_id", "card-1") == one
+    assert pseudonyms.stored("merchant_id", "card-1") == NO_PSEUDONYMS.stored("card_id", "card-1") == "card-1"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from app.store.contract import (
     EntityKey,
     LabelEvent,
     LogColumns,
+    Name,
     Origin,
     Store,
     StoreUnavailable,
@@ -29,6 +30,7 @@ from app.store.contract import (
     Writes,
 )
 from app.store.open import open_store
+from app.store.query import Filter, Page
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import content
 from models.rows import Batch
@@ -211,11 +213,11 @@ class Broken:
         self.fail = ""
 
     def transact(
-        self, ids: Sequence[str], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         if self.fail == "before":
             raise StoreUnavailable("the store is gone")
-        self.store.transact(ids, keys, events, work)
+        self.store.transact(names, keys, events, work)
         if self.fail == "after":
             raise StoreUnavailable("the answer was lost")
 
@@ -240,8 +242,26 @@ class Broken:
     def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
         return self.store.log_columns(after, chunk)
 
+    def folded(self) -> int:
+        return self.store.folded()
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        self.store.fold(base, folded)
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        self.store.erase(decisions, entities)
+
+    def scrub(self) -> bool:
+        return self.store.scrub()
+
     def find(self, transaction_id: str) -> Decision | None:
         return self.store.find(transaction_id)
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        return self.store.page(wanted, before, limit)
+
+    def size(self) -> int:
+        return self.store.size()
 
     def close(self) -> None:
         self.store.close()

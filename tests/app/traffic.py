@@ -164,22 +164,22 @@ class Client:
         self._server = server
         self._connection: http.client.HTTPConnection | None = None
 
-    def once(self, path: str, body: bytes) -> tuple[int, bytes] | None:
+    def once(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes] | None:
         """Status and body of the answer; None where the connection broke before it came."""
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._server.wait(), timeout=60)
-            self._connection.request("POST", path, body, _JSON)
+            self._connection.request("POST", path, body, _JSON | headers)
             response = self._connection.getresponse()
             return response.status, response.read()
         except (ConnectionError, http.client.HTTPException):
             self.close()
             return None
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
         """Status and body of the answer; sent again where the connection broke, as a caller would."""
         for _ in range(1_000):
-            answer = self.once(path, body)
+            answer = self.once(path, body, **headers)
             if answer is not None:
                 return answer
             time.sleep(0.01)

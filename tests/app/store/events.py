@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.store.contract import Decision, EntityKey, Label, LabelEvent, SavedState, Store, View, Writes
+from app.store.contract import Decision, EntityKey, Label, LabelEvent, Name, SavedState, Store, View, Writes
 
 SECRET = "the-callers-own-value"
 
@@ -61,13 +61,14 @@ def append(
             watermark=watermark,
         )
 
-    store.transact(
-        [event.transaction_id for event in events if event.transaction_id], list(states or {}), len(events), work
-    )
+    names: list[Name] = []
+    for event in events:
+        names += event.names if isinstance(event, Decision) else (event.transaction_id,)
+    store.transact(names, list(states or {}), len(events), work)
     return written
 
 
-def look(store: Store, ids: Sequence[str] = (), keys: Sequence[EntityKey] = ()) -> View:
+def look(store: Store, names: Sequence[Name] = (), keys: Sequence[EntityKey] = ()) -> View:
     """What a transaction that writes nothing sees."""
     seen: list[View] = []
 
@@ -75,5 +76,5 @@ def look(store: Store, ids: Sequence[str] = (), keys: Sequence[EntityKey] = ()) 
         seen.append(view)
         return Writes()
 
-    store.transact(ids, keys, 0, work)
+    store.transact(names, keys, 0, work)
     return seen[-1]

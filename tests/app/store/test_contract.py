@@ -48,6 +48,18 @@ def test_what_is_written_is_there_after_opening_again(backend: Backend) -> None:
     again.close()
 
 
+def test_a_decision_is_found_by_each_of_its_names(backend: Backend) -> None:
+    first = backend.open()
+    k1, k2 = b"\x00" * 16, b"\xff" * 16
+    both, keyed = append(first, decision("t1", A, idempotency_digest=k1), decision(None, A, idempotency_digest=k2))
+    first.close()
+    again = backend.open()
+    assert look(again, ["t1", "t2", k1, k2, b"other key 123456"]).known == {"t1": both, k1: both, k2: keyed}
+    assert look(again, [k1]).known == {k1: both}
+    assert list(again.log()) == [both, keyed]
+    again.close()
+
+
 def test_it_can_be_closed_twice(backend: Backend) -> None:
     store = backend.open()
     store.close()

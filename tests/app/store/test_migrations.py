@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from app.store import migrations
+from app.store.packing import id_digest
 from app.store.tables import metadata
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
@@ -52,11 +53,31 @@ def test_a_database_of_a_later_version_is_refused(sql_backend: Backend, engine: 
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(InvalidInput, match=r"revision 9999.*does not know.*upgrade Counterfoil"):
         sql_backend.open()
-    with pytest.raises(InvalidInput, match=r"revision 9999.*reads 0001"):
+    with pytest.raises(InvalidInput, match=rf"revision 9999.*reads {migrations.HEAD}"):
         sql_backend.open(read_only=True)
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE alembic_version SET version_num = '{migrations.HEAD}'"))
     sql_backend.open().close()  # the claim was given back
+
+
+def test_a_log_of_the_first_version_goes_on(
+    sql_backend: Backend, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = (
+        "INSERT INTO decisions (seq, transaction_id, digest, time, arrived_at, body, features, score, error, "
+        "threshold, decision, model_version, reply, latency_us, packed_keys, id_digest) "
+        "VALUES (1, 't1', :bytes, 1, 2, '{}', :bytes, 0.5, 1.5, 0.9, 'approve', 'v', :bytes, 7, :none, :digest)"
+    )
+    with engine.begin() as connection:
+        monkeypatch.setattr(migrations, "HEAD", "0001")
+        migrations.upgrade(connection, "log")
+        connection.execute(text(row), {"bytes": b"x", "none": b"", "digest": id_digest("t1")})
+    monkeypatch.undo()
+    store = sql_backend.open()
+    found = store.find("t1")
+    assert found is not None and (found.seq, found.idempotency_digest) == (1, None)
+    assert append(store, decision("t2", idempotency_digest=b"k" * 16))[0].seq == 2
+    store.close()
 
 
 def test_reading_makes_no_tables(sql_backend: Backend, engine: Engine) -> None:

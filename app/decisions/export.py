@@ -1,0 +1,115 @@
+"""The decision log as a table: CSV or Parquet, page by page, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic_core import from_json, to_json
+
+from app.decisions.query import MOST
+from app.decisions.replies import line, transaction
+from app.store.contract import Store
+from app.store.query import Filter, Recorded
+from models.schema import TransactionSchema
+from models.tables import csv_bytes, table_kind, write_frames, written_aside
+
+_UTC = pl.Datetime("us", "UTC")
+#: What a spreadsheet takes for the beginning of a formula, white space and invisible characters before it included.
+_FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u{feff}\u{200b}]*[=+\-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}])"
+_TIMES = ("arrived_at", "time", "label_known_at")
+
+
+def frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[pl.DataFrame]:
+    """The decisions that are wanted, newest first, as frames of one schema; one without rows where there are none.
+
+    Columns: those of :class:`app.decisions.replies.DecisionLine`, the texts of the ``reasons``, and the ``transaction``
+    as JSON.
+    """
+    before: int | None = None
+    first = True
+    while first or before is not None:
+        page = store.page(wanted, before, MOST)
+        if first or page.decisions:
+            yield _frame([_row(recorded, schema) for recorded in page.decisions], schema)
+        first, before = False, page.before
+
+
+def csv_parts(parts: Iterator[pl.DataFrame]) -> Iterator[bytes]:
+    """Frames as the pieces of one CSV, harmless to a spreadsheet."""
+    for number, frame in enumerate(parts):
+        yield csv_bytes(harmless(frame), header=number == 0)
+
+
+def write(store: Store, wanted: Filter, schema: TransactionSchema, output: Path) -> int:
+    """Write a file, aside and then renamed. Returns the rows in it.
+
+    Raises:
+        InvalidInput: it is of no known kind, or cannot be written.
+    """
+    kind = table_kind(output)
+    rows = 0
+
+    def counted() -> Iterator[pl.DataFrame]:
+        nonlocal rows
+        for frame in frames(store, wanted, schema):
+            rows += frame.height
+            yield frame if kind == ".parquet" else harmless(frame)
+
+    with written_aside(output) as aside:
+        write_frames(aside, counted(), kind=kind)
+    return rows
+
+
+def harmless(frame: pl.DataFrame) -> pl.DataFrame:
+    """For CSV: times as ISO 8601 texts, and texts that a spreadsheet would take for a formula behind an apostrophe.
+
+    Numbers are left alone: a minus is theirs.
+    """
+    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ") for name in frame.columns if frame.schema[name] == _UTC]
+    return frame.with_columns(
+        *times,
+        *(
+            pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
+            for name in frame.columns
+            if frame.schema[name] == pl.String
+        ),
+    )
+
+
+def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
+    reasons = from_json(recorded.decision.reply)["reasons"]
+    return {
+        **line(recorded, schema),
+        "reasons": "; ".join(reason["text"] for reason in reasons),
+        "transaction": to_json(transaction(recorded.decision, schema)).decode(),
+    }
+
+
+def _frame(rows: list[dict[str, Any]], schema: TransactionSchema) -> pl.DataFrame:
+    moment: Any = pl.Float64 if schema.elapsed or schema.timestamp is None else pl.String
+    types: dict[str, Any] = {
+        "transaction_id": pl.String,
+        "seq": pl.Int64,
+        "arrived_at": pl.String,
+        "time": moment,
+        "score": pl.Float64,
+        "threshold": pl.Float64,
+        "is_anomaly": pl.Boolean,
+        "decision": pl.String,
+        "reconstruction_error": pl.Float64,
+        "model_version": pl.String,
+        "caller": pl.String,
+        "latency_ms": pl.Float64,
+        "label": pl.String,
+        "label_known_at": pl.String,
+        "reasons": pl.String,
+        "transaction": pl.String,
+    }
+    frame = pl.DataFrame(rows, schema=types, orient="row")
+    times = [name for name in _TIMES if types[name] == pl.String]
+    return frame.with_columns(
+        pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC") for name in times
+    )

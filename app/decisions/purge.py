@@ -1,0 +1,163 @@
+"""Erasure: old decisions, or all of one card, and what remains still follows from what remains.
+
+States of cards and merchants are made of the decisions that are to go. So first the base takes in the log up to there
+("folding", see docs/decisions/0006-folding.md), then the decisions are deleted. Each step is one short transaction, and
+the steps leave a whole store behind them: broken off anywhere, the same command again finishes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from app.pseudonyms import Pseudonyms
+from app.recorder import Recorder
+from app.recovery import folded_part
+from app.request_model import RequestModel
+from app.settings import Settings
+from app.store.contract import EntityKey, StoreInUse
+from app.store.open import open_store
+from app.store.query import Filter
+from models.schema import TransactionSchema
+from models.scorer import Scorer
+
+T = TypeVar("T")
+#: Decisions deleted in one transaction; tries to empty the files, and seconds between them.
+_AT_ONCE, _TRIES, _PAUSE = 500, 50, 0.1
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was erased.
+
+    Attributes:
+        decisions: how many, with their labels.
+        folded: decisions up to this place in the order of arrival can no longer be recomputed from what came before.
+        scrubbed: nothing of them is in the store's files any more; False where a reader kept an older state open.
+    """
+
+    decisions: int
+    folded: int
+    scrubbed: bool
+
+
+class Run(Protocol):
+    """Does one piece of work in the thread that the recorder belongs to, between the transactions that wait there."""
+
+    def __call__(self, work: Callable[[], T]) -> T: ...
+
+
+class Purge:
+    """Erases from the store of a recorder.
+
+    Args:
+        recorder: its store must not be a shared one.
+        schema: of the recorder's model.
+        run: in which thread; the caller's own by default.
+    """
+
+    def __init__(self, recorder: Recorder, schema: TransactionSchema, run: Run | None = None) -> None:
+        self._recorder, self._store, self._schema = recorder, recorder.store, schema
+        self._run: Run = run or _at_once
+
+    def before(self, moment: int) -> Purged:
+        """Erase what arrived before a time, microseconds since 1970 UTC.
+
+        A label of it counts in the states first, however late it came: history is folded up to there.
+        """
+        newest = self._store.page(Filter(until=moment), None, 1).decisions
+        if newest:
+            self._fold(newest[0].decision.seq)
+        return self._erase(Filter(until=moment), newest[0].decision.seq if newest else 0)
+
+    def entity(self, key: EntityKey) -> Purged:
+        """Erase all that was recorded of one card, merchant or other entity, and its state.
+
+        It stays counted in the states of others, as it was when they saw it; so all history is folded.
+        """
+        self._fold(self._run(self._store.last_seq))
+        last = self._run(partial(self._forget, key))
+        return self._erase(Filter(entity=key), last)
+
+    def _forget(self, key: EntityKey) -> int:
+        """In one piece of work, so that nothing arrives in between: fold the rest, forget the state. The end."""
+        last = self._store.last_seq()
+        while self._recorder.save_some(last + 1):
+            pass
+        self._fold_saved(last, _at_once)
+        self._store.erase([], [key])
+        self._recorder.live.forget(key)
+        return last
+
+    def _fold(self, until: int) -> None:
+        """Let the base take in the log up to a place, every state of which is saved first."""
+        while self._run(partial(self._recorder.save_some, until + 1)):
+            pass
+        self._fold_saved(until, self._run)
+
+    def _fold_saved(self, until: int, run: Run) -> None:
+        origin = self._store.origin()
+        assert origin is not None  # it began when the recorder was opened
+        while (folded := self._store.folded()) < until:
+            base, last = folded_part(self._store, self._schema, origin, folded, until)
+            run(partial(self._store.fold, base, last))
+
+    def _erase(self, wanted: Filter, last: int) -> Purged:
+        erased = 0
+        while True:
+            page = self._store.page(wanted, last + 1, _AT_ONCE)
+            if not page.decisions:
+                break
+            self._fold(max((label.seq for one in page.decisions for label in one.labels), default=0))
+            erased += self._run(partial(self._erase_folded, wanted, last))
+        return Purged(erased, self._store.folded(), self._scrub())
+
+    def _erase_folded(self, wanted: Filter, last: int) -> int:
+        """Delete a page of decisions but those that got another label in between. Returns how many."""
+        page, folded = self._store.page(wanted, last + 1, _AT_ONCE), self._store.folded()
+        gone = [one.decision for one in page.decisions if all(label.seq <= folded for label in one.labels)]
+        self._store.erase(gone)
+        return len(gone)
+
+    def _scrub(self) -> bool:
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE)
+            if self._store.scrub():
+                return True
+        return False
+
+
+def _at_once(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+def purge_store(settings: Settings, scorer: Scorer, before: int | None, entity: EntityKey | None) -> Purged:
+    """Erase from a store that no service has open.
+
+    Args:
+        before: a time as for :meth:`Purge.before`; or else ``entity``, as for :meth:`Purge.entity`.
+
+    Raises:
+        StoreInUse: a service has it open, and must erase itself: ``POST /v1/purge``.
+        InvalidInput: there is no such store, it is a shared one, or its ids are under other pseudonyms.
+    """
+    with closing(open_store(settings.database_url, read_only=True)) as store:
+        if store.shared:
+            store.scrub()  # says why not
+    try:
+        pseudonyms = Pseudonyms.open(settings, scorer.schema)
+        recorder = Recorder.open(settings, scorer, RequestModel(scorer.schema, scorer.vocabulary, 1, pseudonyms))
+    except StoreInUse as error:
+        raise StoreInUse(f"{error}. A service that runs erases itself: POST /v1/purge") from None
+    try:
+        purge = Purge(recorder, scorer.schema)
+        if entity is not None:
+            return purge.entity(entity)
+        return purge.before(before or 0)
+    finally:
+        recorder.close()

@@ -1,0 +1,106 @@
+"""POST /v1/purge: what a running service is to erase, read from a body, and carried out between its transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+from app.decisions.purge import Purge, Purged
+from app.decisions.query import entity_filters, entity_key
+from app.fields import field_type
+from app.ledger import Ledger
+from app.problems import FieldProblem, Refused
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from app.store.contract import EntityKey, StoreUnavailable
+from app.strict_object import StrictObject
+from models.schema import EntityColumn, TimestampColumn, TransactionSchema
+
+BEFORE = "before"
+_LONGEST_ID, _MOST_SECONDS = 1_000, 60
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class PurgeReply:
+    """What was erased."""
+
+    decisions: Annotated[int, Field(description="Erased, with their labels")]
+    folded: Annotated[
+        int,
+        Field(description="Decisions up to this place can no longer be recomputed: what came before them is erased"),
+    ]
+    scrubbed: Annotated[
+        bool, Field(description="Nothing is left in the store's files; false while a reader keeps an older state open")
+    ]
+
+
+def read(body: bytes, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> int | EntityKey:
+    """A time, or an entity's key.
+
+    Args:
+        pseudonyms: of the store.
+
+    Raises:
+        Refused: not JSON, or it does not name exactly one thing to erase.
+    """
+    entities = entity_filters(schema)
+    fields = {BEFORE: field_type(TimestampColumn())}
+    fields |= {name: field_type(EntityColumn(max_length=_LONGEST_ID)) for name in entities}
+    row = StrictObject("Purge", fields, optional=tuple(fields)).read(body)
+    if len(row) != 1:
+        raise _refusal("", f"name one of {', '.join(fields)}")
+    ((name, value),) = row.items()
+    if name != BEFORE:
+        return entity_key(name, pseudonyms.stored(entities[name], value))
+    if value > time.time_ns() // 1_000:
+        raise _refusal(BEFORE, "in the future: what arrives meanwhile would be erased, too")
+    return int(value)
+
+
+def carry_out(
+    what: int | EntityKey, ledger: Ledger, schema: TransactionSchema, loop: asyncio.AbstractEventLoop
+) -> Purged:
+    """Erase; in a worker thread, for it takes long.
+
+    Args:
+        loop: the ledger's callers'.
+
+    Raises:
+        StoreUnavailable: the store failed, or the service is being stopped. The same again goes on.
+    """
+
+    def run(work: Callable[[], T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(ledger.run(work), loop).result(_MOST_SECONDS)
+        except TimeoutError:
+            raise StoreUnavailable("the ledger does not answer; send the request again, it goes on") from None
+
+    purge = Purge(ledger.recorder, schema, run)
+    return purge.before(what) if isinstance(what, int) else purge.entity(what)
+
+
+def json_schema(schema: TransactionSchema | None) -> dict[str, Any]:
+    """The body as JSON Schema, for the OpenAPI page."""
+    text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_ID}
+    properties: dict[str, Any] = {
+        BEFORE: {"type": "string", "format": "date-time", "description": "Erase what arrived before this time"}
+    }
+    for name, column in (entity_filters(schema) if schema else {}).items():
+        properties[name] = {**text, "description": f"Erase all of this {name}: its {column}"}
+    return {
+        "type": "object",
+        "properties": properties,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }
+
+
+def _refusal(field: str, message: str) -> Refused:
+    return Refused("invalid-purge", "nothing was erased", [FieldProblem(field=field, message=message)])

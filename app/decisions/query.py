@@ -1,0 +1,196 @@
+"""Which decisions a request asks for: its query read strictly, every value checked, none repeated."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from app.check_log import moment
+from app.feedback import LABELS
+from app.problems import FieldProblem, Refused, harmless
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from app.store.query import Filter
+from models.behaviour.events import Behaviour, EntityKey, key_digest
+from models.errors import InvalidInput
+from models.pan import contains_card_number
+from models.schema import TransactionSchema
+from models.thresholds import DECISIONS
+
+DEFAULT_LIMIT, MOST = 100, 1_000
+FORMATS = ("csv", "parquet")
+_LONGEST = 1_000
+_CURSOR = struct.Struct(">q")
+_NUMBER = re.compile(r"[01](?:\.[0-9]{1,30})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for.
+
+    Attributes:
+        before: a page begins before this place in the order of arrival; None for the newest.
+        limit: most decisions of a page.
+        format: of an export.
+    """
+
+    filter: Filter
+    before: int | None = None
+    limit: int = DEFAULT_LIMIT
+    format: str = "csv"
+
+
+def asked(request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Asked:
+    """The query of a request; see :func:`read`."""
+    return read(_pairs(request.scope["query_string"]), schema, *more, pseudonyms=pseudonyms)
+
+
+def read(
+    pairs: Iterable[tuple[str, str]],
+    schema: TransactionSchema,
+    *more: str,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+) -> Asked:
+    """Parameters and their values as what they ask for.
+
+    Args:
+        schema: its ``[entity]`` sections are filters, too: ``card=ID``.
+        more: parameters beside the filters: limit, cursor, format.
+        pseudonyms: of the store.
+
+    Raises:
+        Refused: 422, naming the parameter.
+    """
+    entities = entity_filters(schema)
+    readers: dict[str, Callable[[str], Any]] = {**_FILTERS, "limit": _limit, "cursor": read_cursor, "format": _format}
+    filters: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in (*FILTERS, *more, *entities):
+            refuse(harmless(name), f"unknown parameter; expected one of {', '.join((*FILTERS, *entities, *more))}")
+        into = others if name in more else filters
+        if name in into or (name in entities and "entity" in filters):
+            refuse(name, "appears twice" if name in into else "only one entity can be asked for at a time")
+        try:
+            if name in entities:
+                filters["entity"] = entity_key(name, pseudonyms.stored(entities[name], checked_text(text)))
+            else:
+                into[name] = readers[name](checked_text(text))
+        except ValueError as error:
+            refuse(name, str(error))
+    return Asked(
+        Filter(**filters),
+        others.get("cursor"),
+        others.get("limit", DEFAULT_LIMIT),
+        others.get("format", FORMATS[0]),
+    )
+
+
+def entity_filters(schema: TransactionSchema) -> dict[str, str]:
+    """The ``[entity]`` sections that can be asked for, and the column of each that says which one."""
+    taken = (*FILTERS, "limit", "cursor", "format")
+    return {entity.name: entity.behaviour.key for entity in Behaviour(schema).entities if entity.name not in taken}
+
+
+def entity_key(entity: str, value: str) -> EntityKey:
+    """The key under which an entity is kept, from the value of its column as stored, e.g. a card's id."""
+    return entity, key_digest(value)
+
+
+def checked_text(text: str) -> str:
+    """A value that may be looked up.
+
+    Raises:
+        ValueError: empty, too long, with control characters, or a card number.
+    """
+    if not text:
+        raise ValueError("missing value")
+    if len(text) > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST:,} characters")
+    if not text.isprintable() and any(character < " " or character == "\x7f" for character in text):
+        raise ValueError("holds a control character")
+    if contains_card_number(text):
+        raise ValueError("looks like a card number; no card number is kept here")
+    return text
+
+
+def cursor(before: int) -> str:
+    """Where the next page begins, for the caller to hand back."""
+    return base64.urlsafe_b64encode(_CURSOR.pack(before)).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> int:
+    """The place that :func:`cursor` was given.
+
+    Raises:
+        ValueError: it made no such text.
+    """
+    try:
+        (before,) = _CURSOR.unpack(base64.b64decode(text + "=", altchars=b"-_", validate=True))
+    except (ValueError, struct.error):
+        before = -1
+    if before < 0 or cursor(before) != text:
+        raise ValueError('expected the "next" of an earlier page')
+    return int(before)
+
+
+def refuse(field: str, message: str) -> NoReturn:
+    """Raise what names a query parameter at fault."""
+    raise Refused("invalid-query", "the query is not as expected", [FieldProblem(field=field, message=message)])
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except (UnicodeDecodeError, ValueError):
+        refuse("", "not percent-encoded UTF-8, or more than 50 parameters")
+
+
+def _moment(text: str) -> int:
+    try:
+        return moment(text)
+    except InvalidInput:
+        raise ValueError("expected a time, e.g. 2026-01-31T08:15:00Z (+ as %2B), or a duration, e.g. 7d") from None
+
+
+def _one_of(text: str, *allowed: str) -> str:
+    if text not in allowed:
+        raise ValueError(f"expected one of {', '.join(allowed)}")
+    return text
+
+
+def _share(text: str) -> float:
+    if not _NUMBER.fullmatch(text) or not float(text) <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return float(text)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
+        raise ValueError(f"expected a whole number from 1 to {MOST:,}")
+    return int(text)
+
+
+def _format(text: str) -> str:
+    return _one_of(text, *FORMATS)
+
+
+#: Each filter and what its value becomes; those of the schema's entities come on top.
+_FILTERS: Mapping[str, Callable[[str], Any]] = {
+    "since": _moment,
+    "until": _moment,
+    "decision": lambda text: _one_of(text, *DECISIONS),
+    "is_anomaly": lambda text: _one_of(text, "true", "false") == "true",
+    "min_score": _share,
+    "transaction_id": str,
+    "model_version": str,
+    "caller": str,
+    "label": lambda text: _one_of(text, *LABELS),
+}
+FILTERS = tuple(_FILTERS)

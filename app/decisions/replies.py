@@ -1,0 +1,157 @@
+"""Recorded decisions as they are told: one line of a page, and one whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_core import from_json
+
+from app.store.contract import Decision, Label
+from app.store.query import Recorded
+from models.manifest import Manifest
+from models.reasons import Reason
+from models.rows import Batch
+from models.schema import TimestampColumn, TransactionSchema
+
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class DecisionLine:
+    """A recorded decision in short."""
+
+    transaction_id: Annotated[str | None, Field(description="As sent; null where the schema has no id")]
+    seq: Annotated[int, Field(description="Place in the order of arrival")]
+    arrived_at: Annotated[str, Field(description="ISO 8601, UTC")]
+    time: Annotated[
+        str | float | None,
+        Field(description="Of the transaction: ISO 8601, UTC; seconds where the schema knows no calendar"),
+    ]
+    score: float
+    threshold: float
+    is_anomaly: bool
+    decision: Annotated[str, Field(description="approve, review or decline, as answered")]
+    reconstruction_error: float
+    model_version: Annotated[str, Field(description="The version that scored")]
+    caller: Annotated[str | None, Field(description="Who asked; null without API keys")]
+    latency_ms: Annotated[float, Field(description="From arrival until the answer was ready to be written")]
+    label: Annotated[Label | None, Field(description="The latest; null while nothing is known")]
+    label_known_at: Annotated[str | None, Field(description="ISO 8601, UTC")]
+
+
+@dataclass(slots=True)
+class DecisionPage:
+    """Some decisions, newest first."""
+
+    decisions: list[DecisionLine]
+    next: Annotated[
+        str | None,
+        Field(description="The cursor of the page after this one, which may hold few; null where there is no more"),
+    ]
+
+
+@dataclass(slots=True)
+class LabelReply:
+    """What became known, and when it was said."""
+
+    label: Label
+    known_at: str
+    arrived_at: str
+    caller: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class DecisionReply(DecisionLine):
+    """A recorded decision whole."""
+
+    transaction: Annotated[dict[str, Any], Field(description="As sent, times in ISO 8601, UTC")]
+    features: Annotated[
+        dict[str, float | str | None] | None,
+        Field(
+            description="What the detector was given, behaviour features included; null for a missing number or a "
+            "category that training did not know. Null as a whole where the model version is gone"
+        ),
+    ]
+    reasons: Annotated[list[Reason], Field(description="As answered")]
+    approximate: Annotated[bool, Field(description="As answered")]
+    labels: Annotated[list[LabelReply], Field(description="Oldest first; the last counts")]
+
+
+def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
+    """The fields of :class:`DecisionLine`.
+
+    Args:
+        schema: says what the transaction's time means.
+    """
+    decision, last = recorded.decision, recorded.labels[-1] if recorded.labels else None
+    return {
+        "transaction_id": decision.transaction_id,
+        "seq": decision.seq,
+        "arrived_at": iso(decision.arrived_at),
+        "time": _time(decision.time, schema),
+        "score": decision.score,
+        "threshold": decision.threshold,
+        "is_anomaly": decision.score >= decision.threshold,
+        "decision": decision.decision,
+        "reconstruction_error": decision.error,
+        "model_version": decision.model_version,
+        "caller": decision.caller,
+        "latency_ms": decision.latency_us / 1_000,
+        "label": last.label if last else None,
+        "label_known_at": iso(last.known_at) if last else None,
+    }
+
+
+def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | None) -> DecisionReply:
+    """All that is told of a decision.
+
+    Args:
+        manifest: of the version that scored; None where it is gone.
+    """
+    decision = recorded.decision
+    own = manifest.transaction_schema if manifest else schema
+    answered = from_json(decision.reply)
+    return DecisionReply(
+        **line(recorded, own),
+        transaction=transaction(decision, own),
+        features=_features(decision, manifest) if manifest else None,
+        reasons=answered["reasons"],
+        approximate=answered["approximate"],
+        labels=[
+            LabelReply(label.label, iso(label.known_at), iso(label.arrived_at), label.caller)
+            for label in recorded.labels
+        ],
+    )
+
+
+def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
+    """The transaction as it was sent, but for the spelling of its time."""
+    sent: dict[str, Any] = from_json(decision.body)
+    for name, column in schema.columns.items():
+        if isinstance(column, TimestampColumn) and name in sent:
+            sent[name] = _time(sent[name], schema)
+    return sent
+
+
+def iso(micros: int) -> str:
+    """Microseconds since 1970 as ISO 8601, UTC, every digit of them."""
+    return (_START + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
+
+
+def _time(micros: int, schema: TransactionSchema) -> str | float | None:
+    if schema.timestamp is None:
+        return None
+    return micros / 1e6 if schema.elapsed else iso(micros)
+
+
+def _features(decision: Decision, manifest: Manifest) -> dict[str, float | str | None]:
+    schema = manifest.transaction_schema
+    batch = Batch.from_bytes(decision.features, len(schema.numeric))
+    numbers = dict(zip(schema.numeric, batch.numeric[0].tolist(), strict=True))
+    codes = zip(schema.categorical, batch.categorical[0].tolist(), manifest.vocabulary, strict=True)
+    texts = {name: values[code - 1] if code else None for name, code, values in codes}
+    return {**{name: None if math.isnan(value) else value for name, value in numbers.items()}, **texts}

@@ -1,0 +1,177 @@
+"""The routes of the decision log."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from app.bodies import Wanted, read_body, require_media_type, wanted
+from app.decisions import purge_request
+from app.decisions.export import csv_parts, frames
+from app.decisions.purge_request import PurgeReply
+from app.decisions.query import Asked, asked, checked_text, cursor, refuse
+from app.decisions.replies import DecisionLine, DecisionPage, line, whole
+from app.endpoints import ActiveModel
+from app.problems import Refused
+from app.settings import Settings
+from app.store.contract import Store
+from app.store.query import Filter, Recorded
+from models.bundle import read_manifest
+from models.errors import CounterfoilError
+from models.manifest import Manifest
+from models.registry import Registry
+from models.schema import TransactionSchema
+from models.tables import write_frames
+
+#: Readers of the store at once, so that they leave the processor and its connections to those who score.
+_READERS, _EXPORTERS = 4, 2
+_PIECE = 256 << 10
+_MEDIA_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+
+
+class Decisions:
+    """Reads what was recorded, beside the ledger and never on the event loop.
+
+    Args:
+        active: the model that serves, and with it the store; None until one is loaded.
+
+    Attributes:
+        purging: whether something is being erased.
+    """
+
+    def __init__(self, settings: Settings, active: Callable[[], ActiveModel | None]) -> None:
+        self._registry = Registry(settings.artifacts)
+        self._active = active
+        self._most_bytes = settings.max_body_bytes
+        self.purging = False
+        self._readers, self._exporters = CapacityLimiter(_READERS), CapacityLimiter(_EXPORTERS)
+
+    async def page(self, request: Request) -> Response:
+        """Recorded decisions, newest first. Beside the filters below, each [entity] section of the schema is one, e.g.
+        card=ID. The next page is asked for with ?cursor= and what this one says in next."""
+        store, schema, _ = self._store()
+        want = asked(request, schema, "limit", "cursor", pseudonyms=self._model().requests.pseudonyms)
+        return await self._answer(partial(_page, store, schema, want))
+
+    async def one(self, request: Request) -> Response:
+        """One recorded decision: the transaction as sent, the features as scored, the reasons as answered, all labels.
+        Where the schema has no id, its place in the order of arrival (seq) stands for it."""
+        store, schema, serving = self._store()
+        wanted(request, Wanted(0), known=())
+        try:
+            name = checked_text(request.path_params["transaction_id"])
+        except ValueError as error:
+            refuse("transaction_id", str(error))
+
+        def read() -> bytes:
+            recorded = _find(store, schema, name)
+            if recorded is None:
+                raise Refused("not-found", "no transaction with this id is recorded")
+            return to_json(whole(recorded, schema, self._manifest(recorded.decision.model_version, serving)))
+
+        return await self._answer(read)
+
+    async def export(self, request: Request) -> Response:
+        """The recorded decisions that pass the filters as a file, newest first. In a CSV, a text that a spreadsheet
+        would take for a formula stands behind an apostrophe."""
+        store, schema, _ = self._store()
+        want = asked(request, schema, "format", pseudonyms=self._model().requests.pseudonyms)
+        parts = frames(store, want.filter, schema)
+        if want.format == "csv":
+            pieces = csv_parts(parts)
+            first = await run_sync(next, pieces, limiter=self._readers)  # a store that is gone shows before the answer
+            content = _chained(first, pieces)
+        else:
+            content = _pieces(await run_sync(_parquet, parts, limiter=self._exporters))
+        headers = {"Content-Disposition": f'attachment; filename="decisions.{want.format}"'}
+        return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[want.format])
+
+    async def purge(self, request: Request) -> Response:
+        """Erase what arrived before a time, or all of one card, merchant or other entity: decisions, labels, states.
+        What remains goes on as if nothing had been erased. Scoring goes on meanwhile."""
+        model = self._model()
+        wanted(request, Wanted(0), known=())
+        require_media_type(request, "application/json")
+        body = await read_body(request, self._most_bytes)
+        what = purge_request.read(body, model.scorer.schema, model.requests.pseudonyms)
+        if model.ledger.recorder.store.shared:
+            raise Refused("conflict", "decisions in a store that several processes share cannot be erased one by one")
+        if self.purging:
+            raise Refused("conflict", "another purge is running; send this one once it is done")
+        self.purging = True
+        try:
+            loop = asyncio.get_running_loop()
+            work = partial(purge_request.carry_out, what, model.ledger, model.scorer.schema, loop)
+            purged = await run_sync(work, limiter=self._exporters)
+        finally:
+            self.purging = False
+        reply = PurgeReply(purged.decisions, purged.folded, purged.scrubbed)
+        return Response(to_json(reply), media_type="application/json")
+
+    def _model(self) -> ActiveModel:
+        model = self._active()
+        if model is None:
+            raise Refused("not-ready", "no model is loaded yet")
+        return model
+
+    def _store(self) -> tuple[Store, TransactionSchema, Manifest]:
+        model = self._model()
+        return model.ledger.recorder.store, model.scorer.schema, model.scorer.manifest
+
+    async def _answer(self, work: Callable[[], bytes]) -> Response:
+        return Response(await run_sync(work, limiter=self._readers), media_type="application/json")
+
+    def _manifest(self, version: str, serving: Manifest) -> Manifest | None:
+        if version == serving.version:
+            return serving
+        try:
+            return read_manifest(self._registry.folder(version))
+        except CounterfoilError:
+            return None
+
+
+def _page(store: Store, schema: TransactionSchema, want: Asked) -> bytes:
+    page = store.page(want.filter, want.before, want.limit)
+    lines = [DecisionLine(**line(recorded, schema)) for recorded in page.decisions]
+    return to_json(DecisionPage(lines, None if page.before is None else cursor(page.before)))
+
+
+def _find(store: Store, schema: TransactionSchema, name: str) -> Recorded | None:
+    if schema.id is not None:
+        found = store.page(Filter(transaction_id=name), None, 1).decisions
+    elif name.isascii() and name.isdigit() and len(name) <= 18:
+        found = store.page(Filter(), int(name) + 1, 1).decisions
+        found = [recorded for recorded in found if recorded.decision.seq == int(name)]
+    else:
+        found = []
+    return found[0] if found else None
+
+
+def _parquet(parts: Iterator[pl.DataFrame]) -> IO[bytes]:
+    """A file that has no name any more, at its beginning."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "decisions.parquet"
+        write_frames(path, parts)
+        return path.open("rb")
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

@@ -1,0 +1,168 @@
+"""What the service counts and measures: the instruments, under the names that Prometheus sees.
+
+Instruments that requests touch are found once and kept: an observation takes about a microsecond.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+from models.thresholds import DECISIONS, Threshold
+
+#: Where a request spends its time, in this order. From ``lookup`` on, waiting requests share one transaction of the
+#: store and are observed once, together.
+STAGES = ("validate", "queue", "lookup", "features", "score", "log")
+#: What became of a transaction that was to be recorded.
+OUTCOMES = ("recorded", "repeated", "refused")
+#: In place of a route: paths that lead nowhere, and the API page's files.
+OTHER = "other"
+_REQUEST_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+_STAGE_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
+_SCORE_BUCKETS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999)
+_LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+
+
+class Metrics:
+    """The instruments of one application; thread-safe.
+
+    Where several processes serve (:func:`app.settings.share_metrics`), each keeps its own in a file and the page adds
+    them up: ``multiprocess_mode`` says how.
+
+    Attributes:
+        registry: holds the instruments, and nothing of other applications in the process.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # half as many series again
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "counterfoil_requests", "Requests answered, by route and status", ("route", "status"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "counterfoil_request_duration_seconds",
+            "From the request's head to the last byte of its answer",
+            ("route",),
+            buckets=_REQUEST_BUCKETS,
+            registry=registry,
+        )
+        stages = Histogram(
+            "counterfoil_stage_duration_seconds",
+            "Time by stage; from lookup on, requests that waited together share a transaction and count once",
+            ("stage",),
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._validate, self._queue, *self._shared = (stages.labels(stage) for stage in STAGES)
+        self._score = Histogram(
+            "counterfoil_score", "Scores of recorded transactions", buckets=_SCORE_BUCKETS, registry=registry
+        )
+        decisions = Counter(
+            "counterfoil_decisions", "Recorded decisions; all but approve are alerts", ("decision",), registry=registry
+        )
+        self._decisions: dict[str, Counter] = {name: decisions.labels(name) for name in DECISIONS}
+        transactions = Counter(
+            "counterfoil_transactions",
+            "Transactions recorded, answered again with the stored answer, or refused after validation",
+            ("outcome",),
+            registry=registry,
+        )
+        self._recorded, self._repeated, self._refused = (transactions.labels(outcome) for outcome in OUTCOMES)
+        self.loop_lag = Histogram(
+            "counterfoil_event_loop_lag_seconds",
+            "How much later than asked a sleeping task of the event loop ran again",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+
+        def gauge(name: str, meaning: str, mode: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"counterfoil_{name}", meaning, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+        self.queue_depth = gauge("queue_depth", "Requests that wait for the thread that records", "livesum")
+        self.store_healthy = gauge("store_healthy", "1 while the last transaction with the store went well", "livemin")
+        self.store_bytes = gauge(
+            "store_size_bytes",
+            "The database on its disk, its write-ahead log included; of Redis the memory of the whole server",
+            "livemostrecent",
+        )
+        self.last_seq = gauge("last_committed_seq", "Last place in the order of arrival that is durable", "livemax")
+        self.states = gauge("live_states", "Cards, merchants and others whose state is in memory", "livesum")
+        self.state_bytes = gauge("live_state_bytes", "Memory that those states take", "livesum")
+        self.unsaved = gauge("unsaved_states", "States in memory that are newer than their saved copy", "livesum")
+        self.unsaved_events = gauge(
+            "unsaved_events", "Events since the first one that a saved state lacks: a restart replays them", "livemax"
+        )
+        self._model = gauge("model_info", "1 for the model version that serves", "livemax", ("version", "policy"))
+        self._threshold = gauge("threshold_score", "Scores at or above it are alerts", "livemax")
+        self._promised = gauge(
+            "promised_alert_ratio",
+            "Share of legitimate transactions that should alert, and the interval it should hold to",
+            "livemax",
+            ("bound",),
+        )
+        build = gauge("build_info", "1; the version that runs", "livemax", ("version", "python"))
+        build.labels(version("counterfoil"), platform.python_version()).set(1)
+        self._serving = ("", "")
+        self._request_children: dict[tuple[str, int], Counter] = {}
+        self._route_children: dict[str, Histogram] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request.
+
+        Args:
+            route: its template, never the path that was asked for.
+        """
+        counter = self._request_children.get((route, status))
+        if counter is None:
+            counter = self._request_children[route, status] = self._requests.labels(route, str(status))
+            self._route_children.setdefault(route, self._request_seconds.labels(route))
+        counter.inc()
+        self._route_children[route].observe(seconds)
+
+    def validated(self, seconds: float) -> None:
+        """Observe the reading of one body."""
+        self._validate.observe(seconds)
+
+    def answered(self, waited: Iterable[float], moments: Sequence[float], refused: int, repeated: int) -> None:
+        """Observe one transaction of the store.
+
+        Args:
+            waited: seconds that each request spent in the queue.
+            moments: readings of :func:`time.perf_counter` at the beginning of ``lookup`` and at the end of each stage.
+        """
+        for seconds in waited:
+            self._queue.observe(seconds)
+        for stage, begun, ended in zip(self._shared, moments[:-1], moments[1:], strict=True):
+            stage.observe(ended - begun)
+        if refused:
+            self._refused.inc(refused)
+        if repeated:
+            self._repeated.inc(repeated)
+
+    def decided(self, score: float, decision: str) -> None:
+        """Count a recorded decision."""
+        self._recorded.inc()
+        self._score.observe(score)
+        self._decisions[decision].inc()
+
+    def serves(self, model: str, threshold: Threshold) -> None:
+        """Say which version serves from now on, and what its threshold promises."""
+        serving = (model, threshold.policy.name)
+        if serving != self._serving:
+            if self._serving[0]:
+                self._model.labels(*self._serving).set(0)
+            self._serving = serving
+        self._model.labels(*serving).set(1)
+        self._threshold.set(threshold.score)
+        self._promised.labels("low").set(threshold.alert_rate_low)
+        self._promised.labels("expected").set(threshold.alert_rate)
+        self._promised.labels("high").set(threshold.alert_rate_high)

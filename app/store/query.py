@@ -1,0 +1,78 @@
+"""What is asked of the log: which decisions, and the page of them that is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.store.contract import Decision, EntityKey, Label, LabelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which decisions: those of which all that is not None holds.
+
+    Attributes:
+        since, until: arrived at or after, and before; microseconds since 1970 UTC.
+        decision: approve, review or decline.
+        is_anomaly: score >= threshold.
+        min_score: this score or more.
+        entity: belongs to it.
+        transaction_id, model_version, caller: as recorded.
+        label: the latest.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    decision: str | None = None
+    is_anomaly: bool | None = None
+    min_score: float | None = None
+    entity: EntityKey | None = None
+    transaction_id: str | None = None
+    model_version: str | None = None
+    caller: str | None = None
+    label: Label | None = None
+
+    @property
+    def of_times_alone(self) -> bool:
+        """Whether a time of arrival is asked for, and neither entity, id nor label."""
+        no_other = self.entity is None and self.transaction_id is None and self.label is None
+        return no_other and (self.since is not None or self.until is not None)
+
+    def takes(self, decision: Decision) -> bool:
+        """Whether all but the label holds."""
+        equal = (
+            (self.decision, decision.decision),
+            (self.is_anomaly, decision.score >= decision.threshold),
+            (self.transaction_id, decision.transaction_id),
+            (self.model_version, decision.model_version),
+            (self.caller, decision.caller),
+        )
+        return (
+            all(wanted is None or wanted == found for wanted, found in equal)
+            and (self.since is None or decision.arrived_at >= self.since)
+            and (self.until is None or decision.arrived_at < self.until)
+            and (self.min_score is None or decision.score >= self.min_score)
+            and (self.entity is None or self.entity in decision.keys)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision and what became known of it, oldest first; the last label counts."""
+
+    decision: Decision
+    labels: Sequence[LabelEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some decisions, newest first.
+
+    Attributes:
+        before: the page goes on with decisions before this place in the order of arrival; None where there is no more.
+            There may be more even if this part of the log held none.
+    """
+
+    decisions: Sequence[Recorded]
+    before: int | None

@@ -1,0 +1,68 @@
+"""Pages of decisions from a Redis store, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from app.store.contract import Decision, LabelEvent
+from app.store.packing import unpack_event
+from app.store.query import Filter, Page, Recorded
+from app.store.redis_keys import RedisKeys
+from app.store.redis_log import RedisLog
+from app.store.redis_wire import Wires
+
+#: Events fetched in one round trip, and looked at for one page: Redis has no index of what a decision says.
+_AT_ONCE, _MOST = 1_024, 25_600
+
+
+class RedisQuery:
+    """Looks through the log from its end, or from that of an entity's decisions."""
+
+    def __init__(self, wires: Wires, keys: RedisKeys, log: RedisLog) -> None:
+        self._wires, self._keys, self._log = wires, keys, log
+
+    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
+        """See :meth:`app.store.contract.Store.page`. A page may hold few, or none, where few decisions are wanted."""
+        end = self._log.last_seq() + 1 if before is None else before
+        places = self._places(wanted, end)
+        found: list[Recorded] = []
+        looked_at = 0
+        while some := list(islice(places, _AT_ONCE)):
+            chosen = [decision for decision in self._decisions(some) if wanted.takes(decision)]
+            for recorded in self._with_labels(chosen):
+                if wanted.label is None or (recorded.labels and recorded.labels[-1].label == wanted.label):
+                    found.append(recorded)
+                if len(found) == limit:
+                    return Page(found, recorded.decision.seq)
+            looked_at += len(some)
+            if looked_at >= _MOST:
+                return Page(found, some[-1])
+        return Page(found, None)
+
+    def _places(self, wanted: Filter, end: int) -> Iterator[int]:
+        if wanted.transaction_id is not None:
+            seq = self._wires.one("GET", self._keys.name(wanted.transaction_id))
+            yield from () if seq is None or int(seq) >= end else (int(seq),)
+        elif wanted.entity is not None:
+            yield from self._log.newest_of_key(end, wanted.entity)
+        else:
+            yield from range(end - 1, 0, -1)
+
+    def _decisions(self, places: Sequence[int]) -> Iterator[Decision]:
+        for packed in self._log.packed(places):
+            event = None if packed is None else unpack_event(packed)
+            if isinstance(event, Decision):
+                yield event
+
+    def _with_labels(self, decisions: Sequence[Decision]) -> Iterator[Recorded]:
+        ids = [one.transaction_id for one in decisions if one.transaction_id is not None]
+        commands = [("LRANGE", self._keys.labels(name), 0, -1) for name in ids]
+        places = {name: list(map(int, seqs)) for name, seqs in zip(ids, self._wires.run(*commands), strict=True)}
+        wanted = [seq for seqs in places.values() for seq in seqs]
+        events = {
+            seq: unpack_event(packed) for seq, packed in zip(wanted, self._log.packed(wanted), strict=True) if packed
+        }
+        for one in decisions:
+            labels = [events[seq] for seq in places.get(one.transaction_id or "", ()) if seq in events]
+            yield Recorded(one, [label for label in labels if isinstance(label, LabelEvent)])

@@ -1,0 +1,80 @@
+"""Folding and erasing in an SQL store, down to its files."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Engine, Table, bindparam, delete
+
+from app.store.contract import Decision, EntityKey, StoreUnavailable
+from app.store.failures import guard
+from app.store.packing import id_digest
+from app.store.sql_transaction import FOLDED
+from app.store.statements import Statements
+from app.store.tables import base_states, decision_keys, decisions, labels, states
+
+#: What VACUUM goes over.
+_ERASED_FROM = (decisions, decision_keys, labels, states, base_states)
+
+
+def fold(connection: Connection, sql: Statements, base: Mapping[EntityKey, bytes], folded: int) -> None:
+    """See :meth:`app.store.contract.Store.fold`."""
+    _zero_what_is_freed(connection)
+    if base:
+        connection.exec_driver_sql(sql.save_base, [(*key, content) for key, content in base.items()])
+    connection.exec_driver_sql(sql.set_meta, [(FOLDED, str(folded))])
+
+
+def erase(connection: Connection, some: Sequence[Decision], entities: Sequence[EntityKey]) -> None:
+    """See :meth:`app.store.contract.Store.erase`."""
+    _zero_what_is_freed(connection)
+    _delete(connection, decisions, ("seq",), [(one.seq,) for one in some])
+    keys = [(*key, one.seq) for one in some for key in dict.fromkeys(one.keys)]
+    _delete(connection, decision_keys, ("entity", "key", "seq"), keys)
+    ids = [(id_digest(one.transaction_id),) for one in some if one.transaction_id is not None]
+    _delete(connection, labels, ("id_digest",), ids)
+    for table in (states, base_states):
+        _delete(connection, table, ("entity", "key"), entities)
+
+
+def _delete(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[str | bytes | int, ...]]
+) -> None:
+    if rows:
+        statement = delete(table).where(*(table.c[name] == bindparam(f"of_{name}") for name in columns))
+        connection.execute(
+            statement, [{f"of_{n}": value for n, value in zip(columns, row, strict=True)} for row in rows]
+        )
+
+
+def _zero_what_is_freed(connection: Connection) -> None:
+    """SQLite leaves freed bytes as they are unless it is told; once told, this connection keeps to it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
+def scrub(engine: Engine, name: str) -> bool:
+    """See :meth:`app.store.contract.Store.scrub`. On a connection of its own, beside the one that writes."""
+    if engine.dialect.name == "sqlite":
+        return _emptied_log(engine, name)
+
+    def vacuum() -> None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in _ERASED_FROM:
+                connection.exec_driver_sql(f"VACUUM {table.name}")
+
+    guard(name, vacuum)
+    return True
+
+
+def _emptied_log(engine: Engine, name: str) -> bool:
+    """Bring all of the write-ahead log into the file and cut it to nothing; not while somebody reads an older state."""
+    connection = guard(name, engine.raw_connection)
+    try:
+        busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{name}: {error}") from None
+    finally:
+        connection.close()
+    return not busy

@@ -1,0 +1,172 @@
+"""docs/operations.md and its files: the backup is restored as printed, the metrics named are those there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.service import create_app
+from app.settings import PREFIX, Settings
+from tests import servers
+from tests.app.calls import Client
+from tests.app.records import sent
+from tests.app.traffic import Payments
+from tests.test_docs import ROOT, assert_same, sessions
+
+DOCS = ROOT / "docs"
+GUIDE = (DOCS / "operations.md").read_text(encoding="utf-8")
+DASHBOARD = json.loads((DOCS / "grafana.json").read_text(encoding="utf-8"))
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+ALERTS = yaml.safe_load((DOCS / "deploy" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+_METRIC = re.compile(r"\b(?:counterfoil|process)_[a-z_]+")
+_SUFFIX = re.compile(r"_(?:bucket|count|sum|total)$")
+
+
+@pytest.fixture(scope="module")
+def measured(payments: Payments, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The metrics of a service, without the suffixes of their kinds."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('measured') / 'counterfoil.db'}"
+    app = create_app(Settings(artifacts=payments.artifacts, database_url=database), payments.scorer)
+    text = Client(app).get("/metrics").text
+    app.state.endpoints.close()
+    return {_SUFFIX.sub("", name) for name in re.findall(r"^# TYPE (\S+)", text, flags=re.M)}
+
+
+def named(text: str) -> set[str]:
+    """Metrics that a text names, without the suffixes of their kinds."""
+    return {_SUFFIX.sub("", name) for name in _METRIC.findall(text)}
+
+
+def expressions() -> list[str]:
+    """All of the dashboard's."""
+    return [target["expr"] for panel in PANELS for target in panel["targets"]]
+
+
+def test_the_dashboard_asks_for_what_there_is_and_shows_all_of_ours(measured: set[str]) -> None:
+    asked = named(" ".join(expressions()))
+    assert asked <= measured
+    assert {name for name in measured if name.startswith("counterfoil_")} <= asked
+
+
+def test_alerts_ask_for_what_there_is_and_are_explained(measured: set[str]) -> None:
+    rules = [rule for group in ALERTS for rule in group["rules"]]
+    assert named(" ".join(rule["expr"] for rule in rules)) <= measured
+    explained = set(re.findall(r"`(Counterfoil\w+)`", GUIDE))
+    assert {rule["alert"] for rule in rules} == explained
+    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules)
+
+
+def test_the_guide_explains_every_metric_of_ours(measured: set[str]) -> None:
+    ours = {name for name in measured if name.startswith("counterfoil_")}
+    table = GUIDE[GUIDE.index("| metric | meaning |") : GUIDE.index("With `--workers`")]
+    assert {name for name in named(table) if name.startswith("counterfoil_")} == ours
+
+
+def test_the_dashboard_has_the_form_that_grafana_loads() -> None:
+    assert DASHBOARD["schemaVersion"] >= 36
+    assert DASHBOARD["uid"] and DASHBOARD["title"]
+    assert "id" not in DASHBOARD  # one that is imported gets its own
+    variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
+    assert named(variables["instance"]["definition"]) == {"counterfoil_build_info"}
+    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] >= 0 and place["x"] + place["w"] <= 24
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    for panel in PANELS:
+        assert panel["title"] and panel["type"] in ("timeseries", "stat")
+        references = [target["refId"] for target in panel["targets"]]
+        assert references and len(set(references)) == len(references)
+        used = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+        assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in used)
+    assert all('instance=~"$instance"' in expression for expression in expressions())
+
+
+def test_the_compose_file_says_what_the_image_knows() -> None:
+    compose: dict[str, Any] = yaml.safe_load((DOCS / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    services = compose["services"]
+    stages = set(re.findall(r"^FROM .* AS (\w+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.M))
+    builds = [service["build"] for service in services.values() if "build" in service]
+    assert {build["target"] for build in builds} <= stages
+    assert all((DOCS / "deploy" / build["context"]).resolve() == ROOT for build in builds)
+    volumes = [volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())]
+    assert set(volumes) == set(compose["volumes"])
+    own = {name.removeprefix(PREFIX).lower() for name in services["counterfoil"]["environment"] if PREFIX in name}
+    assert own <= set(Settings.model_fields)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[int]:
+    """``counterfoil serve`` in a folder; its port."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--port", "0"]
+    environment = kept | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = ""
+        while "curl" not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        try:
+            yield int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+        finally:
+            process.terminate()
+
+
+def answer(port: int, body: bytes) -> bytes:
+    """The answer to one transaction."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/score", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        content: bytes = reply.read()
+        return content
+
+
+def test_a_backup_is_made_and_restored_as_printed(payments: Payments, tmp_path: Path) -> None:
+    if shutil.which("sqlite3") is None:
+        servers.missing("sqlite3 is not installed")
+    shutil.copytree(payments.artifacts, tmp_path / "artifacts")
+    start = GUIDE.index("### SQLite")
+    pairs = sessions(GUIDE[start : GUIDE.index("### PostgreSQL")])
+    serve = [command for command, _ in pairs].index("counterfoil serve &")
+    stop = next(i for i, (command, _) in enumerate(pairs) if command.startswith("rm "))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {"PATH": path}
+
+    def run(part: list[tuple[str, str]]) -> None:
+        for command, printed in part:
+            done = subprocess.run(
+                ["bash", "-c", command], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            assert_same(printed, done.stdout.strip(), command)
+
+    rows = sent(payments, 9)
+    with serving(tmp_path) as port:
+        before = [answer(port, row) for row in rows[:6]]
+        run(pairs[:stop])  # beside the running service
+        after = [answer(port, row) for row in rows[6:]]
+    (tmp_path / "counterfoil.db").write_bytes(b"lost")
+    shutil.rmtree(tmp_path / "artifacts")
+    run(pairs[stop:serve])
+    with serving(tmp_path) as port:
+        run(pairs[serve + 1 :])
+        assert [answer(port, row) for row in rows[:6]] == before  # from the log
+        assert [answer(port, row) for row in rows[6:]] == after  # anew, from the same states
