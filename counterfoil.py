@@ -23,7 +23,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.settings import load_settings
+from app.settings import OnStoreFailure, load_settings
+from app.store.contract import Durability
 from models.errors import CounterfoilError, InvalidBundle, InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
@@ -81,6 +82,8 @@ class OnError(enum.StrEnum):
 
 
 class KeyScope(enum.StrEnum):
+    """:data:`app.access.keys.Scope`: Typer takes no list of a Literal."""
+
     score = "score"
     read = "read"
     feedback = "feedback"
@@ -91,16 +94,6 @@ class State(enum.StrEnum):
     live = "live"
     snapshot = "snapshot"
     empty = "empty"
-
-
-class Durability(enum.StrEnum):
-    full = "full"
-    normal = "normal"
-
-
-class OnStoreFailure(enum.StrEnum):
-    refuse = "refuse"
-    score = "score"
 
 
 ArtifactsOption = Annotated[

@@ -12,11 +12,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from app.asked import Asked
 from app.breaker import Breaker
 from app.recorder import Answer, Recorder
+from app.settings import OnStoreFailure
 from app.store.contract import Label, StoreUnavailable
 from models.behaviour.events import EntityKey
 from models.behaviour.replay import State
@@ -48,7 +49,7 @@ class Ledger:
         unlogged: transactions answered without being recorded so far.
     """
 
-    def __init__(self, recorder: Recorder, on_failure: Literal["refuse", "score"] = "refuse") -> None:
+    def __init__(self, recorder: Recorder, on_failure: OnStoreFailure = "refuse") -> None:
         self.recorder = recorder
         self.unlogged = 0
         self._on_failure = on_failure
@@ -66,7 +67,7 @@ class Ledger:
         """Why the store takes no writes; None while it does. It is tried where nothing was written for a while."""
         if not self._breaker.proven:
             try:
-                await self._do(self.recorder.try_store)
+                await self.run(self.recorder.try_store)
             except StoreUnavailable as error:
                 return error
         return self._breaker.failure
@@ -89,25 +90,22 @@ class Ledger:
         self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None
     ) -> bool:
         """As :meth:`app.recorder.Recorder.label`."""
-        return await self._do(lambda: self.recorder.label(transaction_id, label, known_at, arrived_at, caller))
+        return await self.run(lambda: self.recorder.label(transaction_id, label, known_at, arrived_at, caller))
 
     async def peek(self, keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
         """As :meth:`app.recorder.Recorder.peek`."""
-        return await self._do(lambda: self.recorder.peek(keys))
+        return await self.run(lambda: self.recorder.peek(keys))
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """What ``work`` returns, done in the ledger's thread between its transactions."""
-        return await self._do(work)
+        result: _T = await self._put(work=work)
+        return result
 
     def close(self) -> None:
         """Finish what is queued, save all states, release the store."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
-
-    async def _do(self, work: Callable[[], _T]) -> _T:
-        result: _T = await self._put(work=work)
-        return result
 
     def _put(self, *, asked: Sequence[Asked] = (), work: Callable[[], Any] | None = None) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()

@@ -58,13 +58,20 @@ class _Processes(Collector):
 
 def _processes(shared: Path) -> set[int]:
     """Those that keep files there and live."""
-    named = {int(file.stem.rpartition("_")[2]) for file in shared.glob("gauge_live*.db")}
-    return {pid for pid in named if Path(f"/proc/{pid}").exists()}
+    return {pid for pid in _counted(shared) if _lives(pid)}
 
 
 def _forget_dead(shared: Path) -> None:
     """Gauges of processes that have ended count no more; what they counted does."""
-    for file in shared.glob("gauge_live*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        if not Path(f"/proc/{pid}").exists():
+    for pid in _counted(shared):
+        if not _lives(pid):
             multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]
+
+
+def _counted(shared: Path) -> set[int]:
+    """Those that keep files there."""
+    return {int(file.stem.rpartition("_")[2]) for file in shared.glob("gauge_live*.db")}
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

@@ -10,9 +10,12 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.access.keys import MOST_RATE
+from app.store.contract import Durability
 from models.errors import InvalidInput
 
 PREFIX = "COUNTERFOIL_"
+#: What becomes of transactions while the store takes no writes.
+OnStoreFailure = Literal["refuse", "score"]
 #: The most reasons one transaction can be given.
 MAX_REASONS = 20
 
@@ -32,12 +35,12 @@ class Settings(BaseSettings):
         description="Where decisions, labels and the states of cards and merchants are kept: sqlite:///FILE, "
         "postgresql://USER@HOST/NAME, or redis://HOST, which several processes may share",
     )
-    durability: Literal["full", "normal"] = Field(
+    durability: Durability = Field(
         default="full",
         description="What a power cut can cost: full nothing that was answered, normal the last moments, never the "
         "order (not Redis, which is told so itself; a crash of the process alone costs nothing in either)",
     )
-    on_store_failure: Literal["refuse", "score"] = Field(
+    on_store_failure: OnStoreFailure = Field(
         default="refuse",
         description="What becomes of transactions while the store takes no writes: refuse with 503, or score without "
         'recording them, which each reply says with "logged": false',

@@ -16,7 +16,7 @@ from app.check_log import moment
 from app.feedback import LABELS
 from app.problems import FieldProblem, Refused, harmless
 from app.store.query import Filter
-from models.behaviour.events import Behaviour, EntityKey, key_digest
+from models.behaviour.events import EntityKey, key_digest
 from models.errors import InvalidInput
 from models.pan import contains_card_number
 from models.schema import TransactionSchema
@@ -91,7 +91,7 @@ def read(pairs: Iterable[tuple[str, str]], schema: TransactionSchema, *more: str
 def entity_filters(schema: TransactionSchema) -> dict[str, str]:
     """The ``[entity]`` sections that can be asked for, and the column of each that says which one."""
     taken = (*FILTERS, "limit", "cursor", "format")
-    return {entity.name: entity.behaviour.key for entity in Behaviour(schema).entities if entity.name not in taken}
+    return {name: behaviour.key for name, behaviour in schema.entity.items() if name not in taken}
 
 
 def entity_key(entity: str, value: str) -> EntityKey:

@@ -20,6 +20,8 @@ EntityKey = tuple[str, bytes]
 #: What a transaction is recorded under, at most once: its id (text), or what stands for an Idempotency-Key (bytes).
 Name = str | bytes
 Label = Literal["fraud", "legitimate", "disputed"]
+#: What a power cut can cost: nothing that was acknowledged, or the last moments.
+Durability = Literal["full", "normal"]
 
 
 class StoreUnavailable(CounterfoilError):

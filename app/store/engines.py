@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-Durability = Literal["full", "normal"]
+from app.store.contract import Durability
+
 #: Seconds until a lock, or a server that does not answer, counts as a failure.
 _PATIENCE = 5
 #: Of libpq: a server that has vanished without a word is given up after about as many seconds (the last: milliseconds).

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from models.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from app.store.contract import Store
-    from app.store.engines import Durability
+    from app.store.contract import Durability, Store
 
 _EXPECTED = (
     "sqlite:///FILE (sqlite:////ABSOLUTE/FILE), postgresql://USER@HOST/DATABASE or redis://HOST:6379/0; "

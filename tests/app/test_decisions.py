@@ -269,11 +269,13 @@ def test_reading_waits_for_nobody_who_scores(log: Log) -> None:
     async def read() -> httpx.Response:
         busy = asyncio.ensure_future(ledger.run(gate.wait))
         await asyncio.sleep(0)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(log.app), base_url="http://test") as client:
-            answer = await asyncio.wait_for(client.get("/v1/decisions"), 30)
-        assert not busy.done()
-        gate.set()
-        await busy
+        try:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(log.app), base_url="http://test") as client:
+                answer = await asyncio.wait_for(client.get("/v1/decisions"), 30)
+            assert not busy.done()
+        finally:
+            gate.set()
+            await busy
         return answer
 
     assert asyncio.run(read()).status_code == 200

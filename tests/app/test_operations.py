@@ -22,6 +22,7 @@ from app.settings import PREFIX, Settings
 from tests import servers
 from tests.app.calls import Client
 from tests.app.records import sent
+from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.test_docs import ROOT, assert_same, sessions
 
@@ -119,14 +120,10 @@ def serving(folder: Path) -> Iterator[int]:
     command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--port", "0"]
     environment = kept | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = ""
-        while "curl" not in printed:
-            line = process.stdout.readline()
-            assert line, printed
-            printed += line
+        found = announced(process)
+        assert found
         try:
-            yield int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+            yield found[0]
         finally:
             process.terminate()
 

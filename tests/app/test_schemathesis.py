@@ -17,7 +17,7 @@ import pytest
 
 from app.access.key_changes import create_key
 from app.example import example_transaction
-from tests.app.test_server import ROOT, start
+from tests.app.test_server import ROOT, running
 from tests.app.traffic import Payments
 from tests.schemathesis_hooks import EXAMPLE
 
@@ -30,15 +30,9 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
     if keyed:
         _, key = create_key(tmp_path / "keys.json", "schemathesis", ["admin"])
         headers = ["--header", f"Authorization: Bearer {key}"]
-    process = start(payments.artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings)
-    try:
-        assert process.stdout is not None
-        printed = ""
-        while "curl" not in printed and (line := process.stdout.readline()):
-            printed += line
-        port = printed.split("http://127.0.0.1:")[1].split("/")[0]
-        scorer = payments.scorer
-        example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
+    scorer = payments.scorer
+    example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
+    with running(payments.artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings) as (process, port, _):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *headers]
         command += ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
         command += ["--max-examples", "300" if long else "15", "--generation-deterministic", "--no-color"]
@@ -50,7 +44,6 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
         done = subprocess.run(  # noqa: PLW1510 - its report says more than its status
             command, cwd=tmp_path, env={**os.environ, **hooks}, capture_output=True, text=True, timeout=1_800
         )
-    finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     if long:

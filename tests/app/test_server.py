@@ -59,20 +59,26 @@ def connect(port: int) -> closing[http.client.HTTPConnection]:
     return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
 
 
-@contextmanager
-def running(artifacts: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
-    """A process that serves, its port and what it printed."""
-    process = start(artifacts, **settings)
+def announced(process: subprocess.Popen[str]) -> tuple[int, str] | None:
+    """The port and what was printed, once the process says how to score; None where it ends before."""
     assert process.stdout is not None
     printed = ""
     while "curl" not in printed:
         line = process.stdout.readline()
         if not line:
-            raise AssertionError(process.communicate()[1])
+            return None
         printed += line
-    port = int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+    return int(printed.split("http://127.0.0.1:")[1].split("/")[0]), printed
+
+
+@contextmanager
+def running(artifacts: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A process that serves, its port and what it printed."""
+    process = start(artifacts, **settings)
+    found = announced(process)
+    assert found, process.communicate()[1]
     try:
-        yield process, port, printed
+        yield process, *found
     finally:
         if process.poll() is None:
             process.kill()

@@ -19,6 +19,7 @@ import redis
 from app.store.redis import RedisStore
 from tests import servers
 from tests.app.records import changed, sent
+from tests.app.test_server import announced
 from tests.app.traffic import Payments
 
 ROOT = Path(__file__).parents[2]
@@ -34,13 +35,9 @@ def serving(payments: Payments, url: str) -> Iterator[tuple[int, subprocess.Pope
         command, env=kept | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert process.stdout is not None
-        printed = ""
-        while "curl" not in printed:
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            printed += line
-        yield int(printed.split("http://127.0.0.1:")[1].split("/")[0]), process
+        found = announced(process)
+        assert found, process.communicate()[1]
+        yield found[0], process
     finally:
         process.terminate()
         process.communicate(timeout=60)

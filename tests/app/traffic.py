@@ -27,7 +27,7 @@ from models.rows import Batch, ParsedRows
 from models.schema import TransactionSchema, load_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
-from tests.app.test_server import start
+from tests.app.test_server import announced, start
 from training.fit import FitOptions
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate, write
@@ -120,16 +120,13 @@ class Server:
         timer = threading.Timer(kill_after or 0, process.kill)
         if kill_after is not None:
             timer.start()
-        assert process.stdout is not None
-        printed = ""
-        while "curl" not in printed and (line := process.stdout.readline()):
-            printed += line
+        found = announced(process)
         timer.cancel()
-        if "curl" not in printed:
+        if found is None:
             _, errors = process.communicate()
             assert process.returncode == -signal.SIGKILL, errors
             return False
-        self.port = int(printed.split("http://127.0.0.1:")[1].split("/")[0])
+        self.port, _ = found
         with_patience(self.port, began)
         self.starts.append(time.perf_counter() - began)
         self._ready.set()
