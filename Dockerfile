@@ -12,18 +12,21 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/counterfoil
 WORKDIR /src
+# Every package in the version and with the hash of the lock; only then, from nothing else, the project itself.
+COPY requirements requirements
+RUN /opt/counterfoil/bin/pip install --require-hashes --requirement requirements/serve.lock
 COPY pyproject.toml README.md LICENSE counterfoil.py ./
 COPY app app
 COPY models models
 COPY training training
-RUN /opt/counterfoil/bin/pip install '.[postgresql,redis]'
+RUN /opt/counterfoil/bin/pip install --no-deps --no-build-isolation .
 
 FROM build AS build-train
 # Without TORCH_INDEX pip's default index gives the CUDA build, gigabytes larger. To train on the processor alone:
 #   docker build --target train --build-arg TORCH_INDEX=<PyTorch's index of CPU wheels> .
 ARG TORCH_INDEX=""
-RUN /opt/counterfoil/bin/pip install torch==2.13.0 ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
- && /opt/counterfoil/bin/pip install '.[training]'
+RUN /opt/counterfoil/bin/pip install --require-hashes --requirement requirements/train.lock \
+ && /opt/counterfoil/bin/pip install --requirement requirements/torch.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
 
 FROM python:3.11-slim-bookworm AS runtime
 ENV PATH=/opt/counterfoil/bin:$PATH \

@@ -2,24 +2,34 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := $(VENV)/tools/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+PIP := pip --quiet --disable-pip-version-check install
+LOCKED := --require-hashes --requirement
+LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package torch --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint parity crash faults bench bench-store bench-detection clean
+.PHONY: help serve test lint parity crash faults bench bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-$(VENV)/serve: pyproject.toml
+$(VENV)/serve: pyproject.toml requirements/train.lock requirements/torch.txt
 	$(PYTHON) -m venv $(VENV)
-	@# torch by itself and first: its pin takes the CPU build where one lies on disk, never a newer one with CUDA
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training]'
+	$(BIN)/$(PIP) $(LOCKED) requirements/train.lock
+	@# Without hashes: its pin takes the CPU build where one lies on disk, else what the index has for this machine
+	$(BIN)/$(PIP) --requirement requirements/torch.txt
+	$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/serve
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/dev: $(VENV)/serve requirements/dev.lock
+	$(BIN)/$(PIP) $(LOCKED) requirements/dev.lock
+	@touch $@
+
+$(VENV)/tools/done: requirements/tools.lock
+	$(PYTHON) -m venv $(VENV)/tools
+	$(TOOLS)/$(PIP) $(LOCKED) requirements/tools.lock
 	@touch $@
 
 serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve
@@ -57,6 +67,30 @@ bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/detection.py --threads 1
 	$(BIN)/python benchmarks/scenarios.py
+
+lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis \
+	  --constraint requirements/dev.lock --output-file requirements/train.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis \
+	  --constraint requirements/dev.lock --output-file requirements/serve.lock
+	$(TOOLS)/uv $(LOCK) --group pyproject.toml:tools --output-file requirements/tools.lock
+
+sbom: $(VENV)/tools/done ## Write what the service consists of, CycloneDX, validated, to dist/
+	@mkdir -p dist
+	$(TOOLS)/cyclonedx-py requirements requirements/serve.lock --pyproject pyproject.toml --output-reproducible \
+	  --validate --output-file dist/counterfoil.cdx.json
+
+audit: $(VENV)/tools/done ## Look up known vulnerabilities of what is locked
+	@mkdir -p dist && rm -f dist/audit.json
+	@$(TOOLS)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --format json --output dist/audit.json \
+	  --requirement requirements/dev.lock --requirement requirements/torch.txt 2> dist/audit.log; \
+	found=$$?; \
+	if [ -s dist/audit.json ]; then \
+	  grep -v WARNING dist/audit.log; echo "Details: dist/audit.json"; exit $$found; \
+	else \
+	  echo "NOT AUDITED, which says nothing for or against: $$(tail -n 1 dist/audit.log)"; exit 3; \
+	fi
 
 clean: ## Remove the environment; models and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

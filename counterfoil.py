@@ -352,6 +352,7 @@ def score(
 
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
+    from app.pseudonyms import Pseudonyms
     from app.record_table import record_table
     from app.recorder import Recorder
     from app.request_model import RequestModel
@@ -363,8 +364,9 @@ def score(
         if record:
             if state is not State.live:
                 raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
-            requests = RequestModel(scorer.schema, scorer.vocabulary, 1)
-            with closing(Recorder.open(_settings({"database_url": database}), scorer, requests)) as recorder:
+            settings = _settings({"database_url": database})
+            requests = RequestModel(scorer.schema, scorer.vocabulary, 1, Pseudonyms.open(settings, scorer.schema))
+            with closing(Recorder.open(settings, scorer, requests)) as recorder:
                 report = record_table(
                     recorder,
                     requests,
@@ -607,6 +609,8 @@ def export(
     """
     from app.decisions.export import write
     from app.decisions.options import filter_of, named_entity
+    from app.pseudonyms import Pseudonyms
+    from app.recovery import require_pseudonyms
     from app.store.open import open_store
     from models.bundle import read_manifest
     from models.tables import table_kind
@@ -616,8 +620,11 @@ def export(
     schema = read_manifest(Registry(settings.artifacts).resolve(model or settings.model)).transaction_schema
     given = {"since": since, "until": until, "decision": decision, "is_anomaly": is_anomaly, "min_score": min_score}
     given |= {"label": label, "model_version": model_version, "caller": caller}
-    wanted = filter_of(given, named_entity(card, entity), schema)
+    pseudonyms = Pseudonyms.open(settings, schema)
+    wanted = filter_of(given, named_entity(card, entity), schema, pseudonyms)
     with closing(open_store(settings.database_url, read_only=True)) as store:
+        if wanted.entities:
+            require_pseudonyms(store.origin(), pseudonyms)
         rows = write(store, wanted, schema, output)
     out.print(f"{output}: {rows:,} decisions")
 
@@ -643,13 +650,14 @@ def purge(
     from app.check_log import moment
     from app.decisions.options import key_of, named_entity
     from app.decisions.purge import purge_store
+    from app.pseudonyms import Pseudonyms
 
     named = named_entity(card, entity)
     if (before is None) == (named is None):
         raise InvalidInput("say what to erase: --before a time, or --card or --entity one of them")
     settings = _settings({"artifacts": artifacts, "database_url": database})
     scorer = _scorer(model, artifacts)
-    key = None if named is None else key_of(*named, scorer.schema)
+    key = None if named is None else key_of(*named, scorer.schema, Pseudonyms.open(settings, scorer.schema))
     moment_before = None if before is None else moment(before, "--before")
     if moment_before is not None and moment_before > moment("0s"):
         raise InvalidInput("--before: in the future")
@@ -871,6 +879,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 def _continuation(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
     """What behaviour features of a table go on from; None where the model has none."""
+    from app.pseudonyms import Pseudonyms
     from app.recovery import live_states, snapshot_of
     from app.store.open import open_store
     from models.behaviour.continuation import Continuation
@@ -882,8 +891,10 @@ def _continuation(scorer: Scorer, state: State, database: str | None = None) -> 
     if state is State.empty:
         return Continuation(behaviour, lambda keys: {})
     if state is State.live:
-        store = open_store(_settings({"database_url": database}).database_url, read_only=True)
-        return Continuation(behaviour, live_states(store, scorer.schema))
+        settings = _settings({"database_url": database})
+        pseudonyms = Pseudonyms.open(settings, scorer.schema)
+        store = open_store(settings.database_url, read_only=True)
+        return Continuation(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
     snapshot = snapshot_of(scorer)
     return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
 

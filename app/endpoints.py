@@ -24,6 +24,7 @@ from app.ledger import Ledger
 from app.metrics import Metrics
 from app.metrics_page import MetricsPage
 from app.problems import Refused, problem
+from app.pseudonyms import Pseudonyms
 from app.recorder import Recorder, Replayed
 from app.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
@@ -77,8 +78,10 @@ class Endpoints:
         Raises:
             StoreInUse: another process owns the store.
             StoreUnavailable: it cannot be reached.
+            InvalidInput: the settings of pseudonyms are wrong, or not those of the store.
         """
-        requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch)
+        pseudonyms = Pseudonyms.open(self._settings, scorer.schema)
+        requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch, pseudonyms)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
         recorder = Recorder.open(self._settings, scorer, requests, self._metrics)
         ledger = Ledger(recorder, self._settings.on_store_failure)
@@ -206,4 +209,4 @@ class Endpoints:
         def live(keys: Sequence[EntityKey]) -> Mapping[EntityKey, State]:  # called in a worker thread
             return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
-        return Continuation(behaviour, live)
+        return Continuation(behaviour, live, model.requests.pseudonyms.rows)

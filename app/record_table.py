@@ -82,7 +82,15 @@ class _Recorded:
         order = sorted(range(len(rows)), key=lambda i: rows[i][schema.timestamp] if schema.timestamp else i)
         for start in range(0, len(order), _AT_ONCE):
             some = order[start : start + _AT_ONCE]
-            for i, answer in zip(some, recorder.answer([requests.asked(rows[i], want) for i in some]), strict=True):
+            asked = []
+            for i in some:
+                try:
+                    requests.pseudonyms.check(rows[i])
+                    asked.append((i, requests.asked(rows[i], want)))
+                except Refused as refusal:
+                    self._answers[i] = refusal
+            answers = recorder.answer([one for _, one in asked]) if asked else []
+            for (i, _), answer in zip(asked, answers, strict=True):
                 self._answers[i] = answer
 
     def next(self, parsed: ParsedRows) -> tuple[ParsedRows, list[bytes]]:

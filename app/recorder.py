@@ -108,12 +108,12 @@ class Recorder:
         Raises:
             StoreInUse: another process owns it.
             StoreUnavailable: it cannot be reached.
-            InvalidInput: the URL is not one of a store.
+            InvalidInput: the URL is not one of a store, or its ids are under other pseudonyms.
         """
         store = open_store(settings.database_url, durability=settings.durability)
         try:
             live = LiveStates(settings.state_memory_mb << 20)
-            recovered = recover(store, scorer, live)
+            recovered = recover(store, scorer, live, requests.pseudonyms)
             return Recorder(store, scorer, requests, live, settings.future_tolerance_seconds, recovered, metrics)
         except BaseException:
             store.close()
@@ -300,7 +300,7 @@ class Recorder:
         """Make memory anew from the store: a commit whose answer was lost has been kept after all."""
         self.live.clear()
         try:
-            recover(self.store, self._scorer, self.live)
+            recover(self.store, self._scorer, self.live, self._requests.pseudonyms)
         except StoreUnavailable:
             self.live.clear()  # half of it would pass for all
             raise

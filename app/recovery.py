@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.live_states import LiveStates
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.store.contract import LogColumns, Origin, Store, View, Writes
 from models.behaviour.continuation import Lookup
 from models.behaviour.events import Behaviour, EntityEvents, EntityKey
@@ -41,22 +42,30 @@ class Recovered:
     rebuilt: bool
 
 
-def recover(store: Store, scorer: Scorer, live: LiveStates) -> Recovered:
+def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
     """Fill ``live`` with every state that the store's saved ones lack events of.
 
     A store without states, or with those of another declaration, begins anew: from the snapshot beside the model, and
     of the log what is later than the snapshot.
+
+    Raises:
+        InvalidInput: the store's ids are under other pseudonyms.
     """
     behaviour = Behaviour(scorer.schema)
     origin = store.origin()
     base = 0
     rebuilt = False
+    digest = scorer.manifest.files.get(STATES, "")
+    if store.last_seq() or (origin is not None and origin.base != digest):
+        require_pseudonyms(origin, pseudonyms)
+    elif origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
+        origin = None  # nothing was recorded or loaded yet
     if origin is None or origin.spec != behaviour.spec:
         snapshot = snapshot_of(scorer)
         rebuilt = origin is not None and store.last_seq() > 0
-        digest = scorer.manifest.files.get(STATES, "")
-        origin = Origin(behaviour.spec, digest, snapshot.as_of if snapshot else None, store.last_seq())
-        states = snapshot.states if snapshot else {}
+        as_of = snapshot.as_of if snapshot else None
+        origin = Origin(behaviour.spec, digest, as_of, store.last_seq(), pseudonyms.fingerprint)
+        states = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
         base = len(states)
         store.begin(origin, ((key, state.tobytes()) for key, state in states.items()))
     if not behaviour or store.shared:
@@ -75,15 +84,16 @@ def snapshot_of(scorer: Scorer) -> Snapshot | None:
     return None if content is None else Snapshot.from_bytes(content, Behaviour(scorer.schema), name=STATES)
 
 
-def live_states(store: Store, schema: TransactionSchema) -> Lookup:
+def live_states(store: Store, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Lookup:
     """What a running service holds in memory, read from its store: saved states and the log since then.
 
     Raises:
-        InvalidInput: the store is empty, or its states are of another declaration.
+        InvalidInput: the store is empty, or its states are of another declaration or under other pseudonyms.
     """
     behaviour, origin = Behaviour(schema), store.origin()
     if origin is None:
         raise InvalidInput("the store holds no states yet: the service makes them when it starts")
+    require_pseudonyms(origin, pseudonyms)
     if origin.spec != behaviour.spec:
         raise InvalidInput("the live states belong to a model with other [entity] sections; use --state snapshot")
     read = partial(read_saved, store)
@@ -96,6 +106,19 @@ def live_states(store: Store, schema: TransactionSchema) -> Lookup:
         return later | {key: known.state for key, known in read([k for k in keys if k not in later]).items()}
 
     return lookup
+
+
+def require_pseudonyms(origin: Origin | None, pseudonyms: Pseudonyms) -> None:
+    """Check that a store's ids are under these pseudonyms.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    if origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
+        raise InvalidInput(
+            "the store's ids were recorded under another COUNTERFOIL_PSEUDONYMISE or another secret; set both as they "
+            "were, or begin a new store: name another COUNTERFOIL_DATABASE_URL and load history with 'counterfoil warm'"
+        )
 
 
 def rebuild(store: Store, schema: TransactionSchema, origin: Origin) -> dict[EntityKey, State]:

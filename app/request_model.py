@@ -21,6 +21,7 @@ from app.fields import field_type
 from app.idempotency import Key
 from app.names import load_pairs, odd_names, refuse_nesting
 from app.problems import Refused, refused
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.strict_object import MOST_NESTED, Row, named, object_type, validated
 from models.rows import Batch, Vocabulary
 from models.schema import (
@@ -41,13 +42,17 @@ class RequestModel:
         schema: the columns.
         vocabulary: the categorical values training knew.
         max_batch: most transactions in one batch.
+        pseudonyms: ids that are stored as something else.
 
     Attributes:
         transaction: JSON Schema of one transaction.
     """
 
-    def __init__(self, schema: TransactionSchema, vocabulary: Vocabulary, max_batch: int) -> None:
+    def __init__(
+        self, schema: TransactionSchema, vocabulary: Vocabulary, max_batch: int, pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    ) -> None:
         self._schema = schema
+        self.pseudonyms = pseudonyms
         self._max_batch = max_batch
         self._inputs = inputs = {name: schema.columns[name] for name in schema.inputs}
         row: Any = object_type("Transaction", {name: field_type(column) for name, column in inputs.items()})
@@ -77,7 +82,8 @@ class RequestModel:
         # Every name and every text takes two quotation marks. With as few as there can be, no name is left to be
         # unknown or there twice.
         if isinstance(row, ValidationError) or len(row) < len(self._inputs) or body.count(b'"') != self._fewest_quotes:
-            return named(row, load_pairs(body), self._inputs)
+            row = named(row, load_pairs(body), self._inputs)
+        self.pseudonyms.check(row)
         return row
 
     def many(self, body: bytes) -> list[Row | Refused]:
@@ -96,9 +102,12 @@ class RequestModel:
         rows: list[Row | Refused] = []
         for row, value in zip(outer["transactions"], dict(again)["transactions"], strict=True):
             try:
-                rows.append(named(row, value, self._inputs))
+                checked = named(row, value, self._inputs)
+                self.pseudonyms.check(checked)
             except Refused as error:
                 rows.append(error)
+            else:
+                rows.append(checked)
         return rows
 
     def batch(self, rows: Sequence[Row]) -> Batch:
@@ -114,11 +123,12 @@ class RequestModel:
         )
 
     def asked(self, row: Row, want: Wanted, caller: str | None = None, key: Key | None = None, place: int = 0) -> Asked:
-        """A validated transaction that has just arrived.
+        """A validated transaction that has just arrived, under the ids that are stored.
 
         Args:
             key: the Idempotency-Key it came with; ``place``: its position in the batch, from 0.
         """
+        row = self.pseudonyms.row(row)
         body = to_json({name: row[name] for name in self._inputs}, inf_nan_mode="null")
         return Asked(
             row=row,

@@ -55,6 +55,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How far a transaction may be ahead of this machine's clock, with behaviour features",
     )
+    pseudonymise: str = Field(
+        default="",
+        description="Entity columns whose ids are stored as a keyed hash only, separated by commas, e.g. card_id",
+    )
+    pseudonym_key_file: Path | None = Field(
+        default=None, description="File with the secret of that hash: 32 bytes or more, readable to its owner alone"
+    )
     keys_file: Path = Field(
         default=Path("keys.json"),
         description="API keys, as counterfoil keys writes them; none are asked for without it",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.pseudonyms import Pseudonyms
 from app.recovery import snapshot_of
 from app.settings import Settings
 from app.store.contract import Origin
@@ -43,14 +44,15 @@ def warm(
     Labels in the files count as they do in training: for transactions later than them by the label delay.
 
     Raises:
-        InvalidInput: the model has no behaviour features, a row cannot be used, or the store has recorded something:
-            what it has seen would count twice.
+        InvalidInput: the model has no behaviour features, the settings of pseudonyms are wrong, a row cannot be used,
+            or the store has recorded something: what it has seen would count twice.
         StoreInUse: the service is running.
     """
     behaviour = Behaviour(scorer.schema)
     if not behaviour:
         raise InvalidInput(f"model {scorer.manifest.version} has no behaviour features, so there is nothing to warm")
-    rows = checked_rows(scorer.schema, files, progress)
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    rows = pseudonyms.rows(checked_rows(scorer.schema, files, progress))
     store = open_store(settings.database_url, durability=settings.durability)
     try:
         recorded = store.last_seq()
@@ -63,13 +65,13 @@ def warm(
         onto = own is not None and int(rows.time[0]) > own.as_of
         fraud = None if rows.label is None else rows.label == FRAUD
         events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, fraud)
-        states = replay(behaviour, events, before=own.states.get if own and onto else None, keep=True).states
-        if own and onto:
-            states = {**own.states, **states}
+        before = pseudonyms.states(behaviour, own.states) if own and onto else {}
+        states = {**before, **replay(behaviour, events, before=before.get, keep=True).states}
         snapshot = Snapshot(behaviour.spec, int(rows.time[-1]), states)
         base = hashlib.sha256(snapshot.to_bytes()).hexdigest()
         store.begin(
-            Origin(behaviour.spec, base, snapshot.as_of), ((key, state.tobytes()) for key, state in states.items())
+            Origin(behaviour.spec, base, snapshot.as_of, pseudonyms=pseudonyms.fingerprint),
+            ((key, state.tobytes()) for key, state in states.items()),
         )
     finally:
         store.close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from app.decisions.query import checked_text, entity_filters, entity_key, read
 from app.problems import Refused, harmless
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.store.contract import EntityKey
 from app.store.query import Filter
 from models.errors import InvalidInput
@@ -16,12 +17,18 @@ from models.schema import TransactionSchema
 CARD = "card"
 
 
-def filter_of(given: Mapping[str, str | None], entity: tuple[str, str] | None, schema: TransactionSchema) -> Filter:
+def filter_of(
+    given: Mapping[str, str | None],
+    entity: tuple[str, str] | None,
+    schema: TransactionSchema,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+) -> Filter:
     """The filter that options mean.
 
     Args:
         given: value by name of the API's parameter; None where the option was not given.
         entity: from :func:`named_entity`.
+        pseudonyms: of the store.
 
     Raises:
         InvalidInput: naming the option.
@@ -34,7 +41,7 @@ def filter_of(given: Mapping[str, str | None], entity: tuple[str, str] | None, s
         raise InvalidInput(f"--{problem.field.replace('_', '-')}: {problem.message}") from None
     if entity is None:
         return wanted
-    return replace(wanted, entities=(key_of(*entity, schema),))
+    return replace(wanted, entities=(key_of(*entity, schema, pseudonyms),))
 
 
 def named_entity(card: str | None, entity: str | None) -> tuple[str, str] | None:
@@ -55,7 +62,7 @@ def named_entity(card: str | None, entity: str | None) -> tuple[str, str] | None
     return name, value
 
 
-def key_of(name: str, value: str, schema: TransactionSchema) -> EntityKey:
+def key_of(name: str, value: str, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> EntityKey:
     """The key under which an entity's decisions are kept.
 
     Raises:
@@ -66,6 +73,6 @@ def key_of(name: str, value: str, schema: TransactionSchema) -> EntityKey:
         listed = f"it has {', '.join(known)}" if known else "it has none, so decisions are not kept by entity"
         raise InvalidInput(f"--entity: this model's profile has no [entity.{harmless(name)}] section; {listed}")
     try:
-        return entity_key(name, checked_text(value))
+        return entity_key(name, pseudonyms.stored(known[name], checked_text(value)))
     except ValueError as error:
         raise InvalidInput(f"--entity: {name}: {error}") from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from app.pseudonyms import Pseudonyms
 from app.recorder import Recorder
 from app.recovery import folded_part
 from app.request_model import RequestModel
@@ -143,13 +144,14 @@ def purge_store(settings: Settings, scorer: Scorer, before: int | None, entity: 
 
     Raises:
         StoreInUse: a service has it open, and must erase itself: ``POST /v1/purge``.
-        InvalidInput: there is no such store, or it is a shared one.
+        InvalidInput: there is no such store, it is a shared one, or its ids are under other pseudonyms.
     """
     with closing(open_store(settings.database_url, read_only=True)) as store:
         if store.shared:
             store.scrub()  # says why not
     try:
-        recorder = Recorder.open(settings, scorer, RequestModel(scorer.schema, scorer.vocabulary, 1))
+        pseudonyms = Pseudonyms.open(settings, scorer.schema)
+        recorder = Recorder.open(settings, scorer, RequestModel(scorer.schema, scorer.vocabulary, 1, pseudonyms))
     except StoreInUse as error:
         raise StoreInUse(f"{error}. A service that runs erases itself: POST /v1/purge") from None
     try:

@@ -17,6 +17,7 @@ from app.field_schema import NO_NUL
 from app.fields import field_type
 from app.ledger import Ledger
 from app.problems import FieldProblem, Refused
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.store.contract import EntityKey, StoreUnavailable
 from app.strict_object import StrictObject
 from models.schema import EntityColumn, TimestampColumn, TransactionSchema
@@ -40,8 +41,11 @@ class PurgeReply:
     ]
 
 
-def read(body: bytes, schema: TransactionSchema) -> int | EntityKey:
+def read(body: bytes, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> int | EntityKey:
     """A time, or an entity's key.
+
+    Args:
+        pseudonyms: of the store.
 
     Raises:
         Refused: not JSON, or it does not name exactly one thing to erase.
@@ -54,7 +58,7 @@ def read(body: bytes, schema: TransactionSchema) -> int | EntityKey:
         raise _refusal("", f"name one of {', '.join(fields)}")
     ((name, value),) = row.items()
     if name != BEFORE:
-        return entity_key(name, value)
+        return entity_key(name, pseudonyms.stored(entities[name], value))
     if value > time.time_ns() // 1_000:
         raise _refusal(BEFORE, "in the future: what arrives meanwhile would be erased, too")
     return int(value)

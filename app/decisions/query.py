@@ -15,6 +15,7 @@ from starlette.requests import Request
 from app.check_log import moment
 from app.feedback import LABELS
 from app.problems import FieldProblem, Refused, harmless
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.store.query import Filter
 from models.behaviour.events import EntityKey, key_digest
 from models.errors import InvalidInput
@@ -47,17 +48,23 @@ class Asked:
     format: str = "csv"
 
 
-def asked(request: Request, schema: TransactionSchema, *more: str) -> Asked:
+def asked(request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Asked:
     """The query of a request; see :func:`read`."""
-    return read(_pairs(request.scope["query_string"]), schema, *more)
+    return read(_pairs(request.scope["query_string"]), schema, *more, pseudonyms=pseudonyms)
 
 
-def read(pairs: Iterable[tuple[str, str]], schema: TransactionSchema, *more: str) -> Asked:
+def read(
+    pairs: Iterable[tuple[str, str]],
+    schema: TransactionSchema,
+    *more: str,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+) -> Asked:
     """Parameters and their values as what they ask for.
 
     Args:
         schema: its ``[entity]`` sections are filters, too: ``card=ID``.
         more: parameters beside the filters: limit, cursor, format.
+        pseudonyms: of the store.
 
     Raises:
         Refused: 422, naming the parameter.
@@ -75,7 +82,7 @@ def read(pairs: Iterable[tuple[str, str]], schema: TransactionSchema, *more: str
             refuse(name, "appears twice")
         try:
             if name in entities:
-                keys.append(entity_key(name, checked_text(text)))
+                keys.append(entity_key(name, pseudonyms.stored(entities[name], checked_text(text))))
             else:
                 into[name] = readers[name](checked_text(text))
         except ValueError as error:
@@ -95,7 +102,7 @@ def entity_filters(schema: TransactionSchema) -> dict[str, str]:
 
 
 def entity_key(entity: str, value: str) -> EntityKey:
-    """The key under which an entity is kept, from the value of its column, e.g. a card's id."""
+    """The key under which an entity is kept, from the value of its column as stored, e.g. a card's id."""
     return entity, key_digest(value)
 
 

@@ -61,7 +61,7 @@ class Decisions:
         """Recorded decisions, newest first. Beside the filters below, each [entity] section of the schema is one, e.g.
         card=ID. The next page is asked for with ?cursor= and what this one says in next."""
         store, schema, _ = self._store()
-        want = asked(request, schema, "limit", "cursor")
+        want = asked(request, schema, "limit", "cursor", pseudonyms=self._model().requests.pseudonyms)
         return await self._answer(partial(_page, store, schema, want))
 
     async def one(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class Decisions:
         """The recorded decisions that pass the filters as a file, newest first. In a CSV, a text that a spreadsheet
         would take for a formula stands behind an apostrophe."""
         store, schema, _ = self._store()
-        want = asked(request, schema, "format")
+        want = asked(request, schema, "format", pseudonyms=self._model().requests.pseudonyms)
         parts = frames(store, want.filter, schema)
         if want.format == "csv":
             pieces = csv_parts(parts)
@@ -103,7 +103,8 @@ class Decisions:
         model = self._model()
         wanted(request, Wanted(0), known=())
         require_media_type(request, "application/json")
-        what = purge_request.read(await read_body(request, self._most_bytes), model.scorer.schema)
+        body = await read_body(request, self._most_bytes)
+        what = purge_request.read(body, model.scorer.schema, model.requests.pseudonyms)
         if model.ledger.recorder.store.shared:
             raise Refused("conflict", "decisions in a store that several processes share cannot be erased one by one")
         if self.purging:

@@ -151,12 +151,14 @@ class Origin:
         as_of: time of the last transaction in that snapshot, microseconds; None without one.
         seq: the last event of the log then. Of events up to it those count that are later than ``as_of``: the snapshot
             holds the others. Every event after it counts.
+        pseudonyms: fingerprint of the pseudonyms that the entities go by; empty where they go by their own ids.
     """
 
     spec: str
     base: str = ""
     as_of: int | None = None
     seq: int = 0
+    pseudonyms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,15 @@ class Continuation:
 
     Args:
         lookup: the states to begin with; asked once for every entity.
+        known_as: gives rows the ids under which ``lookup`` knows their entities, where it knows them by others.
     """
 
-    def __init__(self, behaviour: Behaviour, lookup: Lookup) -> None:
+    def __init__(
+        self, behaviour: Behaviour, lookup: Lookup, known_as: Callable[[ParsedRows], ParsedRows] = lambda rows: rows
+    ) -> None:
         self.behaviour = behaviour
         self._lookup = lookup
+        self._known_as = known_as
         self._states: dict[EntityKey, State | None] = {}
 
     def take(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
@@ -48,7 +52,8 @@ class Continuation:
     def _events(self, parsed: ParsedRows) -> list[EntityEvents]:
         """Labels, where the rows have them, count for rows that are later by the label delay."""
         fraud = None if parsed.label is None else parsed.label == FRAUD
-        return self.behaviour.of_columns(parsed.time, parsed.numeric, parsed.text, parsed.entity, fraud)
+        entity = self._known_as(parsed).entity
+        return self.behaviour.of_columns(parsed.time, parsed.numeric, parsed.text, entity, fraud)
 
     def _load(self, events: list[EntityEvents]) -> None:
         wanted = [key for e in events for d in e.digests if (key := (e.name, d)) not in self._states]

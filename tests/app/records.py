@@ -9,6 +9,7 @@ from typing import Any
 
 from app.bodies import Wanted
 from app.problems import Refused
+from app.pseudonyms import Pseudonyms
 from app.recorder import Answer, Recorder
 from app.request_model import RequestModel
 from app.settings import Settings
@@ -24,8 +25,10 @@ class Till:
     """
 
     def __init__(self, scorer: Scorer, url: str, **settings: Any) -> None:
-        self._requests = RequestModel(scorer.schema, scorer.vocabulary, 1_000)
-        self.recorder = Recorder.open(Settings(database_url=url, **settings), scorer, self._requests)
+        given = Settings(database_url=url, **settings)
+        pseudonyms = Pseudonyms.open(given, scorer.schema)
+        self._requests = RequestModel(scorer.schema, scorer.vocabulary, 1_000, pseudonyms)
+        self.recorder = Recorder.open(given, scorer, self._requests)
 
     def send(self, *sent: bytes, reasons: int = 0) -> list[Answer]:
         """Record transactions in one transaction of the store."""

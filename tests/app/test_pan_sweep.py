@@ -87,6 +87,8 @@ class Sweep:
                 label = {"transaction_id": '"sweep-1"', "label": '"fraud"', field: write(next(self.cards))}
                 text = ",".join(f'"{name}":{value}' for name, value in label.items())
                 self.send("POST", "/v1/feedback", f"{{{text}}}".encode())
+            for field in ("card", "merchant", "before"):
+                self.send("POST", "/v1/purge", f'{{"{field}":{write(next(self.cards))}}}'.encode())
         for write in WRITINGS:
             self.send("POST", "/v1/score", self.damaged(write(next(self.cards)), "1"))
             card = write(next(self.cards))
@@ -173,6 +175,7 @@ def test_no_card_number_gets_through_the_service(payments: Payments, tmp_path: P
             sweep.send("POST", "/v1/score/batch", b'{"transactions":[%b]}' % b",".join(left[start : start + 500]))
         for path in document["paths"]:
             sweep.send("GET", path)  # what it tells by now
+        assert sweep.send("GET", "/v1/decisions?limit=1000") == sweep.send("GET", "/v1/decisions/export") == 200
         sweep.close()
         kept = b"".join(file.read_bytes() for file in (tmp_path / "db").iterdir())  # the write-ahead log among them
         process.terminate()
@@ -225,7 +228,13 @@ def test_no_card_number_gets_through_the_command_line(payments: Payments, tmp_pa
             codes.append(done.code)
             told += done.out + done.err
     for _ in range(4):
-        cli("replay", next(cards), *where, *database)
+        for done in (cli("replay", next(cards), *where, *database), cli("keys", "create", next(cards))):
+            told += done.out + done.err
+        for option in ("--card", "--since", "--caller", "--entity", "--min-score"):
+            done = cli("export", "export.csv", option, next(cards), *where, *database)
+            told += done.out + done.err
+    for export in ("all.csv", "all.parquet"):
+        codes.append(cli("export", export, *where, *database).code)
     left = pl.DataFrame({name: [""] * 10 for name in table.columns})
     rest = list(cards)
     pl.concat([left, pl.DataFrame(dict.fromkeys(table.columns, rest))]).write_csv(work / "rest.csv")

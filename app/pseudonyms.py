@@ -1,0 +1,159 @@
+"""Pseudonyms: ids of cards and other entities, replaced by a keyed hash before anything is stored.
+
+A pseudonym is a function of the digest an entity goes by in states, not of the id itself: the states of a model's
+snapshot, which hold digests only, can be given the same new keys as the ids that arrive.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from app.problems import FieldProblem, Refused
+from app.settings import PREFIX, Settings
+from app.strict_object import Row
+from models.behaviour.events import Behaviour, EntityKey, key_digest
+from models.behaviour.replay import State
+from models.errors import InvalidInput
+from models.rows import ParsedRows
+from models.schema import TransactionSchema
+
+_BYTES, _FEWEST_SECRET_BYTES = 20, 32
+_COLUMNS, _KEY_FILE = PREFIX + "PSEUDONYMISE", PREFIX + "PSEUDONYM_KEY_FILE"
+#: Base 32 hardly ever has thirteen digits in a row, as hexadecimal has: a pseudonym is not taken for a card number.
+_PSEUDONYM = re.compile(r"pn_[a-z2-7]{32}")
+#: First and last digits of a card number beside its hash are nearly the number itself: too few are left to try.
+_MASKED = re.compile(r"(?<![0-9])[2-9][0-9]{3,7}(?:[*xX#\u2022\u25cf]{4,}|\.{2,}|_{2,})[0-9]{4}(?![0-9])")
+_MASKED_CAUSE = "looks like a masked card number; beside a pseudonym it must not be kept"
+
+
+class Pseudonyms:
+    """Replaces the ids in some entity columns; without columns everything stays as it is.
+
+    Args:
+        columns: names of entity columns.
+        secret: at least 32 bytes; who has it can tell whether an id he knows belongs to a pseudonym.
+
+    Attributes:
+        fingerprint: of columns and secret; "" without columns. A store holds ids made under one of them.
+    """
+
+    def __init__(self, columns: tuple[str, ...] = (), secret: bytes = b"") -> None:
+        self._columns = columns
+        self._key = hashlib.blake2b(secret).digest()
+        self.fingerprint = self._hash(f"columns {sorted(columns)}".encode()).hex() if columns else ""
+
+    @staticmethod
+    def open(settings: Settings, schema: TransactionSchema) -> Pseudonyms:
+        """As the settings want them.
+
+        Raises:
+            InvalidInput: a column is none of the schema's entities or its values are counted, or the key file is
+                missing, too short or readable to others.
+        """
+        columns = _columns(settings)
+        for name in columns:
+            if name not in schema.entities:
+                raise InvalidInput(
+                    f"setting {_COLUMNS}: profile '{schema.name}' has no such entity column; "
+                    f"it has {', '.join(schema.entities) or 'none'}"
+                )
+            for section, behaviour in schema.entity.items():
+                if name in behaviour.code_columns:
+                    raise InvalidInput(
+                        f"setting {_COLUMNS}: {name} is counted by a distinct: or new: feature of entity.{section}, "
+                        "so the model's states know its values by another hash; take the feature out and retrain"
+                    )
+        return Pseudonyms(columns, _secret(settings) if columns else b"")
+
+    def of(self, value: str) -> str:
+        """The pseudonym of an id; a pseudonym stays as it is, so that exported rows can be sent again."""
+        return value if _PSEUDONYM.fullmatch(value) else self._of_digest(key_digest(value))
+
+    def stored(self, column: str, value: str) -> str:
+        """An id of an entity column as the store has it."""
+        return self.of(value) if column in self._columns else value
+
+    def row(self, row: Row) -> Row:
+        """A validated transaction as it is stored."""
+        return {**row, **{name: self.of(row[name]) for name in self._columns}} if self._columns else row
+
+    def rows(self, parsed: ParsedRows) -> ParsedRows:
+        """The rows of a table under the ids that the store knows."""
+        replaced = {name: self._column(parsed.entity[name]) for name in self._columns}
+        return replace(parsed, entity={**parsed.entity, **replaced}) if replaced else parsed
+
+    def states(self, behaviour: Behaviour, states: Mapping[EntityKey, State]) -> Mapping[EntityKey, State]:
+        """The states of a snapshot, made of ids as they are sent, under the keys that the store knows."""
+        mine = {entity.name for entity in behaviour.entities if entity.behaviour.key in self._columns}
+        if not mine:
+            return states
+        return {
+            (name, key_digest(self._of_digest(digest)) if name in mine else digest): state
+            for (name, digest), state in states.items()
+        }
+
+    def check(self, row: Row) -> None:
+        """Refuse masked card numbers where there are pseudonyms.
+
+        Raises:
+            Refused: naming the fields.
+        """
+        if not self._columns:
+            return
+        masked = [name for name, value in row.items() if isinstance(value, str) and looks_masked(value)]
+        if masked:
+            problems = [FieldProblem(field=name, message=_MASKED_CAUSE) for name in masked]
+            raise Refused("invalid-transaction", f"{len(masked)} of the fields must not be kept", problems)
+
+    def _column(self, cells: pl.Series) -> pl.Series:
+        values = cells.unique()
+        return cells.replace_strict(values, pl.Series([self.of(value) for value in values], dtype=pl.String))
+
+    def _of_digest(self, digest: bytes) -> str:
+        return "pn_" + base64.b32encode(self._hash(digest)).decode().lower()
+
+    def _hash(self, data: bytes) -> bytes:
+        return hashlib.blake2b(data, digest_size=_BYTES, key=self._key).digest()
+
+
+#: Everything stays as it is.
+NO_PSEUDONYMS = Pseudonyms()
+
+
+def looks_masked(text: str) -> bool:
+    """Whether a text holds the first and the last digits of a card number, e.g. 411111******1111."""
+    return _MASKED.search(re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", text))) is not None
+
+
+def _columns(settings: Settings) -> tuple[str, ...]:
+    columns = tuple(dict.fromkeys(name for part in settings.pseudonymise.split(",") if (name := part.strip())))
+    if columns and settings.pseudonym_key_file is None:
+        raise InvalidInput(f"setting {_COLUMNS}: needs a secret; name its file in {_KEY_FILE}")
+    if settings.pseudonym_key_file is not None and not columns:
+        raise InvalidInput(f"setting {_KEY_FILE}: names a secret and {_COLUMNS} no column, so nothing would be hidden")
+    return columns
+
+
+def _secret(settings: Settings) -> bytes:
+    path = settings.pseudonym_key_file or Path()
+    try:
+        open_to_others = path.stat().st_mode & 0o077
+        secret = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"setting {_KEY_FILE}: {path}: {(error.strerror or 'unreadable').lower()}") from None
+    if open_to_others:
+        raise InvalidInput(f"setting {_KEY_FILE}: {path}: others can read it; chmod 600 it")
+    if len(secret) < _FEWEST_SECRET_BYTES:
+        raise InvalidInput(
+            f"setting {_KEY_FILE}: {path}: expected at least {_FEWEST_SECRET_BYTES} bytes; make it with "
+            f"(umask 077; head -c {_FEWEST_SECRET_BYTES} /dev/urandom > {path.name})"
+        )
+    return secret
