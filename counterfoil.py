@@ -353,9 +353,9 @@ def score(
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
     from app.pseudonyms import Pseudonyms
-    from app.record_table import record_table
-    from app.recorder import Recorder
-    from app.request_model import RequestModel
+    from app.recording.record_table import record_table
+    from app.recording.recorder import Recorder
+    from app.requests.model import RequestModel
     from models.batch import score_table
 
     with _progress() as bars:
@@ -517,7 +517,7 @@ def warm(
 
     Example: counterfoil warm october/*.csv
     """
-    from app.warm import warm as warm_store
+    from app.recording.warm import warm as warm_store
     from models.tables import expand
 
     files = expand(data)
@@ -548,7 +548,7 @@ def replay(
 
     Example: counterfoil replay --since 1d, or: counterfoil replay tx-1
     """
-    from app.check_log import LogCheck, moment
+    from app.recording.check_log import LogCheck, moment
     from app.store.open import open_store
 
     if (transaction is None) == (since is None):
@@ -610,7 +610,7 @@ def export(
     from app.decisions.export import write
     from app.decisions.options import filter_of, named_entity
     from app.pseudonyms import Pseudonyms
-    from app.recovery import require_pseudonyms
+    from app.recording.recovery import require_pseudonyms
     from app.store.open import open_store
     from models.bundle import read_manifest
     from models.tables import table_kind
@@ -647,10 +647,10 @@ def purge(
 
     Example: counterfoil purge --before 400d, or: counterfoil purge --card card-000106
     """
-    from app.check_log import moment
     from app.decisions.options import key_of, named_entity
     from app.decisions.purge import purge_store
     from app.pseudonyms import Pseudonyms
+    from app.recording.check_log import moment
 
     named = named_entity(card, entity)
     if (before is None) == (named is None):
@@ -880,7 +880,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 def _continuation(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
     """What behaviour features of a table go on from; None where the model has none."""
     from app.pseudonyms import Pseudonyms
-    from app.recovery import live_states, snapshot_of
+    from app.recording.recovery import live_states, snapshot_of
     from app.store.open import open_store
     from models.behaviour.continuation import Continuation
     from models.behaviour.events import Behaviour

@@ -14,23 +14,23 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.bodies import Wanted, read_body, require_media_type, wanted
-from app.csv_response import CsvResponse
-from app.csv_scoring import CsvScoring
-from app.example import example_transaction
-from app.feedback import FeedbackModel, FeedbackReply
-from app.idempotency import REPLAYED, idempotency_key
-from app.ledger import Ledger
-from app.metrics import Metrics
-from app.metrics_page import MetricsPage
 from app.problems import Refused, problem
 from app.pseudonyms import Pseudonyms
-from app.recorder import Recorder, Replayed
-from app.recovery import snapshot_of
+from app.recording.ledger import Ledger
+from app.recording.recorder import Recorder, Replayed
+from app.recording.recovery import snapshot_of
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
-from app.request_model import RequestModel
-from app.sampling import look
+from app.requests.bodies import Wanted, read_body, require_media_type, wanted
+from app.requests.example import example_transaction
+from app.requests.feedback import FeedbackModel, FeedbackReply
+from app.requests.idempotency import REPLAYED, idempotency_key
+from app.requests.model import RequestModel
 from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_page import MetricsPage
+from app.telemetry.sampling import look
+from app.upload.response import CsvResponse
+from app.upload.scoring import CsvScoring
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour, EntityKey
 from models.behaviour.replay import State

@@ -9,13 +9,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app import feedback
 from app.access.guard import Access
-from app.bodies import STATE_CHOICES
 from app.decisions.openapi import describe
 from app.endpoints import ActiveModel
-from app.idempotency import HEADER, PATTERN
 from app.problems import MEDIA_TYPE, Problem
+from app.requests import feedback
+from app.requests.bodies import STATE_CHOICES
+from app.requests.idempotency import HEADER, PATTERN
 from app.settings import MAX_REASONS
 
 _JSON = "application/json"

@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from app.problems import FieldProblem, Refused
+from app.requests.strict_object import Row
 from app.settings import PREFIX, Settings
-from app.strict_object import Row
 from models.behaviour.events import Behaviour, EntityKey, key_digest
 from models.behaviour.replay import State
 from models.errors import InvalidInput

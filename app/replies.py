@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.bodies import Wanted
 from app.problems import Problem
+from app.requests.bodies import Wanted
 from models.manifest import Architecture, Manifest, Metrics, TrainingRecord
 from models.reasons import Reason
 from models.rows import Batch

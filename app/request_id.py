@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
 from app.access.keys import KEY_SHAPE
-from app.logs import trace
-from app.request_log import Answered, RequestLog
 from app.security_headers import security_headers
+from app.telemetry.logs import trace
+from app.telemetry.request_log import Answered, RequestLog
 from models.pan import contains_card_number
 
 HEADER = b"x-request-id"

@@ -17,14 +17,14 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from app import logs
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
-from app.example import example_transaction
-from app.recovery import Recovered
+from app.recording.recovery import Recovered
+from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
 from app.settings import Settings, share_metrics
 from app.store.open import open_store
+from app.telemetry import logs
 from models.errors import CounterfoilError
 
 

@@ -26,17 +26,17 @@ from app.decisions.replies import DecisionPage, DecisionReply
 from app.decisions.routes import Decisions
 from app.docs_page import docs_page
 from app.endpoints import Endpoints
-from app.feedback import FeedbackReply
-from app.metrics import Metrics
-from app.metrics_page import MetricsPage
 from app.problems import Refused
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.request_id import RequestId
-from app.request_log import RequestLog
-from app.sampling import sampling
+from app.requests.feedback import FeedbackReply
 from app.security_headers import DOCS_PATH
 from app.settings import Settings
 from app.store.contract import StoreUnavailable
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_page import MetricsPage
+from app.telemetry.request_log import RequestLog
+from app.telemetry.sampling import sampling
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer

@@ -37,7 +37,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from app.example import example_transaction
+from app.requests.example import example_transaction
 from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer

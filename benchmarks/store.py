@@ -27,9 +27,9 @@ import polars as pl
 from pydantic_core import to_json
 from sqlalchemy import create_engine
 
-from app.bodies import Wanted
-from app.recorder import Recorder
-from app.request_model import RequestModel
+from app.recording.recorder import Recorder
+from app.requests.bodies import Wanted
+from app.requests.model import RequestModel
 from app.settings import Settings
 from app.store.contract import EntityKey, Name, Origin, View, Writes
 from app.store.open import open_store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "models", "training")}
 HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
+#: Packages of the service; each imports none but those above it.
+LAYERS = ("store", "access", "telemetry", "requests", "upload", "recording", "decisions")
 TORCH_MODULES = {"autoencoder.py", "memory.py", "normaliser.py", "detector.py"}
 
 
@@ -39,6 +42,14 @@ def test_there_is_something_to_look_at() -> None:
 def test_app_and_training_meet_only_in_models(folder: str, forbidden: set[str]) -> None:
     for path in SOURCES[folder]:
         assert not imported(path) & (forbidden | {"counterfoil", "tests"}), path
+
+
+def test_the_packages_of_the_service_stand_on_each_other() -> None:
+    assert set(LAYERS) == {path.parent.name for path in (ROOT / "app").glob("*/__init__.py")}
+    for place, package in enumerate(LAYERS):
+        for path in (ROOT / "app" / package).rglob("*.py"):
+            found = re.findall(r"from app\.(\w+)[. ]", path.read_text(encoding="utf-8"))
+            assert not set(found) & set(LAYERS[place + 1 :]), path
 
 
 def test_torch_stays_in_its_modules_and_out_of_serving() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from app.decisions.purge_request import json_schema
 from app.decisions.query import CURSOR, DEFAULT_LIMIT, FORMATS, MOST, entity_filters
-from app.feedback import LABELS
-from app.field_schema import NO_NUL
+from app.requests.feedback import LABELS
+from app.requests.field_schema import NO_NUL
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
 

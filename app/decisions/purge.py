@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from app.pseudonyms import Pseudonyms
-from app.recorder import Recorder
-from app.recovery import folded_part
-from app.request_model import RequestModel
+from app.recording.recorder import Recorder
+from app.recording.recovery import folded_part
+from app.requests.model import RequestModel
 from app.settings import Settings
 from app.store.contract import EntityKey, StoreInUse
 from app.store.open import open_store

@@ -13,13 +13,13 @@ from pydantic import Field
 
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_filters, entity_key
-from app.field_schema import NO_NUL
-from app.fields import field_type
-from app.ledger import Ledger
 from app.problems import FieldProblem, Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from app.recording.ledger import Ledger
+from app.requests.field_schema import NO_NUL
+from app.requests.fields import field_type
+from app.requests.strict_object import StrictObject
 from app.store.contract import EntityKey, StoreUnavailable
-from app.strict_object import StrictObject
 from models.schema import EntityColumn, TimestampColumn, TransactionSchema
 
 BEFORE = "before"

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from app.check_log import moment
-from app.feedback import LABELS
 from app.problems import FieldProblem, Refused, harmless
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from app.recording.check_log import moment
+from app.requests.feedback import LABELS
 from app.store.query import Filter
 from models.behaviour.events import EntityKey, key_digest
 from models.errors import InvalidInput

@@ -16,7 +16,6 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.bodies import Wanted, read_body, require_media_type, wanted
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
@@ -24,6 +23,7 @@ from app.decisions.query import Asked, asked, checked_text, cursor, refuse
 from app.decisions.replies import DecisionLine, DecisionPage, line, whole
 from app.endpoints import ActiveModel
 from app.problems import Refused
+from app.requests.bodies import Wanted, read_body, require_media_type, wanted
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.query import Filter, Recorded

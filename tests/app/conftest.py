@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from app.example import example_transaction
+from app.requests.example import example_transaction
 from app.service import create_app
 from app.settings import Settings
 from models.registry import Registry

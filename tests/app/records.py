@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.bodies import Wanted
 from app.problems import Refused
 from app.pseudonyms import Pseudonyms
-from app.recorder import Answer, Recorder
-from app.request_model import RequestModel
+from app.recording.recorder import Answer, Recorder
+from app.requests.bodies import Wanted
+from app.requests.model import RequestModel
 from app.settings import Settings
 from models.scorer import Scorer
 from tests.app.traffic import Payments, bodies

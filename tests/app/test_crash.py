@@ -17,7 +17,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from app.recovery import live_states, read_saved, rebuild
+from app.recording.recovery import live_states, read_saved, rebuild
 from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
 from tests.app.traffic import (

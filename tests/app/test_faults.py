@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.recovery import read_saved, rebuild
+from app.recording.recovery import read_saved, rebuild
 from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
 from tests.app.faults import FAULTS, Fault

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.recovery import read_saved, rebuild
+from app.recording.recovery import read_saved, rebuild
 from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
 from models.behaviour.plan import LATEST_SECONDS

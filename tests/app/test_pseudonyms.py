@@ -14,11 +14,11 @@ import pytest
 
 from app.problems import Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
-from app.recovery import live_states
+from app.recording.recovery import live_states
+from app.recording.warm import warm
 from app.settings import Settings
 from app.store.contract import Decision
 from app.store.open import open_store
-from app.warm import warm
 from models.behaviour.events import Behaviour, key_digest
 from models.behaviour.spec import EntityBehaviour
 from models.errors import InvalidInput

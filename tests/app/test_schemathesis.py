@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from app.access.key_changes import create_key
-from app.example import example_transaction
+from app.requests.example import example_transaction
 from tests.app.test_server import ROOT, running
 from tests.app.traffic import Payments
 from tests.schemathesis_hooks import EXAMPLE

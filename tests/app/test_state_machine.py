@@ -28,13 +28,13 @@ from hypothesis.stateful import (
 )
 
 from app.problems import Refused
-from app.recovery import rebuild
+from app.recording.recovery import rebuild
 from app.store.contract import Decision, Label, LabelEvent, StoreInUse
 from models.rows import Batch
 from tests import servers
 from tests.app.memory import Memory, Paid
+from tests.app.recording.test_unlogged import unlogged
 from tests.app.records import Till, sent
-from tests.app.test_unlogged import unlogged
 from tests.app.traffic import Payments, same_states
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
 
@@ -288,7 +288,7 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
 ) -> None:
-    monkeypatch.setattr("app.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
+    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
     place = request.getfixturevalue(f"{kind}_places")
     runs *= 30 if request.config.getoption("--long", default=False) else 1
     limits = settings(max_examples=runs, stateful_step_count=25, suppress_health_check=list(HealthCheck))

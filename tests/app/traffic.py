@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from app.recovery import snapshot_of
+from app.recording.recovery import snapshot_of
 from app.store.contract import Decision, LabelEvent
 from models.behaviour.events import Behaviour, EntityEvents, EntityKey
 from models.behaviour.kernel import relabel

@@ -1,0 +1,1 @@
+"""What is scored is recorded: the ledger, the states it keeps in memory, and how both come back after a stop."""

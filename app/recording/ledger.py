@@ -1,0 +1,197 @@
+"""The ledger: one thread that owns the states and the store; requests from the event loop wait for it in a queue.
+
+What has queued up when the thread comes round goes into one transaction of the store, so that many requests share one
+run of the graph and one sync of the disk. A lone request goes alone and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from app.recording.breaker import Breaker
+from app.recording.recorder import Answer, Recorder
+from app.requests.asked import Asked
+from app.settings import OnStoreFailure
+from app.store.contract import Label, StoreUnavailable
+from models.behaviour.events import EntityKey
+from models.behaviour.replay import State
+
+#: Transactions in one transaction of the store, so that a crowd does not make the first ones wait for long.
+_MOST_ROWS = 256
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Work for the thread, and whom to tell. ``asked`` may share a transaction; ``work`` is done by itself."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    asked: Sequence[Asked] = ()
+    work: Callable[[], Any] | None = None
+
+
+class Ledger:
+    """Scores and records, in order of arrival.
+
+    Args:
+        recorder: of the model that serves; belongs to the ledger from now on.
+        on_failure: what becomes of transactions while the store fails.
+
+    Attributes:
+        unlogged: transactions answered without being recorded so far.
+    """
+
+    def __init__(self, recorder: Recorder, on_failure: OnStoreFailure = "refuse") -> None:
+        self.recorder = recorder
+        self.unlogged = 0
+        self._on_failure = on_failure
+        self._breaker = Breaker(recorder.try_store, self._consequence)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last use of the store went well."""
+        return self._breaker.failure is None
+
+    async def failure(self) -> StoreUnavailable | None:
+        """Why the store takes no writes; None while it does. It is tried where nothing was written for a while."""
+        if not self._breaker.proven:
+            try:
+                await self.run(self.recorder.try_store)
+            except StoreUnavailable as error:
+                return error
+        return self._breaker.failure
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._queue.qsize()
+
+    async def score(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Score and record transactions; returns when they are durable, or scored without that, if so chosen.
+
+        Raises:
+            StoreUnavailable: nothing was recorded.
+        """
+        answers: list[Answer] = await self._put(asked=asked)
+        return answers
+
+    async def label(
+        self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None
+    ) -> bool:
+        """As :meth:`app.recording.recorder.Recorder.label`."""
+        return await self.run(lambda: self.recorder.label(transaction_id, label, known_at, arrived_at, caller))
+
+    async def peek(self, keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
+        """As :meth:`app.recording.recorder.Recorder.peek`."""
+        return await self.run(lambda: self.recorder.peek(keys))
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns, done in the ledger's thread between its transactions."""
+        result: _T = await self._put(work=work)
+        return result
+
+    def close(self) -> None:
+        """Finish what is queued, save all states, release the store."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _put(self, *, asked: Sequence[Asked] = (), work: Callable[[], Any] | None = None) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.put(_Job(loop, future, asked, work))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            jobs: list[_Job] = []
+            job = self._queue.get()
+            rows = 0
+            while job is not None:
+                jobs.append(job)
+                rows += len(job.asked)
+                if job.work is not None or rows >= _MOST_ROWS:
+                    break
+                try:
+                    job = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            self._carry_out(jobs)
+            if job is None:
+                break
+        self._breaker.close()
+        self.recorder.close()
+
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        alone = jobs.pop() if jobs and jobs[-1].work is not None else None
+        if jobs:
+            self._answer(jobs)
+        if alone is not None and alone.work is not None:
+            work = alone.work
+            self._tell([alone], *self._try(lambda: self._breaker.run(work)))
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        asked = [one for job in jobs for one in job.asked]
+        results, error = self._try(lambda: self._record(asked))
+        if results is None:
+            self._tell(jobs, None, error)
+            return
+        start, parts = 0, []
+        for job in jobs:
+            parts.append(results[start : start + len(job.asked)])
+            start += len(job.asked)
+        self._tell(jobs, parts, None, each=True)
+
+    def _record(self, asked: Sequence[Asked]) -> list[Answer]:
+        try:
+            return self._breaker.run(lambda: self.recorder.answer(asked))
+        except StoreUnavailable:
+            if self._on_failure == "refuse":
+                raise
+        answers = self.recorder.answer_unlogged(asked)
+        self.unlogged += sum(isinstance(answer, bytes) for answer in answers)
+        return answers
+
+    def _consequence(self) -> str:
+        if self._on_failure == "refuse":
+            return "transactions are refused with 503 until it does"
+        return f"scoring goes on, {self.unlogged:,} transactions were not recorded since the start"
+
+    @staticmethod
+    def _try(work: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
+        try:
+            return work(), None
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the requests that wait for it
+            return None, error
+
+    @staticmethod
+    def _tell(jobs: list[_Job], result: Any, error: Exception | None, *, each: bool = False) -> None:
+        """Hand results over to the event loop, all in one call."""
+
+        def deliver(mine: list[tuple[_Job, Any]]) -> None:
+            for job, value in mine:
+                if job.future.done():  # its client may have gone away
+                    continue
+                if error is not None:
+                    job.future.set_exception(error)
+                else:
+                    job.future.set_result(value)
+
+        pairs = list(zip(jobs, result, strict=True)) if each else [(job, result) for job in jobs]
+        for loop in {id(job.loop): job.loop for job in jobs}.values():
+            mine = [(job, value) for job, value in pairs if job.loop is loop]
+            try:
+                loop.call_soon_threadsafe(deliver, mine)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                _log.debug("answers for a closed event loop")

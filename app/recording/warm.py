@@ -1,0 +1,78 @@
+"""Load history into an empty store, so that the first request already finds its card's past."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.pseudonyms import Pseudonyms
+from app.recording.recovery import snapshot_of
+from app.settings import Settings
+from app.store.contract import Origin
+from app.store.open import open_store
+from models.behaviour.events import Behaviour
+from models.behaviour.replay import replay
+from models.behaviour.snapshot import Snapshot
+from models.checked import checked_rows
+from models.errors import InvalidInput
+from models.rows import FRAUD
+from models.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """What the store now begins with.
+
+    Attributes:
+        rows: transactions loaded.
+        entities: cards, merchants and others with a state.
+        onto_snapshot: whether the rows went on from the model's own snapshot, because all of them are later.
+    """
+
+    rows: int
+    entities: int
+    onto_snapshot: bool
+
+
+def warm(
+    settings: Settings, scorer: Scorer, files: list[Path], progress: Callable[[int, int], None] | None = None
+) -> Warmed:
+    """Replace what an empty store begins with by the states after these transactions.
+
+    Labels in the files count as they do in training: for transactions later than them by the label delay.
+
+    Raises:
+        InvalidInput: the model has no behaviour features, the settings of pseudonyms are wrong, a row cannot be used,
+            or the store has recorded something: what it has seen would count twice.
+        StoreInUse: the service is running.
+    """
+    behaviour = Behaviour(scorer.schema)
+    if not behaviour:
+        raise InvalidInput(f"model {scorer.manifest.version} has no behaviour features, so there is nothing to warm")
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    rows = pseudonyms.rows(checked_rows(scorer.schema, files, progress))
+    store = open_store(settings.database_url, durability=settings.durability)
+    try:
+        recorded = store.last_seq()
+        if recorded:
+            raise InvalidInput(
+                f"the store has recorded {recorded:,} events; history is loaded before the first request. "
+                "To begin anew, name another COUNTERFOIL_DATABASE_URL"
+            )
+        own = snapshot_of(scorer)
+        onto = own is not None and int(rows.time[0]) > own.as_of
+        fraud = None if rows.label is None else rows.label == FRAUD
+        events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, fraud)
+        before = pseudonyms.states(behaviour, own.states) if own and onto else {}
+        states = {**before, **replay(behaviour, events, before=before.get, keep=True).states}
+        snapshot = Snapshot(behaviour.spec, int(rows.time[-1]), states)
+        base = hashlib.sha256(snapshot.to_bytes()).hexdigest()
+        store.begin(
+            Origin(behaviour.spec, base, snapshot.as_of, pseudonyms=pseudonyms.fingerprint),
+            ((key, state.tobytes()) for key, state in states.items()),
+        )
+    finally:
+        store.close()
+    return Warmed(len(rows.time), len(states), onto)

@@ -1,0 +1,1 @@
+"""CSV uploads: read, scored and answered piece by piece."""

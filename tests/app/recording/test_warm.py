@@ -1,0 +1,144 @@
+"""History loaded into an empty store, and tables scored on from the states of the service."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from app.recording.recovery import live_states, snapshot_of
+from app.recording.warm import warm
+from app.settings import Settings
+from app.store.contract import Decision
+from app.store.open import open_store
+from models.batch import score_table
+from models.behaviour.continuation import Continuation
+from models.behaviour.events import Behaviour
+from models.errors import InvalidInput
+from models.rows import Batch
+from models.scorer import Scorer
+from tests.app.records import sent, till
+from tests.app.traffic import Payments
+from tests.command_line import Cli
+
+
+@pytest.fixture
+def later(payments: Payments, tmp_path: Path) -> Path:
+    """The payments of the two days after the training."""
+    path = tmp_path / "later.parquet"
+    payments.frame.filter(pl.col("timestamp").dt.date() < date(2026, 1, 11)).write_parquet(path)
+    return path
+
+
+def test_a_warmed_service_answers_as_one_that_has_seen_the_history(
+    payments: Payments, later: Path, own_store: str, tmp_path: Path
+) -> None:
+    rows = sent(payments, pl.read_parquet(later).height + 20)
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    loaded = warm(Settings(database_url=own_store), payments.scorer, [later])
+    assert (loaded.rows, loaded.onto_snapshot) == (len(rows) - 20, True)
+    with till(payments, own_store) as one, till(payments, other) as seen:
+        for row in rows[:-20]:
+            seen.reply(row)
+        assert [one.reply(row) for row in rows[-20:]] == [seen.reply(row) for row in rows[-20:]]
+    with pytest.raises(InvalidInput, match="recorded 20 events"):
+        warm(Settings(database_url=own_store), payments.scorer, [later])
+
+
+def test_rows_from_before_the_snapshot_replace_it(payments: Payments, own_store: str) -> None:
+    loaded = warm(Settings(database_url=own_store), payments.scorer, [payments.artifacts.parent / "history.parquet"])
+    assert not loaded.onto_snapshot
+    snapshot = snapshot_of(payments.scorer)
+    assert snapshot is not None and loaded.entities == len(snapshot.states)
+
+
+def test_a_model_without_behaviour_cannot_be_warmed(tiny_scorer: Scorer, own_store: str, tiny_csv: Path) -> None:
+    with pytest.raises(InvalidInput, match="no behaviour features"):
+        warm(Settings(database_url=own_store), tiny_scorer, [tiny_csv])
+
+
+def scores(payments: Payments, source: Path, output: Path, continuation: Continuation) -> pl.DataFrame:
+    score_table(payments.scorer, source, output, continuation=continuation)
+    return pl.read_parquet(output)
+
+
+def test_a_table_goes_on_from_the_live_states_and_leaves_them_alone(
+    payments: Payments, later: Path, own_store: str, tmp_path: Path
+) -> None:
+    behaviour = Behaviour(payments.schema)
+    known = pl.read_parquet(later).height
+    rows = sent(payments, known + 300)
+    source = tmp_path / "next.parquet"
+    payments.frame[known : known + 300].drop("is_fraud").sample(fraction=1, shuffle=True, seed=1).write_parquet(source)
+    with till(payments, own_store) as one:
+        for row in rows[:known]:
+            one.reply(row)
+        store = open_store(own_store, read_only=True)  # beside the service
+        lookup = live_states(store, payments.schema)
+        table = scores(payments, source, tmp_path / "live.parquet", Continuation(behaviour, lookup))
+        assert store.last_seq() == known
+        store.close()
+        served = {reply["transaction_id"]: reply["score"] for reply in (one.reply(row) for row in rows[known:])}
+    assert dict(zip(table["transaction_id"], table["score"], strict=True)) == served
+    fresh = scores(payments, source, tmp_path / "empty.parquet", Continuation(behaviour, lambda _: {}))
+    assert not np.array_equal(fresh["score"], table["score"])
+
+
+def test_rows_too_old_for_the_states_are_told_by_line(payments: Payments, tmp_path: Path, cli: Cli) -> None:
+    frame = payments.frame.head(5).drop("is_fraud").with_row_index()
+    old = pl.when(pl.col("index") == 3).then(pl.col("timestamp").dt.offset_by("-9d")).otherwise(pl.col("timestamp"))
+    source = tmp_path / "old.parquet"
+    frame.with_columns(old.alias("timestamp")).drop("index").write_parquet(source)
+    snapshot = snapshot_of(payments.scorer)
+    assert snapshot is not None
+    continuation = Continuation(Behaviour(payments.schema), lambda _: snapshot.states)
+    with pytest.raises(InvalidInput, match=r"row 4: timestamp: more than 3 days before"):
+        score_table(payments.scorer, source, tmp_path / "out.parquet", continuation=continuation)
+    report = score_table(
+        payments.scorer, source, tmp_path / "out.parquet", on_error="reject",
+        continuation=Continuation(Behaviour(payments.schema), lambda _: snapshot.states),
+    )  # fmt: skip
+    assert (report.rows, report.rejected) == (4, 1)
+
+
+def test_a_table_without_one_good_row_is_told_row_by_row(payments: Payments, tmp_path: Path) -> None:
+    source = tmp_path / "bad.parquet"
+    payments.frame.head(3).drop("is_fraud").with_columns(card_id=pl.lit("4111111111111111")).write_parquet(source)
+    continuation = Continuation(Behaviour(payments.schema), lambda _: {})
+    report = score_table(
+        payments.scorer, source, tmp_path / "out.parquet", on_error="reject", continuation=continuation
+    )
+    assert (report.rows, report.rejected) == (0, 3)
+
+
+def test_a_recorded_table_is_as_if_its_rows_had_been_sent(
+    payments: Payments, later: Path, own_store: str, tmp_path: Path, cli: Cli
+) -> None:
+    shuffled = tmp_path / "shuffled.csv"
+    text = pl.read_parquet(later).drop("is_fraud").sample(fraction=1, shuffle=True, seed=1)
+    text.write_csv(shuffled, datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ")
+    where = ("--artifacts", str(payments.artifacts), "--database", own_store)
+    arguments = ("score", str(shuffled), "--state", "live", "--record", *where)
+    assert cli(*arguments, "--out", "a.csv", "--reasons", "1").code == 0
+    assert cli(*arguments, "--out", "b.csv", "--reasons", "1").code == 0  # the same again
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    with till(payments, other) as one:
+        sent_one_by_one = {r["transaction_id"]: r["score"] for r in map(one.reply, sent(payments, text.height))}
+    table = pl.read_csv(tmp_path / "a.csv")
+    assert dict(zip(table["transaction_id"], table["score"], strict=True)) == sent_one_by_one
+    assert cli("replay", "--since", "1h", *where).code == 0
+    assert cli("score", str(shuffled), "--record", "--out", "c.csv", *where).code == 2
+
+
+def test_features_recorded_are_those_of_the_detector(payments: Payments, own_store: str) -> None:
+    with till(payments, own_store) as one:
+        reply = one.reply(sent(payments, 1)[0])
+        decision = one.recorder.store.find(reply["transaction_id"])
+    assert isinstance(decision, Decision)
+    batch = Batch.from_bytes(decision.features, len(payments.schema.numeric))
+    assert payments.scorer.score(batch).score[0] == reply["score"] == json.loads(decision.reply)["score"]

@@ -1,0 +1,108 @@
+"""POST /v1/feedback: what a label may be, what it changes, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from app.service import create_app
+from app.settings import Settings
+from app.store.contract import Decision, LabelEvent
+from app.store.open import open_store
+from tests.app.calls import CARDS, Client
+from tests.app.recording.test_recorder import behaviour_of
+from tests.app.records import changed, sent
+from tests.app.traffic import Payments
+
+
+@pytest.fixture
+def behaving(payments: Payments, own_store: str) -> Iterator[FastAPI]:
+    app = create_app(Settings(database_url=own_store), payments.scorer)
+    yield app
+    app.state.endpoints.close()
+
+
+@pytest.fixture
+def one(behaving: FastAPI, payments: Payments) -> tuple[Client, dict[str, Any]]:
+    """A client, and a transaction that is recorded."""
+    client, body = Client(behaving), json.loads(sent(payments, 1)[0])
+    assert client.post("/v1/score", json=body).status_code == 200
+    return client, body
+
+
+def label(client: Client, **body: Any) -> Any:
+    return client.post("/v1/feedback", json=body)
+
+
+def events(url: str) -> tuple[list[Decision], list[LabelEvent]]:
+    store = open_store(url, read_only=True)
+    found = list(store.log())
+    store.close()
+    return [e for e in found if isinstance(e, Decision)], [e for e in found if isinstance(e, LabelEvent)]
+
+
+def test_a_label_is_recorded_once_and_can_be_replaced(one: tuple[Client, dict[str, Any]], own_store: str) -> None:
+    client, body = one
+    known = {"transaction_id": body["transaction_id"], "known_at": "2026-02-09T10:00:00Z"}
+    for verdict in ("fraud", "fraud", "disputed", "legitimate", "fraud"):
+        reply = label(client, label=verdict, **known)
+        assert reply.status_code == 200
+        assert reply.json() == {**known, "label": verdict, "known_at": "2026-02-09T10:00:00+00:00"}
+    _, labels = events(own_store)
+    expected = [("fraud", 1), ("disputed", -1), ("legitimate", 0), ("fraud", 1)]
+    assert [(event.label, event.change) for event in labels] == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "field"),
+    [
+        ({"transaction_id": "nobody"}, 404, None),
+        ({"known_at": "2999-01-01T00:00:00Z"}, 422, "known_at"),
+        ({"known_at": "2025-01-01T00:00:00Z"}, 409, "known_at"),
+        ({"known_at": "2026-02-09"}, 422, "known_at"),
+        ({"label": "frad"}, 422, "label"),
+        ({"label": None}, 422, "label"),
+        ({"more": 1}, 422, "more"),
+        ({"transaction_id": CARDS[0]}, 422, "transaction_id"),
+        ({"transaction_id": 7}, 422, "transaction_id"),
+    ],
+)
+def test_any_other_label_is_refused_and_changes_nothing(
+    one: tuple[Client, dict[str, Any]], own_store: str, changes: dict[str, Any], status: int, field: str | None
+) -> None:
+    client, body = one
+    answer = label(client, **{"transaction_id": body["transaction_id"], "label": "fraud", **changes})
+    assert answer.status_code == status
+    assert [error["field"] for error in answer.json()["errors"]] == ([field] if field else [])
+    assert CARDS[0] not in answer.text
+    assert events(own_store)[1] == []
+
+
+def test_a_query_is_refused(one: tuple[Client, dict[str, Any]]) -> None:
+    assert one[0].post("/v1/feedback?reasons=1", json={}).json()["errors"][0]["field"] == "reasons"
+
+
+def test_a_label_counts_once_the_delay_is_over(payments: Payments, behaving: FastAPI, own_store: str) -> None:
+    client = Client(behaving)
+    body = sent(payments, 1)[0]
+    moment = datetime.fromisoformat(json.loads(body)["timestamp"])
+
+    def pay(name: str, later: timedelta) -> None:
+        at = (moment + later).isoformat()
+        row = changed(body, transaction_id=name, merchant_id="new-shop", card_id=f"card-{name}", timestamp=at)
+        assert client.post("/v1/score", content=row, headers={"Content-Type": "application/json"}).status_code == 200
+
+    pay("a", timedelta())
+    pay("b", timedelta(hours=1))
+    assert label(client, transaction_id="a", label="fraud", known_at="2026-02-09T10:00:00Z").status_code == 200
+    pay("c", timedelta(days=6))
+    pay("d", timedelta(days=7, minutes=30))  # only the first is a week old
+    pay("e", timedelta(days=7, hours=2))
+    decisions, _ = events(own_store)
+    shares = [behaviour_of(payments, decision)["merchant.fraud_share_1d"] for decision in decisions]
+    assert shares == [0, 0, 0, 1, 0.5]
