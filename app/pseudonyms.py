@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from app.private_file import read_private
 from app.problems import FieldProblem, Refused
 from app.requests.strict_object import Row
 from app.settings import PREFIX, Settings
@@ -145,12 +146,11 @@ def _columns(settings: Settings) -> tuple[str, ...]:
 def _secret(settings: Settings) -> bytes:
     path = settings.pseudonym_key_file or Path()
     try:
-        open_to_others = path.stat().st_mode & 0o077
-        secret = path.read_bytes()
+        secret = read_private(path)
     except OSError as error:
         raise InvalidInput(f"setting {_KEY_FILE}: {path}: {(error.strerror or 'unreadable').lower()}") from None
-    if open_to_others:
-        raise InvalidInput(f"setting {_KEY_FILE}: {path}: others can read it; chmod 600 it")
+    except InvalidInput as error:
+        raise InvalidInput(f"setting {_KEY_FILE}: {error}") from None
     if len(secret) < _FEWEST_SECRET_BYTES:
         raise InvalidInput(
             f"setting {_KEY_FILE}: {path}: expected at least {_FEWEST_SECRET_BYTES} bytes; make it with "

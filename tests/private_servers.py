@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,12 @@ class PrivateServer(Protocol):
 
     def kill(self) -> None:
         """End it at once: it keeps what it has synced."""
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: it is reachable and answers nothing."""
+
+    def thaw(self) -> None:
+        """Let it go on."""
 
 
 @contextmanager
@@ -91,8 +97,24 @@ class _Postgresql:
 
     def kill(self) -> None:
         """See the protocol. SIGQUIT is its immediate stop: nothing is written any more, the next start recovers."""
+        self.thaw()
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
+
+    def freeze(self) -> None:
+        """See the protocol. The postmaster first, so that none is begun meanwhile."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """See the protocol."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+        pid = self._process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
 
 class _Redis:
@@ -115,6 +137,14 @@ class _Redis:
         """See the protocol."""
         self._process.kill()
         self._process.wait(timeout=30)
+
+    def freeze(self) -> None:
+        """See the protocol."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """See the protocol."""
+        self._process.send_signal(signal.SIGCONT)
 
 
 def _started(command: list[str], owner: str | None) -> subprocess.Popen[bytes]:

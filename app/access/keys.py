@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from app.private_file import read_private
 from models.errors import InvalidInput
 
 Scope = Literal["score", "read", "feedback", "admin"]
@@ -59,18 +59,14 @@ def read_keys(path: Path) -> tuple[Key, ...] | None:
     """All keys in the file; None where there is no file.
 
     Raises:
-        InvalidInput: it cannot be read, is damaged, or others than its owner may read or write it.
+        InvalidInput: it cannot be read, is damaged, or others could read or write it.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read()
+        content = read_private(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidInput(f"{path}: the API keys cannot be read: {error.strerror}") from None
-    if mode & 0o077:
-        raise InvalidInput(f"{path}: others than its owner may use this file of API keys; chmod 600 {path}")
     try:
         keys = KeysFile.model_validate_json(content).keys
     except ValidationError as error:

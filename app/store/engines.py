@@ -56,6 +56,8 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
     Raises:
         ImportError: psycopg is not installed.
     """
+    from app.store.impatient import ImpatientConnection  # noqa: PLC0415 - SQLite needs no psycopg
+
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         paramstyle="format",
@@ -64,6 +66,10 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
         isolation_level="REPEATABLE READ",  # a transaction reads one state of the log
         connect_args={name: value for name, value in _TIMEOUTS.items() if name not in url.query},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, args: Any, settings: Any) -> Any:
+        return ImpatientConnection.connect(*args, **settings)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
@@ -87,6 +93,7 @@ def writer(engine: Engine) -> Connection:
     synced here, so that a caller who asks again gets no answer that a power cut could still take back.
     """
     connection = engine.connect()
+    wait_for(connection, None)
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         try:
@@ -95,6 +102,15 @@ def writer(engine: Engine) -> Connection:
             connection.close()
             raise OperationalError(_SYNC, None, error) from error
     return connection.execution_options(writes=True)
+
+
+def wait_for(connection: Connection, seconds: float | None) -> None:
+    """How long each statement of a connection may take from now on; None for as long as it takes.
+
+    SQLite has no such thing: what it waits for is this machine's disk.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.connection.driver_connection.seconds = seconds  # type: ignore[union-attr]
 
 
 def is_writer(connection: Connection) -> bool:

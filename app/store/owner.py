@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.store.claim import Claim
 from app.store.contract import StoreInUse, StoreUnavailable
-from app.store.engines import writer
+from app.store.engines import wait_for, writer
 from app.store.failures import guard, translated
 
 T = TypeVar("T")
@@ -58,6 +58,7 @@ class Owner:
         act: Callable[[Connection], T],
         may_repeat: Callable[[], bool] = lambda: True,
         landed: Callable[[Connection], bool] = lambda _: False,
+        seconds: float | None = None,
     ) -> T:
         """What ``act`` returns, in one transaction.
 
@@ -65,6 +66,7 @@ class Owner:
             act: is called again on a new connection where the old one turned out to be dead.
             may_repeat: asked before that.
             landed: whether the transaction is in the database: asked where the connection broke while it committed.
+            seconds: for each statement of it; None for as long as it takes.
 
         Raises:
             StoreUnavailable: nothing was kept.
@@ -73,6 +75,7 @@ class Owner:
         result: list[T] = []
         try:
             connection = self._connect()
+            wait_for(connection, seconds)
             with connection.begin():
                 result.append(act(connection))
                 committing = True
@@ -87,7 +90,7 @@ class Owner:
         if lost and committing and self._has_landed(landed):
             return result[0]
         if lost and not committing and may_repeat():
-            return self.run(act, lambda: False, landed)
+            return self.run(act, lambda: False, landed, seconds)
         raise failure
 
     def _has_landed(self, landed: Callable[[Connection], bool]) -> bool:
@@ -96,6 +99,7 @@ class Owner:
         while True:
             try:
                 connection = self._connect()
+                wait_for(connection, _DOUBT)
                 with connection.begin():
                     return landed(connection)
             except (SQLAlchemyError, StoreInUse):

@@ -24,6 +24,8 @@ from app.store.tables import base_states, states
 from models.errors import InvalidInput
 
 _BASE_ROWS = 10_000
+#: Seconds for each statement that requests wait for.
+_ANSWERING = 10.0
 
 
 class SqlStore:
@@ -90,7 +92,7 @@ class SqlStore:
         def landed(connection: Connection) -> bool:
             return bool(written) and last_seq(connection, self._sql) >= max(written)
 
-        self._owner.run(act, lambda: not called, landed)
+        self._owner.run(act, lambda: not called, landed, _ANSWERING)
         self._next_seq = max([self._next_seq, *(seq + 1 for seq in written)])
 
     def origin(self) -> Origin | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, Engine, Table, bindparam, delete
 
 from app.store.contract import Decision, EntityKey, StoreUnavailable
+from app.store.engines import wait_for
 from app.store.failures import guard
 from app.store.packing import id_digest
 from app.store.sql_transaction import FOLDED
@@ -61,8 +62,10 @@ def scrub(engine: Engine, name: str) -> bool:
 
     def vacuum() -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            wait_for(connection, None)
             for table in _ERASED_FROM:
                 connection.exec_driver_sql(f"VACUUM {table.name}")
+            connection.invalidate()  # a reader would wait for as long
 
     guard(name, vacuum)
     return True

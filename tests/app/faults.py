@@ -106,6 +106,20 @@ def stopped_postgresql(_folder: Path) -> Iterator[Fault]:
 
 
 @contextmanager
+def frozen_postgresql(_folder: Path) -> Iterator[Fault]:
+    """A server that can be reached and does not answer: on a disk that hangs, in a machine that is being moved."""
+    with private_servers.postgresql() as server:
+        yield Fault(server.url, server.freeze, server.thaw)
+
+
+@contextmanager
+def frozen_redis(_folder: Path) -> Iterator[Fault]:
+    """The same."""
+    with private_servers.redis() as server:
+        yield Fault(server.url, server.freeze, server.thaw, shared=True)
+
+
+@contextmanager
 def stopped_redis(_folder: Path) -> Iterator[Fault]:
     """A server that is killed."""
     with private_servers.redis() as server:
@@ -121,5 +135,7 @@ FAULTS: dict[str, Callable[[Path], AbstractContextManager[Fault]]] = {
     "the disk is full": full_disk,
     "a lock is held": held_lock,
     "PostgreSQL is stopped": stopped_postgresql,
+    "PostgreSQL is frozen": frozen_postgresql,
     "Redis is killed": stopped_redis,
+    "Redis is frozen": frozen_redis,
 }
