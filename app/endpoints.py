@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from anyio.to_thread import run_sync
@@ -35,6 +34,7 @@ from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour, EntityKey
 from models.behaviour.replay import State
 from models.scorer import Scorer
+from models.times import iso_text
 
 #: Bodies up to this size are handled on the event loop: a few milliseconds at the very most.
 _INLINE_BYTES = 8 << 10
@@ -155,7 +155,7 @@ class Endpoints:
         caller = request.state.caller
         if not await model.ledger.label(label.transaction_id, label.label, label.known_at, now, caller):
             raise Refused("not-found", "no transaction with this id is recorded")
-        known_at = datetime.fromtimestamp(label.known_at / 1e6, UTC).isoformat()
+        known_at = iso_text(label.known_at)
         reply = FeedbackReply(transaction_id=label.transaction_id, label=label.label, known_at=known_at)
         return Response(to_json(reply), media_type="application/json")
 

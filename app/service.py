@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ ACCESS: dict[str, Access] = {
     "/docs": "open",  # the page tells nothing, and asks for a key itself
     "/static-offline-docs": "open",
 }
+#: Headings of the API page.
+_Tags = list[str | Enum]
+SCORING: _Tags = ["Scoring"]
+LOG: _Tags = ["Decision log"]
+SERVICE: _Tags = ["Service"]
 
 
 class RawRoute(APIRoute):
@@ -111,17 +117,23 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
         await run_sync(endpoints.close)
 
     routes: list[BaseRoute] = [
-        RawRoute("/v1/score", endpoints.score, methods=["POST"], response_model=ScoreReply),
-        RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply),
-        RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"]),
-        RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply),
-        RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage),
-        RawRoute("/v1/decisions/export", decisions.export, methods=["GET"]),
-        RawRoute("/v1/decisions/{transaction_id:path}", decisions.one, methods=["GET"], response_model=DecisionReply),
-        RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply),
-        APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply),
-        APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health),
-        APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready),
+        RawRoute("/v1/score", endpoints.score, methods=["POST"], response_model=ScoreReply, tags=SCORING),
+        RawRoute("/v1/score/batch", endpoints.score_batch, methods=["POST"], response_model=BatchReply, tags=SCORING),
+        RawRoute("/v1/score/csv", endpoints.score_csv, methods=["POST"], tags=SCORING),
+        RawRoute("/v1/feedback", endpoints.feedback, methods=["POST"], response_model=FeedbackReply, tags=SCORING),
+        RawRoute("/v1/decisions", decisions.page, methods=["GET"], response_model=DecisionPage, tags=LOG),
+        RawRoute("/v1/decisions/export", decisions.export, methods=["GET"], tags=LOG),
+        RawRoute(
+            "/v1/decisions/{transaction_id:path}",
+            decisions.one,
+            methods=["GET"],
+            response_model=DecisionReply,
+            tags=LOG,
+        ),
+        RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply, tags=LOG),
+        APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply, tags=SERVICE),
+        APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health, tags=SERVICE),
+        APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready, tags=SERVICE),
         RawRoute("/metrics", endpoints.metrics, methods=["GET"], include_in_schema=False),
         Route(DOCS_PATH, docs_page, include_in_schema=False),
     ]

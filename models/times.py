@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -112,3 +112,8 @@ def _iso_times(column: TimestampColumn, cells: pl.Series) -> pl.Series:
 def rust_pattern(pattern: str) -> str:
     """A pattern of this module for Polars, whose digits would include all of Unicode's."""
     return pattern.replace(r"\d", "[0-9]")
+
+
+def iso_text(micros: int) -> str:
+    """Microseconds since 1970 UTC as ISO 8601, every digit of them."""
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")

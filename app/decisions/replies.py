@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,8 +15,7 @@ from models.manifest import Manifest
 from models.reasons import Reason
 from models.rows import Batch
 from models.schema import TimestampColumn, TransactionSchema
-
-_START = datetime(1970, 1, 1, tzinfo=UTC)
+from models.times import iso_text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +89,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
     return {
         "transaction_id": decision.transaction_id,
         "seq": decision.seq,
-        "arrived_at": iso(decision.arrived_at),
+        "arrived_at": iso_text(decision.arrived_at),
         "time": _time(decision.time, schema),
         "score": decision.score,
         "threshold": decision.threshold,
@@ -102,7 +100,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
         "caller": decision.caller,
         "latency_ms": decision.latency_us / 1_000,
         "label": last.label if last else None,
-        "label_known_at": iso(last.known_at) if last else None,
+        "label_known_at": iso_text(last.known_at) if last else None,
     }
 
 
@@ -122,7 +120,7 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
         reasons=answered["reasons"],
         approximate=answered["approximate"],
         labels=[
-            LabelReply(label.label, iso(label.known_at), iso(label.arrived_at), label.caller)
+            LabelReply(label.label, iso_text(label.known_at), iso_text(label.arrived_at), label.caller)
             for label in recorded.labels
         ],
     )
@@ -137,15 +135,10 @@ def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]
     return sent
 
 
-def iso(micros: int) -> str:
-    """Microseconds since 1970 as ISO 8601, UTC, every digit of them."""
-    return (_START + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
-
-
 def _time(micros: int, schema: TransactionSchema) -> str | float | None:
     if schema.timestamp is None:
         return None
-    return micros / 1e6 if schema.elapsed else iso(micros)
+    return micros / 1e6 if schema.elapsed else iso_text(micros)
 
 
 def _features(decision: Decision, manifest: Manifest) -> dict[str, float | str | None]:

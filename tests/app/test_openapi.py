@@ -22,6 +22,13 @@ def test_the_page_and_its_document_are_served(client: Client) -> None:
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
 
 
+def test_every_operation_stands_under_a_heading(client: Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    headings = {path: one["tags"] for path, operations in paths.items() for one in operations.values()}
+    assert all(len(heading) == 1 for heading in headings.values())
+    assert headings["/v1/score"] != headings["/v1/decisions"] != headings["/healthz"]
+
+
 def test_every_input_column_is_a_field_with_its_limits(client: Client, tiny_scorer: Scorer) -> None:
     document = client.get("/openapi.json").json()
     shape = document["components"]["schemas"]["Transaction"]
