@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+LONG := $(BIN)/python -m pytest -p tests.long --long -s
 PIP := pip --quiet --disable-pip-version-check install
 LOCKED := --require-hashes --requirement
 LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package torch --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint parity crash faults bench bench-store bench-detection lock sbom audit clean
+.PHONY: help serve test lint parity crash faults contract bench bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -47,13 +48,16 @@ lint: $(VENV)/dev ## ruff and mypy --strict
 	$(BIN)/mypy
 
 parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit for bit (half an hour)
-	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_parity.py
+	$(LONG) tests/app/test_parity.py
 
-crash: $(VENV)/dev ## 60 x kill -9 under load: nothing answered is lost (ten minutes)
-	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_crash.py
+crash: $(VENV)/dev ## 80 x kill -9 under load: nothing answered is lost, nothing is done twice (a quarter of an hour)
+	$(LONG) tests/app/test_crash.py tests/app/requests/test_idempotency.py
 
 faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories beside an oracle (a quarter of an hour)
-	$(BIN)/python -m pytest -p tests.long --long -s tests/app/test_faults.py tests/app/test_sync.py tests/app/test_state_machine.py
+	$(LONG) tests/app/test_faults.py tests/app/test_sync.py tests/app/test_state_machine.py
+
+contract: $(VENV)/dev ## Thousands of requests made from the OpenAPI document, with and without API keys (five minutes)
+	$(LONG) tests/app/test_schemathesis.py
 
 bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
 	$(BIN)/python benchmarks/behaviour.py

@@ -1,21 +1,22 @@
-"""PostgreSQL and Redis on this machine, for the tests: found, or started, or the test is skipped (in CI it fails)."""
+"""PostgreSQL and Redis for the tests: found, or started, or the test is skipped (in CI it fails)."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-
-_REDIS = ("127.0.0.1", 6379)
 
 
 def missing(what: str) -> NoReturn:
@@ -85,22 +86,26 @@ def _psql(command: list[str], sql: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=sql, capture_output=True, text=True, check=False, cwd="/", timeout=60)
 
 
+@cache
 def redis() -> str:
-    """The URL of a server."""
+    """The URL of a server of this run's own, which keeps nothing on disk and ends with the run."""
     from redis import Redis
     from redis.exceptions import ConnectionError
 
-    if shutil.which("redis-server") is None:
+    program = shutil.which("redis-server")
+    if program is None:
         missing("redis-server is not installed")
-    host, port = _REDIS
-    for attempt in range(50):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(process.kill)
+    for _ in range(100):
         try:
-            with Redis(host=host, port=port) as client:
+            with Redis(port=port) as client:
                 client.ping()
-            return f"redis://{host}:{port}/0"
         except ConnectionError:
-            if attempt == 0:
-                start = ["--daemonize", "yes", "--bind", host, "-::1", "--port", str(port), "--save", ""]
-                subprocess.run(["redis-server", *start, "--appendonly", "no"], capture_output=True, check=False)
-            time.sleep(0.1)
+            time.sleep(0.05)
+        else:
+            return f"redis://127.0.0.1:{port}/0"
     missing("Redis was started and does not answer")
