@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.behaviour.events import Behaviour
@@ -39,7 +39,11 @@ def _behaviour(name: str) -> tuple[Behaviour, Any, oracle.Section]:
     return Behaviour(schema), schema, section_of(_SECTIONS[name])
 
 
+_POLE = [Payment("a", "x", "DE", START + i, 1_000, (900_000_000, place)) for i, place in enumerate((5, -12_239_408))]
+
+
 @_EVERY
+@example(rows=_POLE)
 @given(rows=payments())
 def test_features_are_as_defined(name: str, rows: list[Payment]) -> None:
     behaviour, schema, section = _behaviour(name)
