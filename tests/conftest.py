@@ -27,6 +27,12 @@ TINY_FIT = FitOptions(hidden=(16,), steps=80)
 TINY_POLICY = Policy(name="alert-rate", value=0.05)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``long``, unless the long forms are asked for."""
+    if not config.getoption("--long", default=False):
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
 @pytest.fixture(scope="session")
 def tiny_schema() -> TransactionSchema:
     """The payments profile without behaviour, plus a numeric feature that may be missing."""

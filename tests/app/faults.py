@@ -109,7 +109,7 @@ def stopped_postgresql(_folder: Path) -> Iterator[Fault]:
 def frozen_postgresql(_folder: Path) -> Iterator[Fault]:
     """A server that can be reached and does not answer: on a disk that hangs, in a machine that is being moved."""
     with private_servers.postgresql() as server:
-        yield Fault(server.url, server.freeze, server.thaw)
+        yield Fault(f"{server.url}?connect_timeout=2", server.freeze, server.thaw)
 
 
 @contextmanager

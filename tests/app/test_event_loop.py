@@ -50,6 +50,8 @@ def assert_never_long(store: str, scorer: Scorer, path: str, body: bytes, kind: 
         pause, result = asyncio.run(longest_pause(work))
         assert result.status in (200, 422)
         pauses.append(pause)
+        if pause < LIMIT:
+            break
     gc.unfreeze()
     app.state.endpoints.close()
     assert min(pauses) < LIMIT, pauses

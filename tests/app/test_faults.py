@@ -26,6 +26,8 @@ CLIENTS = 8
 BEFORE, DURING, WHILE = range(30), range(30, 130), range(130, 160)
 #: Sent again after it, and never again.
 AGAIN, NEVER = range(30, 145), range(145, 160)
+#: Faults that take long to notice.
+LONG = ("Redis is frozen",)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def check_log(payments: Payments, told: Story) -> None:
     assert same_states(payments.schema, rebuilt, again.states)
 
 
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("kind", [pytest.param(one, marks=[pytest.mark.long] * (one in LONG)) for one in FAULTS])
 def test_it_refuses_while_the_store_fails_and_comes_back(payments: Payments, tmp_path: Path, kind: str) -> None:
     with FAULTS[kind](tmp_path) as fault:
         told = story(payments, fault, tmp_path, "refuse")

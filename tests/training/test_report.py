@@ -241,9 +241,9 @@ def test_elapsed_time_by_week(tmp_path: Path) -> None:
 
 
 def test_very_many_features(tmp_path: Path) -> None:
-    scorer, part = trained(*numbers(1_500, rows=150), tmp_path, code_size=4)
+    scorer, part = trained(*numbers(500, rows=150), tmp_path, code_size=4)
     page = rendered(scorer, part)
-    assert "1,480 other features together" in page.text
+    assert "480 other features together" in page.text
 
 
 def test_very_many_rows_take_seconds(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:

@@ -129,7 +129,7 @@ moments = st.builds(
 )
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(row=rows)
 @example(row=GOOD)
 def test_any_row_is_read_alike(row: dict[str, Any]) -> None:
@@ -137,14 +137,14 @@ def test_any_row_is_read_alike(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("form", TIMES)
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(when=moments)
 def test_any_written_time_is_read_alike(form: str, when: str) -> None:
     assert_alike(form, {**GOOD, "when": when})
 
 
 @pytest.mark.parametrize("form", ["epoch-s", "epoch-ms", "elapsed-s"])
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(when=st.floats(-1e3, 3e14) | st.integers(-5, 300_000_000_000_000) | numbers)
 @example(when=253_402_300_799)
 @example(when=253_402_300_800)
