@@ -10,12 +10,13 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+tables = Console(highlight=False, width=1_000)  # a version or an id is worth nothing when its end is missing
 cli = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
@@ -717,7 +719,7 @@ def models(artifacts: ArtifactsOption = None) -> None:
     active = registry.active()
     table = Table(box=None)
     for column in ("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold"):
-        table.add_column(column, no_wrap=True, overflow="ignore")
+        table.add_column(column)
     for version in registry.versions():
         try:
             manifest = read_manifest(registry.folder(version))
@@ -737,7 +739,7 @@ def models(artifacts: ArtifactsOption = None) -> None:
     if table.row_count == 0:
         out.print(f"No model versions in {registry.root}. Run 'counterfoil train' first.")
     else:
-        out.print(table)
+        tables.print(table)
 
 
 @cli.command()
@@ -808,7 +810,7 @@ def list_keys() -> None:
     now = datetime.now(UTC)
     table = Table(box=None)
     for column in ("id", "client", "scopes", "created", "expires", "requests/s", ""):
-        table.add_column(column, no_wrap=True, overflow="ignore")
+        table.add_column(column)
     for key in keys:
         table.add_row(
             key.id,
@@ -819,7 +821,7 @@ def list_keys() -> None:
             "as set" if key.rate is None else f"{key.rate:g}" if key.rate else "no limit",
             "" if key.live(now) else "expired",
         )
-    out.print(table)
+    tables.print(table)
 
 
 @keys_cli.command("revoke")
@@ -838,7 +840,9 @@ def revoke_key(
 
 def main() -> None:
     """Run the command line; turn expected failures into one line on standard error."""
-    signal.signal(signal.SIGTERM, _terminated)
+    _stopping.clear()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     try:
         cli(standalone_mode=True)
     except CounterfoilError as error:
@@ -847,13 +851,12 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != EXIT_INTERRUPTED:  # Typer turns Ctrl-C into an exit code
             raise
-        err.print("Interrupted; nothing half-written was left behind.")
-        sys.exit(EXIT_INTERRUPTED)
+        _say_interrupted()
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
             raise
         err.print("[bold red]error:[/] this command needs", error.name, end="; ")
-        err.print("only training installs it: pip install 'counterfoil[training]'", markup=False)
+        err.print("only training installs it; run the command where models are trained", markup=False)
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         os._exit(EXIT_ERROR)
@@ -861,10 +864,24 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         err.print(f"[bold red]error:[/] {escape(f'{where}{error.strerror or error}')}")
         sys.exit(EXIT_ERROR)
+    except Exception:
+        if not _stopping.is_set():
+            raise
+        _say_interrupted()  # a library may have made an error of its own of it, as Numba does while it compiles
 
 
-def _terminated(signum: int, frame: FrameType | None) -> None:
+#: Set once the command was asked to stop.
+_stopping = threading.Event()
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    _stopping.set()
     raise KeyboardInterrupt
+
+
+def _say_interrupted() -> NoReturn:
+    err.print("Interrupted; nothing half-written was left behind.")
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def _scorer(model: str | None, artifacts: Path | None) -> Scorer:
@@ -992,6 +1009,7 @@ def _progress(*fields: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     ) as bars:
         yield bars
 

@@ -151,9 +151,9 @@ def _secret(settings: Settings) -> bytes:
         raise InvalidInput(f"setting {_KEY_FILE}: {path}: {(error.strerror or 'unreadable').lower()}") from None
     except InvalidInput as error:
         raise InvalidInput(f"setting {_KEY_FILE}: {error}") from None
-    if len(secret) < _FEWEST_SECRET_BYTES:
+    if len(secret) < _FEWEST_SECRET_BYTES or len(set(secret)) < _FEWEST_SECRET_BYTES // 4:
         raise InvalidInput(
-            f"setting {_KEY_FILE}: {path}: expected at least {_FEWEST_SECRET_BYTES} bytes; make it with "
+            f"setting {_KEY_FILE}: {path}: expected at least {_FEWEST_SECRET_BYTES} random bytes; make it with "
             f"(umask 077; head -c {_FEWEST_SECRET_BYTES} /dev/urandom > {path.name})"
         )
     return secret

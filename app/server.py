@@ -54,6 +54,8 @@ def run(settings: Settings, workers: int = 1) -> None:
         _say_recovered(app.state.endpoints.active.ledger.recorder.recovered)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
     url = _url(settings.host, listener.getsockname()[1])
+    if settings.pseudonymise:
+        print(f"Stored as a keyed hash: {settings.pseudonymise}.")
     print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
     print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
@@ -99,6 +101,8 @@ def _require_shared(settings: Settings, workers: int) -> None:
 
 
 def _say_recovered(recovered: Recovered) -> None:
+    if recovered.older:
+        print("The store goes on from the states it has; those of this model's own training data are not used.")
     if recovered.base:
         print(f"States of {recovered.base:,} cards, merchants and others taken from the model's training data.")
     if recovered.rebuilt:
@@ -120,9 +124,12 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=2_048)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise CounterfoilError(
-            f"cannot listen on {host} port {port}: {reason.lower()}; stop what uses it or choose another --port"
-        ) from None
+        advice = (
+            "choose another --host"
+            if isinstance(error, socket.gaierror)
+            else "stop what uses it or choose another --port"
+        )
+        raise CounterfoilError(f"cannot listen on {host} port {port}: {reason.lower()}; {advice}") from None
 
 
 def _url(host: str, port: int) -> str:

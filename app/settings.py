@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,11 +112,26 @@ def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with the given ones on top.
 
     Raises:
-        InvalidInput: naming the variable and what was expected there, never its value.
+        InvalidInput: naming the variable and what was expected there, never its value; or one that is meant for a
+            setting and is none.
     """
+    _refuse_misspelt(name.upper() for name in os.environ)
     try:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = PREFIX + str(first["loc"][0]).upper()
         raise InvalidInput(f"setting {key}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """A setting that is taken for none would be missed by nobody: ids would be stored as they are.
+
+    Other names under the prefix are left alone: Kubernetes sets some of its own for a service called counterfoil.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in names:
+        if name.startswith(PREFIX) and name not in known:
+            meant = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1, 0.8)
+            if meant:
+                raise InvalidInput(f"{name}: there is no such setting; did you mean {PREFIX}{meant[0]}?")

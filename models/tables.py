@@ -182,6 +182,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
     Raises:
         InvalidInput: the folder does not exist or cannot be written.
+        OSError: naming the file; its disk is full, for one.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     if path.is_dir():
@@ -195,6 +196,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a disk that is full does not say whose
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -43,7 +43,7 @@ class Cli:
     def __call__(self, *arguments: str | Path) -> Result:
         """Run ``counterfoil`` with these arguments."""
         self._monkeypatch.setattr(sys, "argv", ["counterfoil", *map(str, arguments)])
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self._capsys.readouterr()
         try:
             counterfoil.main()
@@ -51,6 +51,7 @@ class Cli:
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         out, err = self._capsys.readouterr()
         return Result(code, out, err.strip())

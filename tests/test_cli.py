@@ -450,6 +450,11 @@ def test_models_that_are_not_there(cli: Cli, tiny_csv: Path) -> None:
     assert done.code == 0 and done.out == "No model versions in artifacts. Run 'counterfoil train' first.\n"
 
 
+def test_a_narrow_terminal_cuts_no_version_off(cli: Cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert re.search(rf"{tiny_model.name} .* \d\.\d+\s*$", cli("models", "--artifacts", tiny_model.parent).out)
+
+
 def test_a_damaged_model_is_named_and_listed(cli: Cli, tiny_model: Path, tiny_csv: Path) -> None:
     copy = cli.folder / "artifacts" / tiny_model.name
     copy.mkdir(parents=True)

@@ -32,6 +32,12 @@ def test_a_key_is_made_listed_and_revoked(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert [key.client for key in read_keys(cli.folder / "own.json") or ()] == ["analyst"]
 
 
+def test_a_narrow_terminal_cuts_nothing_off(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cli("keys", "create", "a-rather-long-name-of-a-client", "--scope", "score", "--scope", "read")
+    monkeypatch.setenv("COLUMNS", "40")
+    assert f"{made.out[3:11]}  a-rather-long-name-of-a-client  score, read" in cli("keys", "list").out
+
+
 def test_no_keys_are_said_so(cli: Cli) -> None:
     done = cli("keys", "list")
     assert (done.code, done.out) == (

@@ -109,5 +109,8 @@ def _write(path: Path, content: KeysFile) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a disk that is full does not say whose
+        raise
     finally:
         aside.unlink(missing_ok=True)

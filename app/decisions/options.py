@@ -75,4 +75,4 @@ def key_of(name: str, value: str, schema: TransactionSchema, pseudonyms: Pseudon
     try:
         return entity_key(name, pseudonyms.stored(known[name], checked_text(value)))
     except ValueError as error:
-        raise InvalidInput(f"--entity: {name}: {error}") from None
+        raise InvalidInput(f"{name}: {error}") from None

@@ -35,11 +35,13 @@ class Recovered:
         events: events of the log that were replayed.
         base: entities taken from the version's snapshot; 0 where the states were there already.
         rebuilt: whether the states had to be made anew, because the declaration had changed.
+        older: whether the states began with another version's, or with history that was loaded.
     """
 
     events: int
     base: int
     rebuilt: bool
+    older: bool = False
 
 
 def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
@@ -68,14 +70,15 @@ def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudony
         states = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
         base = len(states)
         store.begin(origin, ((key, state.tobytes()) for key, state in states.items()))
+    older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
-        return Recovered(0, base, rebuilt)
+        return Recovered(0, base, rebuilt, older)
     events = 0
     read = partial(read_saved, store)
     for states, first_seq, count in replay_log(store, scorer.schema, behaviour, origin, read, store.watermark()):
         live.put(states, first_seq)
         events += count
-    return Recovered(events, base, rebuilt)
+    return Recovered(events, base, rebuilt, older)
 
 
 def snapshot_of(scorer: Scorer) -> Snapshot | None:

@@ -19,7 +19,7 @@ _SQLITE_ADVICE = {
     "SQLITE_IOERR": "look at its disk: space, quota, health",
     "SQLITE_CANTOPEN": "look at the folder: does it exist, may the service write there",
     "SQLITE_CORRUPT": "the file is damaged; restore a backup",
-    "SQLITE_NOTADB": "the file is not a database; name another one",
+    "SQLITE_NOTADB": "name another one",
 }
 #: SQLSTATE classes whose message speaks of the server and never of values: connection, authorisation, transaction
 #: state, missing database, resources, locks, operator intervention, system.
@@ -61,5 +61,6 @@ def _reason(error: SQLAlchemyError) -> str:
         said = f": {message}" if state[:2] in _SAFE_CLASSES and message else ""
         return f"PostgreSQL reports {state}{said}"
     if isinstance(error, DBAPIError) and (error.connection_invalidated or error.statement is None):
-        return f"no connection: {' '.join(str(original).split())}; is the server running and reachable?"
+        said = " ".join(str(original).split())
+        return f"no connection: {said}" + ("" if "FATAL:" in said else "; is the server running and reachable?")
     return f"{type(original or error).__name__}"

@@ -55,10 +55,8 @@ def _sqlite(url: str, durability: Durability, read_only: bool) -> Store:
         if not path.is_file():
             raise InvalidInput(f"{path}: there is no such database to read; the service makes it when it starts")
         return SqlStore(sqlite_engine(path, durability, True), str(path), read_only=True)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"{path.parent}: cannot be made: {error.strerror}") from None
+    if not path.parent.is_dir():  # not made: a disk that is not mounted would be replaced by an empty store
+        raise InvalidInput(f"{path.parent}: no such folder for the database; make it, or mount it, or name another one")
     lock = FileLock(path)
     return SqlStore(sqlite_engine(path, durability, False), str(path), lock=lock)
 

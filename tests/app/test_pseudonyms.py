@@ -105,7 +105,7 @@ def test_a_store_knows_under_which_pseudonyms_it_was_begun(
     with till(payments, own_store, **hidden) as one:  # nothing was recorded yet
         one.send(*sent(payments, 3))
     other = secret.with_name("other.key")
-    other.write_bytes(b"x" * 32)
+    other.write_bytes(bytes(range(1, 33)))
     other.chmod(0o600)
     both = hidden | {"pseudonymise": "card_id,merchant_id"}
     for settings in ({}, hidden | {"pseudonym_key_file": other}):
@@ -183,7 +183,8 @@ def test_the_service_keeps_no_card_id(payments: Payments, own_store: str, hidden
     settings |= {"COUNTERFOIL_DATABASE_URL": own_store, "COUNTERFOIL_LOG_LEVEL": "debug"}
     rows = sent(payments, 40)
     table = payments.frame[20:40].with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
-    with running(payments.artifacts, **settings) as (process, port, _), connect(port) as connection:
+    with running(payments.artifacts, **settings) as (process, port, printed), connect(port) as connection:
+        assert "Stored as a keyed hash: card_id." in printed
 
         def post(path: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
             connection.request("POST", path, body, {"Content-Type": kind})
@@ -311,10 +312,11 @@ def test_settings_that_do_not_fit_are_told(
 
 
 def test_a_weak_or_open_key_file_is_refused(payments: Payments, hidden: dict[str, Any], secret: Path) -> None:
-    secret.write_bytes(b"x" * 31)
-    with pytest.raises(InvalidInput, match=r"expected at least 32 bytes; make it with \(umask 077; head -c 32"):
-        Pseudonyms.open(Settings(**hidden), payments.schema)
-    secret.write_bytes(b"x" * 32)
+    for weak in (bytes(range(31)), b"x" * 32):
+        secret.write_bytes(weak)
+        with pytest.raises(InvalidInput, match=r"at least 32 random bytes; make it with \(umask 077; head -c 32"):
+            Pseudonyms.open(Settings(**hidden), payments.schema)
+    secret.write_bytes(b"xxxx" + bytes(range(32)))
     secret.chmod(0o604)
     with pytest.raises(InvalidInput, match=r"PSEUDONYM_KEY_FILE: .*others than its owner may use this file") as caught:
         Pseudonyms.open(Settings(**hidden), payments.schema)

@@ -189,5 +189,10 @@ def test_a_port_in_use_is_said_so(tiny_model: Path) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in errors
 
 
+def test_an_address_that_is_none_is_said_so(tiny_model: Path) -> None:
+    errors = fails_to_start(tiny_model.parent, COUNTERFOIL_HOST="999.1.1.1")
+    assert "cannot listen on 999.1.1.1 port" in errors and errors.endswith("choose another --host\n")
+
+
 def test_a_bad_setting_is_said_so(tiny_model: Path) -> None:
     assert "setting COUNTERFOIL_MAX_BATCH" in fails_to_start(tiny_model.parent, COUNTERFOIL_MAX_BATCH="many")

@@ -33,6 +33,20 @@ def test_a_bad_value_names_its_variable_and_is_not_repeated(
     assert "loud" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "meant"), [("PSEUDONYMIZE", "PSEUDONYMISE"), ("DURABILTY", "DURABILITY")])
+def test_a_misspelt_name_is_not_taken_for_nothing(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(PREFIX + name, "card_id")
+    with pytest.raises(InvalidInput, match=f"^{PREFIX}{name}: .* did you mean {PREFIX}{meant}") as caught:
+        load_settings()
+    assert "card_id" not in str(caught.value)
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8000_TCP", "PORT_8000_TCP_PROTO"):
+        monkeypatch.setenv(PREFIX + name, "10.0.0.1")
+    load_settings()
+
+
 def test_settings_are_frozen_and_described() -> None:
     settings = Settings()
     with pytest.raises(ValidationError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,6 +188,12 @@ def test_a_failing_source_reaches_the_caller(frame: pl.DataFrame, tmp_path: Path
     with pytest.raises(InvalidInput, match=r"^row 11 is bad$"), written_aside(tmp_path / "t") as aside:
         write_frames(aside, failing(), kind=suffix)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_says_which_file_it_was(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, written_aside(tmp_path / "t.csv"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "t.csv")
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
