@@ -91,10 +91,6 @@ class Stop:
     kept: bool
 
 
-#: More than any purge makes here.
-NEVER = Stop(1_000, kept=False)
-
-
 class Stopping(Broken):
     """A store that fails after some writes."""
 
