@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
         erased = [paid for paid in self.memory.log if paid.body[f"{section}_id"] == value]
         done = self._purge(erased, lambda purge: purge.entity(key), stop, crash)
         if done:
-            assert self.till.recorder.peek([key]) == self.till.recorder.store.base_states([key]) == {}
+            assert not self.till.recorder.peek([key]) and not self.till.recorder.store.base_states([key])
         if entity in self.memory.seen and not self.till.recorder.peek([key]):  # it goes with the last write
             assert done or stop.kept
             assert not any(paid.body[f"{section}_id"] == value for paid in self.memory.log)
