@@ -69,52 +69,55 @@ class Purge:
 
         A label of it counts in the states first, however late it came: history is folded up to there.
         """
-        newest = self._store.page(Filter(until=moment), None, 1).decisions
-        if newest:
-            self._fold(newest[0].decision.seq)
-        return self._erase(Filter(until=moment), newest[0].decision.seq if newest else 0)
+        wanted = Filter(until=moment)
+        newest = self._store.page(wanted, None, 1).decisions
+        last = newest[0].decision.seq if newest else 0
+        self._fold(last, self._run)
+        return self._purged(self._erase(wanted, last, self._run))
 
     def entity(self, key: EntityKey) -> Purged:
         """Erase all that was recorded of one card, merchant or other entity, and its state.
 
         It stays counted in the states of others, as it was when they saw it; so all history is folded.
         """
-        self._fold(self._run(self._store.last_seq))
-        last = self._run(partial(self._forget, key))
-        return self._erase(Filter(entities=(key,)), last)
+        last = self._run(self._store.last_seq)
+        self._fold(last, self._run)
+        erased = self._erase(Filter(entities=(key,)), last, self._run)
+        self._fold(self._run(self._store.last_seq), self._run)  # little is left for the piece that all others wait for
+        return self._purged(erased + self._run(partial(self._forget, key)))
 
     def _forget(self, key: EntityKey) -> int:
-        """In one piece of work, so that nothing arrives in between: fold the rest, forget the state. The end."""
+        """Erase what arrived meanwhile, then the state. Returns how many.
+
+        In one piece of work, so that nothing arrives in between. The state goes last: while a decision of it is left,
+        so is the state that a label of that decision counts in.
+        """
         last = self._store.last_seq()
-        while self._recorder.save_some(last + 1):
-            pass
-        self._fold_saved(last, _at_once)
+        self._fold(last, _at_once)
+        erased = self._erase(Filter(entities=(key,)), last, _at_once)
+        self._recorder.live.forget(key)  # first: it is saved, and may be gone though the answer is lost
         self._store.erase([], [key])
-        self._recorder.live.forget(key)
-        return last
+        return erased
 
-    def _fold(self, until: int) -> None:
+    def _fold(self, until: int, run: Run) -> None:
         """Let the base take in the log up to a place, every state of which is saved first."""
-        while self._run(partial(self._recorder.save_some, until + 1)):
+        while run(partial(self._recorder.save_some, until + 1)):
             pass
-        self._fold_saved(until, self._run)
-
-    def _fold_saved(self, until: int, run: Run) -> None:
         origin = self._store.origin()
         assert origin is not None  # it began when the recorder was opened
         while (folded := self._store.folded()) < until:
             base, last = folded_part(self._store, self._schema, origin, folded, until)
             run(partial(self._store.fold, base, last))
 
-    def _erase(self, wanted: Filter, last: int) -> Purged:
+    def _erase(self, wanted: Filter, last: int, run: Run) -> int:
+        """Delete decisions up to a place, every label of which is folded first. Returns how many."""
         erased = 0
         while True:
             page = self._store.page(wanted, last + 1, _AT_ONCE)
             if not page.decisions:
-                break
-            self._fold(max((label.seq for one in page.decisions for label in one.labels), default=0))
-            erased += self._run(partial(self._erase_folded, wanted, last))
-        return Purged(erased, self._store.folded(), self._scrub())
+                return erased
+            self._fold(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
+            erased += run(partial(self._erase_folded, wanted, last))
 
     def _erase_folded(self, wanted: Filter, last: int) -> int:
         """Delete a page of decisions but those that got another label in between. Returns how many."""
@@ -122,6 +125,9 @@ class Purge:
         gone = [one.decision for one in page.decisions if all(label.seq <= folded for label in one.labels)]
         self._store.erase(gone)
         return len(gone)
+
+    def _purged(self, decisions: int) -> Purged:
+        return Purged(decisions, self._store.folded(), self._scrub())
 
     def _scrub(self) -> bool:
         for attempt in range(_TRIES):

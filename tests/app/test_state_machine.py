@@ -1,6 +1,6 @@
-"""Any order of payments, repeats, labels, restarts and saves leaves what a list in memory would hold.
+"""Any order of payments, repeats, labels, restarts, saves and purges leaves what lists in memory would hold.
 
-python -m pytest tests/app/test_state_machine.py                            # 30 histories
+python -m pytest tests/app/test_state_machine.py                            # 45 histories
 python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 900; a quarter of an hour
 """
 
@@ -27,12 +27,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.decisions.purge import Purge, Purged
+from app.decisions.query import entity_key
 from app.problems import Refused
+from app.recording.check_log import ERASED, LogCheck
 from app.recording.recovery import rebuild
+from app.requests.model import RequestModel
+from app.requests.strict_object import Row
 from app.store.contract import Decision, Label, LabelEvent, StoreInUse
+from models.registry import Registry
 from models.rows import Batch
 from tests import servers
-from tests.app.memory import Memory, Paid
+from tests.app.decisions.test_purge import Stop, broken_off
+from tests.app.memory import Memory, Paid, Unsaved
 from tests.app.recording.test_unlogged import unlogged
 from tests.app.records import Till, sent
 from tests.app.traffic import Payments, same_states
@@ -54,6 +61,11 @@ _PAYMENT = st.fixed_dictionaries(
     }
 )
 _LABELS: st.SearchStrategy[Label] = st.sampled_from(["fraud", "fraud", "legitimate", "disputed"])
+_ENTITIES = st.sampled_from(
+    [("card", "machine-a"), ("card", "machine-b"), ("merchant", "machine-x"), ("merchant", "machine-y")]
+)
+#: After 1,000 writes: not at all.
+_STOPS = st.builds(Stop, st.sampled_from([*range(16), *[1_000] * 4]), st.booleans())
 
 
 class Machine(RuleBasedStateMachine):
@@ -68,7 +80,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self._payments, self._place = payments, place
         self._template = json.loads(sent(payments, 1)[0])
-        self.memory = Memory(payments.schema)
+        self._requests = RequestModel(payments.schema, payments.scorer.vocabulary, 1)
+        self.memory, self._unsaved = Memory(payments.schema), Unsaved(payments.schema)
         self._clock = START
         self._count = 0
         self.till: Till
@@ -78,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         self._url = self._place()
         self.till = self._opened()
 
-    @rule(drawn=st.lists(_PAYMENT, min_size=1, max_size=4))
+    @rule(drawn=st.lists(_PAYMENT, min_size=1, max_size=6))
     def pay(self, drawn: list[dict[str, Any]]) -> None:
         """Some transactions in one transaction of the store."""
         self._record([self._body(one) for one in drawn])
@@ -98,8 +111,8 @@ class Machine(RuleBasedStateMachine):
     def late(self, which: int, other: str, late: int) -> None:
         """One so late for its card or merchant that it only just counts, or is refused; the other of them is new."""
         body = {**self._known(which).body, "transaction_id": self._name(), other: self._name()}
-        same = "merchant_id" if other == "card_id" else "card_id"
-        newest = max(paid.event.time for paid in self.memory.log if paid.body[same] == body[same])
+        same = "merchant" if other == "card_id" else "card"
+        newest = max(event.time for event in self.memory.seen[same, body[f"{same}_id"]])
         moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=newest - late)
         self._record([{**body, "timestamp": moment.isoformat()}])
 
@@ -123,10 +136,15 @@ class Machine(RuleBasedStateMachine):
         self._record([self._body(drawn)], again=True)
 
     @precondition(lambda self: self.memory.log)
-    @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR, 8 * DAY]))
-    def label(self, which: int, label: Label, later: int) -> None:
+    @rule(
+        some=st.lists(st.integers(0, 50), min_size=1, max_size=4),
+        label=_LABELS,
+        later=st.sampled_from([0, HOUR, 8 * DAY]),
+    )
+    def label(self, some: list[int], label: Label, later: int) -> None:
         """What became known."""
-        self._label(self._known(which), label, later)
+        for which in some:
+            self._label(self._known(which), label, later)
 
     @precondition(lambda self: self.memory.told)
     @rule(which=st.integers(0, 50), label=_LABELS, later=st.sampled_from([0, HOUR]))
@@ -135,10 +153,42 @@ class Machine(RuleBasedStateMachine):
         labelled = [paid for paid in self.memory.log if paid.labels]
         self._label(labelled[which % len(labelled)], label, later)
 
-    @rule()
-    def label_nothing(self) -> None:
-        """A label for what is not recorded."""
-        assert not self.till.recorder.label("nobody", "fraud", 2**51, 2**51, None)
+    @rule(which=st.integers(0, 50))
+    def label_nothing(self, which: int) -> None:
+        """A label for what is not recorded, or not any more."""
+        names = ["nobody", *(paid.name for paid in self.memory.erased)]
+        assert not self.till.recorder.label(names[which % len(names)], "fraud", 2**51, 2**51, None)
+
+    @precondition(lambda self: len(self.memory.log) > 4)
+    @rule(which=st.integers(0, 50), later=st.booleans(), stop=_STOPS, crash=st.booleans())
+    def purge_before(self, which: int, later: bool, stop: Stop, crash: bool) -> None:
+        """Erase what arrived before another did, or that one as well."""
+        moment = self._known(which).arrived_at + later
+        erased = [paid for paid in self.memory.log if paid.arrived_at < moment]
+        self._purge(erased, lambda purge: purge.before(moment), stop, crash)
+        self._states_follow_from_the_log()
+
+    @precondition(lambda self: len(self.memory.log) > 4)
+    @rule(entity=_ENTITIES, stop=_STOPS, crash=st.booleans())
+    def purge_entity(self, entity: tuple[str, str], stop: Stop, crash: bool) -> None:
+        """Erase a card or a merchant: what is recorded of it, and its state."""
+        (section, value), key = entity, entity_key(*entity)
+        erased = [paid for paid in self.memory.log if paid.body[f"{section}_id"] == value]
+        done = self._purge(erased, lambda purge: purge.entity(key), stop, crash)
+        if done:
+            assert not self.till.recorder.peek([key]) and not self.till.recorder.store.base_states([key])
+        if entity in self.memory.seen and not self.till.recorder.peek([key]):  # it goes with the last write
+            assert done or stop.kept
+            assert not any(paid.body[f"{section}_id"] == value for paid in self.memory.log)
+            del self.memory.seen[entity], self._unsaved.states[key]
+        self._states_follow_from_the_log()
+
+    @precondition(lambda self: self.memory.erased)
+    @rule(which=st.integers(0, 50), drawn=st.one_of(st.none(), _PAYMENT))
+    def pay_erased(self, which: int, drawn: dict[str, Any] | None) -> None:
+        """What was erased again, or another one under its id: new to the log."""
+        erased = self.memory.erased[which % len(self.memory.erased)]
+        self._record([{**(self._body(drawn) if drawn else erased.body), "transaction_id": erased.name}])
 
     @rule()
     def save(self) -> None:
@@ -162,8 +212,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """Lose what is in memory only."""
-        self.till.recorder.store.close()
-        self.till = self._opened()
+        self._lose_memory()
         self._states_follow_from_the_log()
 
     @invariant()
@@ -179,6 +228,7 @@ class Machine(RuleBasedStateMachine):
         """The end of a run."""
         if hasattr(self, "till"):
             self._states_follow_from_the_log()
+            self._the_log_can_be_checked()
             self.till.recorder.close()
 
     def _record(self, bodies: list[dict[str, Any]], *, again: bool = False) -> None:
@@ -202,21 +252,40 @@ class Machine(RuleBasedStateMachine):
             assert isinstance(answer, bytes)
             one.reply = answer
             self._is_kept(one, features)
+            self.memory.record(one)
         self._scored_the_same_unlogged(before, answers[0])
-        self.memory.log += accepted
 
     def _label(self, known: Paid, label: Label, later: int) -> None:
         moment = known.event.time + later
         assert self.till.recorder.label(known.name, label, moment, moment, None)
-        self.memory.label(known, label, moment)
+        self._unsaved.label(self._row(known), self.memory.label(known, label, moment))
+
+    def _purge(self, erased: list[Paid], work: Callable[[Purge], Purged], stop: Stop, crash: bool) -> bool:
+        """Whether it came to its end; broken off, it may have erased some of these only."""
+        purged = broken_off(self.till.recorder, self._payments.schema, work, stop)
+        if purged is None:
+            erased = [paid for paid in erased if self.till.recorder.store.find(paid.name) is None]
+        else:
+            assert (purged.decisions, purged.scrubbed) == (len(erased), True)
+        self.memory.erase(erased)
+        if crash:
+            self._lose_memory()
+        return purged is not None
+
+    def _lose_memory(self) -> None:
+        self.till.recorder.store.close()
+        self.till = self._opened()
 
     def _is_kept(self, one: Paid, features: dict[str, float]) -> None:
         decision = self.till.recorder.store.find(one.name)
         assert decision is not None
+        one.arrived_at = decision.arrived_at
         reply, schema = json.loads(one.reply), self._payments.schema
         assert (reply["transaction_id"], reply["score"], reply["logged"]) == (one.name, decision.score, True)
         values = Batch.from_bytes(decision.features, len(schema.numeric)).numeric[0]
         assert_equal(features, dict(zip(schema.numeric, values.tolist(), strict=True)))
+        behaviour = self._unsaved.pay(self._row(one))
+        assert values[-len(behaviour) :].tobytes() == behaviour.tobytes()
 
     def _scored_the_same_unlogged(self, before: bytes | Refused, answer: bytes | Refused) -> None:
         """Where memory held all that it takes."""
@@ -230,6 +299,13 @@ class Machine(RuleBasedStateMachine):
         assert origin is not None
         rebuilt = rebuild(recorder.store, schema, origin)
         assert same_states(schema, rebuilt, recorder.peek(sorted(rebuilt)))
+        assert same_states(schema, self._unsaved.states, recorder.peek(sorted(self._unsaved.states)))
+
+    def _the_log_can_be_checked(self) -> None:
+        """What is not folded, from what was; nothing is different."""
+        found = LogCheck(self.till.recorder.store, Registry(self._payments.artifacts), self._payments.scorer).all(0)
+        assert found.mismatches == []
+        assert found.decisions + found.skipped.get(ERASED, 0) == len(self.memory.log)
 
     def _body(self, drawn: dict[str, Any]) -> dict[str, Any]:
         self._clock += timedelta(microseconds=drawn["gap"])
@@ -247,6 +323,9 @@ class Machine(RuleBasedStateMachine):
         """Never used before."""
         self._count += 1
         return f"machine-{self._count}"
+
+    def _row(self, paid: Paid) -> Row:
+        return self._requests.one(encoded(paid.body))
 
     def _known(self, which: int) -> Paid:
         return self.memory.log[which % len(self.memory.log)]
@@ -284,14 +363,16 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
         yield place
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 20), ("postgresql", 10)])
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 30), ("postgresql", 15)])
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
 ) -> None:
     monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
+    monkeypatch.setattr("app.recording.recovery.folded_part.__defaults__", (7,))  # so that a purge takes several steps
+    monkeypatch.setattr("app.decisions.purge._AT_ONCE", 2)
     place = request.getfixturevalue(f"{kind}_places")
-    runs *= 30 if request.config.getoption("--long", default=False) else 1
-    limits = settings(max_examples=runs, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+    runs *= 20 if request.config.getoption("--long", default=False) else 1
+    limits = settings(max_examples=runs, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
     class Here(Machine):
         def __init__(self) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -17,25 +18,26 @@ from fastapi import FastAPI
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_key
 from app.recording.check_log import ERASED, LogCheck
+from app.recording.recorder import Recorder
 from app.recording.recovery import rebuild
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision, EntityKey, LabelEvent, StoreUnavailable
+from app.store.contract import Decision, EntityKey, LabelEvent, Name, Store, StoreUnavailable, View, Writes
 from app.store.open import open_store
 from models.errors import InvalidInput
 from models.registry import Registry
+from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests import servers
 from tests.app.calls import CARDS, Client
 from tests.app.decisions.test_decisions import ask
-from tests.app.recording.test_recorder import behaviour_of
+from tests.app.recording.test_recorder import Broken, behaviour_of
 from tests.app.records import Till, changed, sent, till
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, sql_backend, sqlite_backend
 from tests.app.traffic import Payments, label_body, same_states
 from tests.command_line import Cli
 
 __all__ = ["postgresql_backend", "postgresql_server", "sql_backend", "sqlite_backend"]  # fixtures
-T = TypeVar("T")
 LATE = 2**51
 _JSON = {"Content-Type": "application/json"}
 FIRST, THEN, CARD = 160, 60, "card-to-forget"
@@ -74,6 +76,60 @@ def checking(payments: Payments, url: str) -> Iterator[LogCheck]:
 
 def keys_of(url: str) -> list[EntityKey]:
     return sorted({key for decision in events(url)[0] for key in decision.keys})
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How a purge is broken off.
+
+    Attributes:
+        writes: that it may make of the store.
+        kept: whether the next one is made all the same, and only its answer lost.
+    """
+
+    writes: int
+    kept: bool
+
+
+class Stopping(Broken):
+    """A store that fails after some writes."""
+
+    def __init__(self, store: Store, stop: Stop) -> None:
+        super().__init__(store)
+        self._stop, self._done = stop, 0
+
+    def transact(
+        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+    ) -> None:
+        self._write(lambda: self.store.transact(names, keys, events, work))
+
+    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+        self._write(lambda: self.store.fold(base, folded))
+
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+        self._write(lambda: self.store.erase(decisions, entities))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        stopped = self._done == self._stop.writes
+        if not stopped or self._stop.kept:
+            write()
+        if stopped:
+            raise StoreUnavailable("broken off")
+        self._done += 1
+
+
+def broken_off(
+    recorder: Recorder, schema: TransactionSchema, work: Callable[[Purge], Purged], stop: Stop
+) -> Purged | None:
+    """What a purge comes to; None where it was broken off."""
+    store = recorder.store
+    recorder.store = Stopping(store, stop)
+    try:
+        return work(Purge(recorder, schema))
+    except StoreUnavailable:
+        return None
+    finally:
+        recorder.store = store
 
 
 @pytest.fixture(autouse=True)
@@ -214,34 +270,25 @@ def test_nothing_of_it_is_in_the_files(payments: Payments, tmp_path: Path) -> No
         assert found() == []
 
 
-def test_broken_off_anywhere_it_leaves_a_whole_store_and_goes_on(payments: Payments, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_broken_off_anywhere_it_leaves_a_whole_store_and_goes_on(
+    payments: Payments, tmp_path: Path, kept: bool
+) -> None:
     rows, key = card_rows(payments, 90), entity_key("card", CARD)
     with till(payments, f"sqlite:///{tmp_path / 'plain.db'}") as plain:
         fill(plain, rows[:80])
         expected = plain.send(*rows[80:])
     mine = [CARD.encode() in row for row in rows[80:]]
-    for pieces in range(40):
-        url = f"sqlite:///{tmp_path / f'{pieces}.db'}"
+    for writes in range(40):
+        url = f"sqlite:///{tmp_path / f'{writes}.db'}"
         with till(payments, url) as one:
             fill(one, rows[:80])
-            left = pieces
-
-            def some(work: Callable[[], T]) -> T:
-                nonlocal left
-                if not left:
-                    raise StoreUnavailable("broken off")
-                left -= 1
-                return work()
-
-            purge = Purge(one.recorder, payments.schema, some)
-            whole = True
-            try:
-                purge.entity(key)
-            except StoreUnavailable:
-                whole = False
-            for file in tmp_path.glob(f"{pieces}.db*"):  # as a kill leaves them
+            purged = broken_off(one.recorder, payments.schema, lambda purge: purge.entity(key), Stop(writes, kept))
+            for file in tmp_path.glob(f"{writes}.db*"):  # as a kill leaves them
                 shutil.copy(file, tmp_path / file.name.replace(".db", "-killed.db"))
-        url = f"sqlite:///{tmp_path / f'{pieces}-killed.db'}"
+            one.send(rows[80])  # the card's: memory is not ahead of the store
+            assert follows(one, payments)
+        url = f"sqlite:///{tmp_path / f'{writes}-killed.db'}"
         with till(payments, url) as one:
             assert follows(one, payments)
             Purge(one.recorder, payments.schema).entity(key)
@@ -249,9 +296,32 @@ def test_broken_off_anywhere_it_leaves_a_whole_store_and_goes_on(payments: Payme
             assert not [decision for decision in events(url)[0] if key in decision.keys]
             again = one.send(*rows[80:])
             assert all(a == b for a, b, is_mine in zip(again, expected, mine, strict=True) if not is_mine)
-        if whole:
+        if purged:
             break
-    assert whole and pieces > 5
+    assert purged and writes > 5
+
+
+def test_while_a_decision_is_left_so_is_the_state_that_its_label_counts_in(payments: Payments, tmp_path: Path) -> None:
+    body, key = changed(sent(payments, 1)[0], merchant_id="new-shop"), entity_key("merchant", "new-shop")
+
+    def pay(name: str, day: int) -> bytes:
+        return changed(body, transaction_id=name, card_id=f"card-{name}", timestamp=f"2026-01-{day}T10:00:00Z")
+
+    for writes in range(10):
+        url = f"sqlite:///{tmp_path / f'{writes}.db'}"
+        with till(payments, url) as one:
+            one.send(pay("a", 10))
+            one.recorder.label("a", "fraud", LATE, LATE, None)
+            stop = Stop(writes, kept=False)
+            purged = broken_off(one.recorder, payments.schema, lambda purge: purge.entity(key), stop)
+            one.send(pay("b", 10))  # at the same time
+            labelled = one.recorder.label("a", "legitimate", LATE, LATE, None)
+            one.send(pay("c", 20))
+            share = behaviour_of(payments, events(url)[0][-1])["merchant.fraud_share_28d"]
+            assert share == (0 if labelled or purged else 0.5)
+        if purged:
+            break
+    assert purged and writes > 2
 
 
 @pytest.fixture
