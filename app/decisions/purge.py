@@ -78,13 +78,21 @@ class Purge:
     def entity(self, key: EntityKey) -> Purged:
         """Erase all that was recorded of one card, merchant or other entity, and its state.
 
-        It stays counted in the states of others, as it was when they saw it; so all history is folded.
+        It stays counted in the states of others, as it was when they saw it; so all history is folded. For one that
+        nothing is known of, a misspelt one, nothing is.
         """
+        if not self._run(partial(self._knows, key)):
+            return self._purged(0)
         last = self._run(self._store.last_seq)
         self._fold(last, self._run)
         erased = self._erase(Filter(entities=(key,)), last, self._run)
         self._fold(self._run(self._store.last_seq), self._run)  # little is left for the piece that all others wait for
         return self._purged(erased + self._run(partial(self._forget, key)))
+
+    def _knows(self, key: EntityKey) -> bool:
+        if self._store.page(Filter(entities=(key,)), None, 1).decisions:
+            return True
+        return bool(self._recorder.peek([key]) or self._store.base_states([key]))
 
     def _forget(self, key: EntityKey) -> int:
         """Erase what arrived meanwhile, then the state. Returns how many.

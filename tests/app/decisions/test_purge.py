@@ -215,6 +215,15 @@ def test_a_card_is_forgotten_and_the_others_go_on(payments: Payments, sql_backen
             check.one(old)
 
 
+def test_one_that_is_not_known_costs_no_history(payments: Payments, own_store: str) -> None:
+    with till(payments, own_store) as one:
+        fill(one, sent(payments, FIRST))
+        nobody = entity_key("card", "nobody")
+        assert Purge(one.recorder, payments.schema).entity(nobody) == Purged(0, 0, True)
+    with checking(payments, own_store) as check:
+        assert check.all(0).skipped == {}
+
+
 def test_a_label_of_a_folded_decision_counts_after_the_fold(
     payments: Payments, sql_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
