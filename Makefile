@@ -53,7 +53,7 @@ parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit f
 crash: $(VENV)/dev ## 80 x kill -9 under load: nothing answered is lost, nothing is done twice (a quarter of an hour)
 	$(LONG) tests/app/test_crash.py tests/app/requests/test_idempotency.py
 
-faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories beside an oracle (a quarter of an hour)
+faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories beside an oracle (half an hour)
 	$(LONG) tests/app/test_faults.py tests/app/test_sync.py tests/app/test_state_machine.py
 
 contract: $(VENV)/dev ## Thousands of requests made from the OpenAPI document, with and without API keys (five minutes)

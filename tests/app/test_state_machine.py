@@ -1,7 +1,7 @@
 """Any order of payments, repeats, labels, restarts, saves and purges leaves what lists in memory would hold.
 
 python -m pytest tests/app/test_state_machine.py                            # 45 histories
-python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 900; a quarter of an hour
+python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 900; half an hour
 """
 
 from __future__ import annotations
