@@ -25,6 +25,10 @@ _HARMLESS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Fields listed in one problem.
 _MAX_LISTED = 50
 _RETRY_SECONDS = "1"
+#: Not what failed: that names the store's place, and /readyz is open to everyone.
+_STORE_FAILS = (
+    "the store cannot be read or written now, the service's log says why; nothing was recorded, send it again"
+)
 _MESSAGES = {
     "missing": "missing field",
     "too_long": "more transactions than one request may carry",
@@ -107,7 +111,7 @@ def problem(error: Exception, request_id: str) -> Problem:
             status, title = KINDS[error.kind]
             return _problem(error.kind, status, title, str(error), error.errors, request_id)
         case StoreUnavailable():
-            return problem(Refused("store-unavailable", f"{error}; nothing was recorded, send it again"), request_id)
+            return problem(Refused("store-unavailable", _STORE_FAILS), request_id)
         case InvalidInput():
             return problem(Refused("invalid-csv", str(error)), request_id)
         case HTTPException():

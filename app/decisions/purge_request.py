@@ -19,7 +19,7 @@ from app.recording.ledger import Ledger
 from app.requests.field_schema import NO_NUL
 from app.requests.fields import field_type
 from app.requests.strict_object import StrictObject
-from app.store.contract import EntityKey, StoreUnavailable
+from app.store.contract import EntityKey
 from models.schema import EntityColumn, TimestampColumn, TransactionSchema
 
 BEFORE = "before"
@@ -73,14 +73,15 @@ def carry_out(
         loop: the ledger's callers'.
 
     Raises:
-        StoreUnavailable: the store failed, or the service is being stopped. The same again goes on.
+        StoreUnavailable: the store failed. The same again goes on.
+        Refused: the ledger is at a standstill, or the service is being stopped. The same again goes on.
     """
 
     def run(work: Callable[[], T]) -> T:
         try:
             return asyncio.run_coroutine_threadsafe(ledger.run(work), loop).result(_MOST_SECONDS)
         except TimeoutError:
-            raise StoreUnavailable("the ledger does not answer; send the request again, it goes on") from None
+            raise Refused("store-unavailable", "the ledger does not answer; send the request again, it goes on") from None
 
     purge = Purge(ledger.recorder, schema, run)
     return purge.before(what) if isinstance(what, int) else purge.entity(what)
