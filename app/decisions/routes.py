@@ -72,7 +72,7 @@ class Decisions:
         return await self._answer(partial(_page, store, schema, want))
 
     async def one(self, request: Request) -> Response:
-        """One recorded decision: the transaction as sent, the features as scored, the reasons as answered, all labels.
+        """One recorded decision: the transaction as read, the features as scored, the reasons as answered, all labels.
         Where the schema has no id, its place in the order of arrival (seq) stands for it."""
         store, schema, serving = self._store()
         wanted(request, Wanted(0), known=())
@@ -143,7 +143,7 @@ class Decisions:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Log why the store cannot be read, which its caller is not told; the ledger has said why it cannot be written."""
+        """Log why the store cannot be read, which callers are not told. What the ledger knows of, it logs itself."""
         try:
             yield
         except StoreUnavailable as error:

@@ -499,4 +499,4 @@ class _Behind(Exception):
 
 def _untimely(field_name: str | None, message: str) -> Refused:
     problem = FieldProblem(field=field_name or "", message=message)
-    return Refused("invalid-transaction", "1 field is not as the schema expects", [problem])
+    return Refused("invalid-transaction", "1 field is not as expected", [problem])

@@ -50,7 +50,7 @@ class FeedbackModel:
             "label": choice_type(*LABELS),
             "known_at": field_type(TimestampColumn()),
         }
-        self._reader = StrictObject("Feedback", fields, optional=("known_at",))
+        self._reader = StrictObject("invalid-label", fields, optional=("known_at",))
         self._has_id = schema.id is not None
 
     def read(self, body: bytes, now: int) -> Feedback:

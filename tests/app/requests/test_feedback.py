@@ -94,6 +94,8 @@ def test_any_other_label_is_refused_and_changes_nothing(
     client, body = one
     answer = label(client, **{"transaction_id": body["transaction_id"], "label": "fraud", **changes})
     assert answer.status_code == status
+    kind = {404: "not-found", 409: "conflict", 422: "invalid-label"}[status]
+    assert answer.json()["type"] == f"urn:counterfoil:problem:{kind}"
     assert [error["field"] for error in answer.json()["errors"]] == ([field] if field else [])
     assert CARDS[0] not in answer.text
     assert events(own_store)[1] == []
