@@ -153,10 +153,10 @@ class Endpoints:
         now = time.time_ns() // 1_000
         label = model.feedback.read(body, now)
         caller = request.state.caller
-        if not await model.ledger.label(label.transaction_id, label.label, label.known_at, now, caller):
+        known_at = await model.ledger.label(label.transaction_id, label.label, label.known_at, now, caller)
+        if known_at is None:
             raise Refused("not-found", "no transaction with this id is recorded")
-        known_at = iso_text(label.known_at)
-        reply = FeedbackReply(transaction_id=label.transaction_id, label=label.label, known_at=known_at)
+        reply = FeedbackReply(transaction_id=label.transaction_id, label=label.label, known_at=iso_text(known_at))
         return Response(to_json(reply), media_type="application/json")
 
     async def model(self) -> ModelReply:

@@ -25,10 +25,10 @@ _HARMLESS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Fields listed in one problem.
 _MAX_LISTED = 50
 _RETRY_SECONDS = "1"
-_MESSAGES = {
-    "missing": "missing field",
-    "too_long": "more transactions than one request may carry",
-}
+#: Not what failed: that names the store's place, and /readyz is open to everyone.
+_STORE_FAILS = (
+    "the store cannot be read or written now, the service's log says why; nothing was recorded, send it again"
+)
 #: Pydantic's name of each container type error, and what we say.
 _NOT_AN_OBJECT = ("dict_type", "model_type", "model_attributes_type", "dataclass_type")
 
@@ -50,7 +50,7 @@ class Problem(BaseModel):
     type: str = Field(description="Stable name of the kind of problem", examples=[_TYPE + "invalid-transaction"])
     title: str = Field(description="The kind of problem in words", examples=["Invalid transaction"])
     status: int = Field(description="HTTP status", examples=[422])
-    detail: str = Field(description="What failed in this request", examples=["1 field is not as the schema expects"])
+    detail: str = Field(description="What failed in this request", examples=["1 field is not as expected"])
     errors: tuple[FieldProblem, ...] = Field(description="The fields at fault, if any")
     request_id: str = Field(description="As in the X-Request-ID header; quote it when you report a problem")
 
@@ -107,7 +107,7 @@ def problem(error: Exception, request_id: str) -> Problem:
             status, title = KINDS[error.kind]
             return _problem(error.kind, status, title, str(error), error.errors, request_id)
         case StoreUnavailable():
-            return problem(Refused("store-unavailable", f"{error}; nothing was recorded, send it again"), request_id)
+            return problem(Refused("store-unavailable", _STORE_FAILS), request_id)
         case InvalidInput():
             return problem(Refused("invalid-csv", str(error)), request_id)
         case HTTPException():
@@ -148,18 +148,18 @@ def is_json_error(error: ValidationError) -> bool:
     )
 
 
-def refused(error: ValidationError | None, more: Mapping[str, str]) -> Refused:
+def refused(error: ValidationError | None, more: Mapping[str, str], kind: str = "invalid-transaction") -> Refused:
     """A failed validation, and what else is wrong by field, as a refusal."""
     found = error.errors(include_url=False, include_input=False) if error else []
     if found and found[0]["type"] == "json_invalid":
         return Refused("invalid-json", f"the body is not valid JSON: {found[0]['ctx']['error']}")
     # A field with a fast and an exact check reports both: the exact one comes last and says more.
     fields = {str(detail["loc"][0]) if detail["loc"] else "": _message(detail) for detail in found} | dict(more)
-    count = f"{len(fields)} field{' is' if len(fields) == 1 else 's are'} not as the schema expects"
+    count = f"{len(fields)} field{' is' if len(fields) == 1 else 's are'} not as expected"
     listed = list(fields.items())[:_MAX_LISTED]
     if len(fields) > len(listed):
         count += f"; the first {len(listed)} are listed"
-    return Refused("invalid-transaction", count, [FieldProblem(field=f, message=m) for f, m in listed])
+    return Refused(kind, count, [FieldProblem(field=f, message=m) for f, m in listed])
 
 
 def harmless(name: str) -> str:
@@ -169,8 +169,14 @@ def harmless(name: str) -> str:
 
 
 def _message(detail: ErrorDetails) -> str:
-    if detail["type"] in _NOT_AN_OBJECT:
-        return "expected a JSON object"
-    if detail["type"] == "list_type":
-        return "expected a JSON array of transactions"
-    return _MESSAGES.get(detail["type"], detail["msg"])
+    match detail["type"]:
+        case kind if kind in _NOT_AN_OBJECT:
+            return "expected a JSON object"
+        case "list_type":
+            return "expected a JSON array of transactions"
+        case "too_long":
+            return f"more than {detail['ctx']['max_length']:,} transactions, the most of one request"
+        case "missing":
+            return "missing field"
+        case _:
+            return detail["msg"]

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -132,8 +133,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
         ),
         RawRoute("/v1/purge", decisions.purge, methods=["POST"], response_model=PurgeReply, tags=LOG),
         APIRoute("/v1/model", endpoints.model, methods=["GET"], response_model=ModelReply, tags=SERVICE),
-        APIRoute("/healthz", endpoints.healthz, methods=["GET"], response_model=Health, tags=SERVICE),
-        APIRoute("/readyz", endpoints.readyz, methods=["GET"], response_model=Ready, tags=SERVICE),
+        *_probe("/healthz", endpoints.healthz, Health),
+        *_probe("/readyz", endpoints.readyz, Ready),
         RawRoute("/metrics", endpoints.metrics, methods=["GET"], include_in_schema=False),
         Route(DOCS_PATH, docs_page, include_in_schema=False),
     ]
@@ -157,6 +158,14 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
         app, endpoints.active, settings.max_batch, ACCESS if keyring.required else {}
     )
     return app
+
+
+def _probe(path: str, endpoint: Callable[[], Coroutine[Any, Any, Any]], reply: type[BaseModel]) -> tuple[APIRoute, ...]:
+    """A route that load balancers may ask with HEAD, too, and one for the document, which needs GET alone."""
+    return (
+        APIRoute(path, endpoint, methods=["GET", "HEAD"], response_model=reply, include_in_schema=False),
+        APIRoute(path, endpoint, methods=["GET"], response_model=reply, tags=SERVICE),
+    )
 
 
 async def _problem(request: Request, error: Exception) -> Response:

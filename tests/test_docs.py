@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from app.problems import KINDS
 from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,14 @@ def test_the_settings_table_is_complete_and_true() -> None:
         for name, field in Settings.model_fields.items()
     }
     assert rows == fields
+
+
+def test_every_kind_of_problem_is_in_the_api_guide_beside_its_status() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \| ([^|]+) \|", text, flags=re.M)
+    told = {kind: statuses for statuses, kinds in rows for kind in re.findall(r"`([a-z-]+)`", kinds)}
+    assert told.keys() == KINDS.keys() | {"method-not-allowed"}  # that one is Starlette's
+    assert all(str(status) in told[kind] for kind, (status, _) in KINDS.items())
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,16 @@ from typing import Any
 from app.decisions.purge_request import json_schema
 from app.decisions.query import CURSOR, DEFAULT_LIMIT, FORMATS, MOST, entity_filters
 from app.requests.feedback import LABELS
-from app.requests.field_schema import NO_NUL
+from app.requests.field_schema import NO_NUL, TIME
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
 
 PAGE, EXPORT, ONE = "/v1/decisions", "/v1/decisions/export", "/v1/decisions/{transaction_id}"
 PURGE = "/v1/purge"
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1_000, "pattern": NO_NUL}
-_TIME = {
-    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": r"^[0-9]{1,6}[smhd]$"}],
-    "examples": ["2026-01-31T08:15:00Z", "7d"],
-}
 _FILTERS = (
-    ("since", "Arrived at this time or later: ISO 8601, or so long ago, e.g. 7d", _TIME),
-    ("until", "Arrived before this time", _TIME),
+    ("since", "Arrived at this time or later: ISO 8601, or so long ago, e.g. 7d", TIME),
+    ("until", "Arrived before this time", TIME),
     ("decision", "As answered", {"type": "string", "enum": list(DECISIONS)}),
     ("is_anomaly", "score >= threshold", {"type": "boolean"}),
     ("min_score", "This score or more", {"type": "number", "minimum": 0, "maximum": 1}),

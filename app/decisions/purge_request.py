@@ -9,18 +9,21 @@ from concurrent.futures import TimeoutError
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_filters, entity_key
 from app.problems import FieldProblem, Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.ledger import Ledger
-from app.requests.field_schema import NO_NUL
+from app.requests.field_schema import NO_NUL, TIME
 from app.requests.fields import field_type
 from app.requests.strict_object import StrictObject
-from app.store.contract import EntityKey, StoreUnavailable
-from models.schema import EntityColumn, TimestampColumn, TransactionSchema
+from app.store.contract import EntityKey
+from models.durations import duration_seconds
+from models.schema import EntityColumn, TransactionSchema
+from models.times import parse_time
 
 BEFORE = "before"
 _LONGEST_ID, _MOST_SECONDS = 1_000, 60
@@ -51,9 +54,9 @@ def read(body: bytes, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSE
         Refused: not JSON, or it does not name exactly one thing to erase.
     """
     entities = entity_filters(schema)
-    fields = {BEFORE: field_type(TimestampColumn())}
+    fields: dict[str, Any] = {BEFORE: Annotated[Any, PlainValidator(_before)]}
     fields |= {name: field_type(EntityColumn(max_length=_LONGEST_ID)) for name in entities}
-    row = StrictObject("Purge", fields, optional=tuple(fields)).read(body)
+    row = StrictObject("invalid-purge", fields, optional=tuple(fields)).read(body)
     if len(row) != 1:
         raise _refusal("", f"name one of {', '.join(fields)}")
     ((name, value),) = row.items()
@@ -73,14 +76,15 @@ def carry_out(
         loop: the ledger's callers'.
 
     Raises:
-        StoreUnavailable: the store failed, or the service is being stopped. The same again goes on.
+        StoreUnavailable: the store failed. The same again goes on.
+        Refused: the ledger is at a standstill, or the service is being stopped. The same again goes on.
     """
 
     def run(work: Callable[[], T]) -> T:
         try:
             return asyncio.run_coroutine_threadsafe(ledger.run(work), loop).result(_MOST_SECONDS)
         except TimeoutError:
-            raise StoreUnavailable("the ledger does not answer; send the request again, it goes on") from None
+            raise Refused("store-unavailable", "the ledger does not answer; send it again, it goes on") from None
 
     purge = Purge(ledger.recorder, schema, run)
     return purge.before(what) if isinstance(what, int) else purge.entity(what)
@@ -90,7 +94,7 @@ def json_schema(schema: TransactionSchema | None) -> dict[str, Any]:
     """The body as JSON Schema, for the OpenAPI page."""
     text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_ID, "pattern": NO_NUL}
     properties: dict[str, Any] = {
-        BEFORE: {"type": "string", "format": "date-time", "description": "Erase what arrived before this time"}
+        BEFORE: {**TIME, "description": "Erase what arrived before this time: ISO 8601, or so long ago, e.g. 400d"}
     }
     for name, column in (entity_filters(schema) if schema else {}).items():
         properties[name] = {**text, "description": f"Erase all of this {name}: its {column}"}
@@ -101,6 +105,18 @@ def json_schema(schema: TransactionSchema | None) -> dict[str, Any]:
         "maxProperties": 1,
         "additionalProperties": False,
     }
+
+
+def _before(value: Any) -> int:
+    text = value if isinstance(value, str) else ""
+    try:
+        return time.time_ns() // 1_000 - duration_seconds(text) * 1_000_000
+    except ValueError:
+        pass
+    try:
+        return parse_time(text, "iso8601")
+    except ValueError as error:
+        raise PydanticCustomError("value", "expected {time}, or a duration, e.g. 400d", {"time": str(error)}) from None
 
 
 def _refusal(field: str, message: str) -> Refused:

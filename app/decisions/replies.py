@@ -66,7 +66,9 @@ class LabelReply:
 class DecisionReply(DecisionLine):
     """A recorded decision whole."""
 
-    transaction: Annotated[dict[str, Any], Field(description="As sent, times in ISO 8601, UTC")]
+    transaction: Annotated[
+        dict[str, Any], Field(description="As read: times in UTC, amounts as numbers, ids as they are kept")
+    ]
     features: Annotated[
         dict[str, float | str | None] | None,
         Field(
@@ -127,7 +129,7 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
 
 
 def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
-    """The transaction as it was sent, but for the spelling of its time."""
+    """The transaction as it was read, its times in ISO 8601."""
     sent: dict[str, Any] = from_json(decision.body)
     for name, column in schema.columns.items():
         if isinstance(column, TimestampColumn) and name in sent:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -25,7 +28,7 @@ from app.endpoints import ActiveModel
 from app.problems import Refused
 from app.requests.bodies import Wanted, read_body, require_media_type, wanted
 from app.settings import Settings
-from app.store.contract import Store
+from app.store.contract import Store, StoreUnavailable
 from app.store.query import Filter, Recorded
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
@@ -37,7 +40,10 @@ from models.tables import write_frames
 #: Readers of the store at once, so that they leave the processor and its connections to those who score.
 _READERS, _EXPORTERS = 4, 2
 _PIECE = 256 << 10
+#: Seconds between two messages that the store cannot be read.
+_SAY_SECONDS = 60.0
 _MEDIA_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+_log = logging.getLogger(__name__)
 
 
 class Decisions:
@@ -55,6 +61,7 @@ class Decisions:
         self._active = active
         self._most_bytes = settings.max_body_bytes
         self.purging = False
+        self._said = -_SAY_SECONDS
         self._readers, self._exporters = CapacityLimiter(_READERS), CapacityLimiter(_EXPORTERS)
 
     async def page(self, request: Request) -> Response:
@@ -65,7 +72,7 @@ class Decisions:
         return await self._answer(partial(_page, store, schema, want))
 
     async def one(self, request: Request) -> Response:
-        """One recorded decision: the transaction as sent, the features as scored, the reasons as answered, all labels.
+        """One recorded decision: the transaction as read, the features as scored, the reasons as answered, all labels.
         Where the schema has no id, its place in the order of arrival (seq) stands for it."""
         store, schema, serving = self._store()
         wanted(request, Wanted(0), known=())
@@ -87,7 +94,7 @@ class Decisions:
         would take for a formula stands behind an apostrophe."""
         store, schema, _ = self._store()
         want = asked(request, schema, "format", pseudonyms=self._model().requests.pseudonyms)
-        parts = frames(store, want.filter, schema)
+        parts = self._told(frames(store, want.filter, schema))
         if want.format == "csv":
             pieces = csv_parts(parts)
             first = await run_sync(next, pieces, limiter=self._readers)  # a store that is gone shows before the answer
@@ -113,7 +120,8 @@ class Decisions:
         try:
             loop = asyncio.get_running_loop()
             work = partial(purge_request.carry_out, what, model.ledger, model.scorer.schema, loop)
-            purged = await run_sync(work, limiter=self._exporters)
+            with self._telling():
+                purged = await run_sync(work, limiter=self._exporters)
         finally:
             self.purging = False
         reply = PurgeReply(purged.decisions, purged.folded, purged.scrubbed)
@@ -130,7 +138,23 @@ class Decisions:
         return model.ledger.recorder.store, model.scorer.schema, model.scorer.manifest
 
     async def _answer(self, work: Callable[[], bytes]) -> Response:
-        return Response(await run_sync(work, limiter=self._readers), media_type="application/json")
+        with self._telling():
+            return Response(await run_sync(work, limiter=self._readers), media_type="application/json")
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Log why the store cannot be read, which callers are not told. What the ledger knows of, it logs itself."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if self._model().ledger.healthy and time.monotonic() - self._said >= _SAY_SECONDS:
+                self._said = time.monotonic()
+                _log.error("the store cannot be read: %s", error)
+            raise
+
+    def _told(self, parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        with self._telling():
+            yield from parts
 
     def _manifest(self, version: str, serving: Manifest) -> Manifest | None:
         if version == serving.version:

@@ -87,8 +87,8 @@ class Ledger:
         return answers
 
     async def label(
-        self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None
-    ) -> bool:
+        self, transaction_id: str, label: Label, known_at: int | None, arrived_at: int, caller: str | None
+    ) -> int | None:
         """As :meth:`app.recording.recorder.Recorder.label`."""
         return await self.run(lambda: self.recorder.label(transaction_id, label, known_at, arrived_at, caller))
 

@@ -20,6 +20,7 @@ from app.recording.live_states import LiveStates
 from app.recording.recovery import Recovered, recover
 from app.replies import score_reply
 from app.requests.asked import Asked
+from app.requests.idempotency import HEADER
 from app.requests.model import RequestModel
 from app.settings import Settings
 from app.store.contract import Decision, Label, LabelEvent, Name, SavedState, Store, StoreUnavailable, View, Writes
@@ -183,11 +184,16 @@ class Recorder:
         self._metrics.unlogged(len(fresh))
         return work.answers
 
-    def label(self, transaction_id: str, label: Label, known_at: int, arrived_at: int, caller: str | None) -> bool:
+    def label(
+        self, transaction_id: str, label: Label, known_at: int | None, arrived_at: int, caller: str | None
+    ) -> int | None:
         """Record what became known of a transaction. The same again changes nothing.
 
+        Args:
+            known_at: None for ``arrived_at``, or as it is recorded where the latest label is the same.
+
         Returns:
-            False where the log has no such transaction.
+            When it became known, as recorded; None where the log has no such transaction.
 
         Raises:
             Refused: it became known before the transaction happened.
@@ -195,15 +201,19 @@ class Recorder:
         """
         decision = self.store.find(transaction_id)
         if decision is None:
-            return False
-        if self._calendar and known_at < decision.time:
+            return None
+        known = arrived_at if known_at is None else known_at
+        if self._calendar and known < decision.time:
             problem = FieldProblem(field="known_at", message="earlier than the transaction itself")
             raise Refused("conflict", "the label cannot be right", [problem])
+        recorded = known
 
         def compute(view: View) -> tuple[_Work, Sequence[LabelEvent]]:
-            work = _Work([])
+            nonlocal recorded
+            work, recorded = _Work([]), known
             before = view.labels.get(transaction_id)
-            if before is not None and (before.label, before.known_at) == (label, known_at):
+            if before is not None and before.label == label and known_at in (None, before.known_at):
+                recorded = before.known_at
                 return work, ()
             change = int(label == "fraud") - int(before is not None and before.label == "fraud")
             for key in decision.keys if change else ():
@@ -213,11 +223,11 @@ class Recorder:
                     relabel(state, entity.plan, decision.time, change)
                     work.states[key] = state
                     work.first_seq[key] = view.next_seq
-            event = LabelEvent(view.next_seq, transaction_id, label, known_at, arrived_at, caller, change)
+            event = LabelEvent(view.next_seq, transaction_id, label, known, arrived_at, caller, change)
             return work, (event,)
 
         self._transact([transaction_id], set(decision.keys), 1, compute)
-        return True
+        return recorded
 
     def peek(self, keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
         """Copies of the states of those of the entities that have one."""
@@ -321,9 +331,9 @@ class Recorder:
         features: list[NDArray[np.float64]] = []
         approximate: list[bool] = []
         for i, (one, event) in enumerate(zip(asked, events, strict=True)):
-            if stored := [view.known[name] for name in one.names if name in view.known]:
-                same = all(decision.digest == one.digest for decision in stored)
-                work.answers[i] = Replayed(stored[0].reply) if same else _conflict()
+            if stored := {name: view.known[name] for name in one.names if name in view.known}:
+                others = [name for name, decision in stored.items() if decision.digest != one.digest]
+                work.answers[i] = self._conflict(others) if others else Replayed(next(iter(stored.values())).reply)
                 continue
             if any(name in first for name in one.names):
                 again.append(i)
@@ -341,11 +351,18 @@ class Recorder:
         work.decisions = self._decide(work, view.next_seq, asked, events, fresh, features, approximate)
         work.moments = (began, featured, time.perf_counter())
         for i in again:
-            earlier = [first[name] for name in asked[i].names if name in first]
-            same = all(asked[j].digest == asked[i].digest for j in earlier)
-            answer = work.answers[earlier[0]]
-            work.answers[i] = Replayed(answer) if same and isinstance(answer, bytes) else _conflict()
+            earlier = {name: first[name] for name in asked[i].names if name in first}
+            others = [name for name, j in earlier.items() if asked[j].digest != asked[i].digest]
+            answer = work.answers[next(iter(earlier.values()))]
+            assert isinstance(answer, bytes)  # only what is recorded has names
+            work.answers[i] = self._conflict(others) if others else Replayed(answer)
         return work, work.decisions
+
+    def _conflict(self, names: Sequence[Name]) -> Refused:
+        """For a transaction some of whose names stand for another one."""
+        fields = [self._scorer.schema.id or "" if isinstance(name, str) else HEADER for name in names]
+        problems = [FieldProblem(field=field, message="another transaction is recorded under it") for field in fields]
+        return Refused("conflict", "each id and each key stands for one transaction; nothing was changed", problems)
 
     def _advance(
         self, work: _Work, view: View, one: Asked, events: list[tuple[EntityKey, NDArray[np.int64]]], seq: int
@@ -480,13 +497,6 @@ class _Behind(Exception):
     """The log holds more than memory knows of."""
 
 
-def _conflict() -> Refused:
-    return Refused(
-        "conflict",
-        "another transaction is recorded under this id or Idempotency-Key; each stands for one, nothing was changed",
-    )
-
-
 def _untimely(field_name: str | None, message: str) -> Refused:
     problem = FieldProblem(field=field_name or "", message=message)
-    return Refused("invalid-transaction", "1 field is not as the schema expects", [problem])
+    return Refused("invalid-transaction", "1 field is not as expected", [problem])

@@ -14,15 +14,16 @@ from app.store.contract import Label
 from models.schema import IdColumn, TimestampColumn, TransactionSchema
 
 LABELS: tuple[Label, ...] = get_args(Label)
+_KNOWN_AT = "When it became known; default now, or as recorded where the latest label is the same"
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A label for one transaction; ``known_at`` in microseconds since 1970 UTC."""
+    """A label for one transaction; ``known_at`` in microseconds since 1970 UTC, None where it was not said."""
 
     transaction_id: str
     label: Label
-    known_at: int
+    known_at: int | None
 
 
 class FeedbackReply(BaseModel):
@@ -49,11 +50,11 @@ class FeedbackModel:
             "label": choice_type(*LABELS),
             "known_at": field_type(TimestampColumn()),
         }
-        self._reader = StrictObject("Feedback", fields, optional=("known_at",))
+        self._reader = StrictObject("invalid-label", fields, optional=("known_at",))
         self._has_id = schema.id is not None
 
     def read(self, body: bytes, now: int) -> Feedback:
-        """The label in a body; without ``known_at`` it became known now.
+        """The label in a body.
 
         Raises:
             Refused: not JSON, not a label, or one from the future.
@@ -61,8 +62,8 @@ class FeedbackModel:
         if not self._has_id:
             raise Refused("not-found", "this model's transactions have no id, so none can be labelled")
         row = self._reader.read(body)
-        known_at = row.get("known_at", now)
-        if known_at > now:
+        known_at = row.get("known_at")
+        if known_at is not None and known_at > now:
             problem = FieldProblem(field="known_at", message="in the future")
             raise Refused("invalid-label", "the label cannot be right", [problem])
         return Feedback(row["transaction_id"], row["label"], known_at)
@@ -79,7 +80,7 @@ def json_schema(transaction_id: dict[str, Any]) -> dict[str, Any]:
         "properties": {
             "transaction_id": transaction_id,
             "label": {"type": "string", "enum": list(LABELS)},
-            "known_at": {"type": "string", "format": "date-time", "description": "When it became known; default now"},
+            "known_at": {"type": "string", "format": "date-time", "description": _KNOWN_AT},
         },
         "required": ["transaction_id", "label"],
         "additionalProperties": False,

@@ -23,6 +23,12 @@ DECIMAL = r"^-?\d{1,15}(\.\d{1,8})?$"
 #: A text.
 NO_NUL = r"^[^\u0000]*$"
 
+#: A time, or so long ago.
+TIME: dict[str, Any] = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": r"^[0-9]{1,6}[smhd]$"}],
+    "examples": ["2026-01-31T08:15:00Z", "7d"],
+}
+
 
 def json_schema(column: Column) -> dict[str, Any]:
     """The column as JSON Schema, for the OpenAPI page."""

@@ -94,9 +94,9 @@ class RequestModel:
         """
         refuse_nesting(body, 2 * self._max_batch + MOST_NESTED)
         outer = validated(self._many, body)
+        again = load_pairs(body)
         if isinstance(outer, ValidationError):
             raise refused(outer, {})
-        again = load_pairs(body)
         if odd := odd_names(again, _OUTER):
             raise refused(None, odd)
         rows: list[Row | Refused] = []

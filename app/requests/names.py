@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
 from app.problems import Refused, harmless
 
@@ -25,8 +25,12 @@ class _Object(list[tuple[str, Any]]):
 
 
 def load_pairs(body: bytes) -> Any:
-    """A body that is known to be valid JSON, with each object as its pairs."""
-    return json.loads(body, object_pairs_hook=_Object)
+    """A body that pydantic-core takes for JSON, with each object as its pairs.
+
+    Raises:
+        Refused: it holds what that lets through as numbers and JSON does not know.
+    """
+    return json.loads(body, object_pairs_hook=_Object, parse_constant=_refuse_constant)
 
 
 def odd_names(value: Any, known: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:
@@ -40,14 +44,18 @@ def odd_names(value: Any, known: Collection[str], optional: Collection[str] = ()
     return missing | twice | {harmless(name): "unknown field" for name in unknown}
 
 
-def refuse_nesting(body: bytes, most: int) -> None:
+def _refuse_constant(_name: str) -> NoReturn:
+    raise Refused("invalid-json", "the body is not valid JSON: NaN and Infinity are not numbers there")
+
+
+def refuse_nesting(body: bytes, most: int, kind: str = "invalid-transaction") -> None:
     """Refuse a body of more than ``most`` objects and arrays: a heap of tiny ones takes a second to make and to free.
 
     Raises:
         Refused: 422.
     """
     if _containers(body) > most and _containers(_STRING.sub(b"", body)) > most:
-        raise Refused("invalid-transaction", f"more than {most:,} objects and arrays: transactions hold none")
+        raise Refused(kind, f"more than {most:,} objects and arrays in the body, whose fields hold none")
 
 
 def _containers(body: bytes) -> int:

@@ -42,18 +42,25 @@ def validated(adapter: TypeAdapter[Any], body: bytes) -> Row | ValidationError:
     return row
 
 
-def named(row: Row | ValidationError, value: Any, known: Collection[str], optional: Collection[str] = ()) -> Row:
+def named(
+    row: Row | ValidationError,
+    value: Any,
+    known: Collection[str],
+    optional: Collection[str] = (),
+    kind: str = "invalid-transaction",
+) -> Row:
     """A validated object whose names are as expected, too.
 
     Args:
         value: the same object from :func:`app.requests.names.load_pairs`.
+        kind: of problem, where it is not.
 
     Raises:
         Refused: what is wrong, by field.
     """
     odd = odd_names(value, known, optional)
     if odd or isinstance(row, ValidationError):
-        raise refused(row if isinstance(row, ValidationError) else None, odd)
+        raise refused(row if isinstance(row, ValidationError) else None, odd, kind)
     return row
 
 
@@ -61,13 +68,14 @@ class StrictObject:
     """Reads bodies that are one object of a few fields.
 
     Args:
-        name: of the object, for documentation.
+        kind: of problem, where a body is no such object.
         fields: type by name.
         optional: names that may be missing.
     """
 
-    def __init__(self, name: str, fields: dict[str, Any], optional: Collection[str] = ()) -> None:
-        self._adapter = TypeAdapter(object_type(name, fields))
+    def __init__(self, kind: str, fields: dict[str, Any], optional: Collection[str] = ()) -> None:
+        self._adapter = TypeAdapter(object_type("Body", fields))
+        self._kind = kind
         self._known = tuple(fields)
         self._optional = optional
 
@@ -77,6 +85,6 @@ class StrictObject:
         Raises:
             Refused: not JSON, or not such an object.
         """
-        refuse_nesting(body, MOST_NESTED)
+        refuse_nesting(body, MOST_NESTED, self._kind)
         row = validated(self._adapter, body)
-        return named(row, load_pairs(body), self._known, self._optional)
+        return named(row, load_pairs(body), self._known, self._optional, self._kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 import threading
 import time
@@ -194,6 +195,7 @@ def test_it_refuses_while_the_store_fails_and_comes_back(payments: Payments, tmp
         for answer in (*told.meanwhile.values(), *told.batch, told.label, told.ready):
             assert (answer.status, answer.retry_after) == (503, "1"), answer.body
             assert json.loads(answer.body)["type"] == "urn:counterfoil:problem:store-unavailable"
+            assert not re.search(rb"127\.0\.0\.1|log\.db|SQLite|PostgreSQL|Redis|disk", answer.body)
         assert {answer.status for answer in told.during.values()} <= {200, 503}
         assert told.alive.status == 200
         assert all(answer.logged for answers in (told.before, told.after) for answer in answers.values())

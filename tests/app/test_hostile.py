@@ -275,6 +275,18 @@ def test_hostile_media_types(client: Client, transaction: dict[str, Any], header
         assert_problem(response)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_number_is_no_json(client: Client, transaction: dict[str, Any], number: str) -> None:
+    bodies = [("/v1/score", body_with(transaction, field, number)) for field in ("amount", "card_id", "unknown")]
+    bodies += [("/v1/score/batch", b'{"transactions": [%b]}' % body) for _, body in bodies]
+    bodies += [("/v1/score/batch", b'{"transactions": %b}' % number.encode())]
+    bodies += [(path, b'{"before": %b}' % number.encode()) for path in ("/v1/purge", "/v1/feedback")]
+    for path, body in bodies:
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code == 400, body
+        assert assert_problem(response)["type"] == "urn:counterfoil:problem:invalid-json"
+
+
 def test_a_charset_of_utf_8_is_welcome(client: Client, transaction: dict[str, Any]) -> None:
     for kind in ("application/json; charset=utf-8", 'Application/JSON;Charset="UTF-8"'):
         response = client.post("/v1/score", content=json.dumps(transaction), headers={"Content-Type": kind})

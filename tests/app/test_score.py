@@ -161,7 +161,8 @@ def test_batch_of_none_and_of_the_most(client: Client, transaction: dict[str, An
     assert len(most.json()["results"]) == settings.max_batch
     more = client.post("/v1/score/batch", json={"transactions": [transaction] * (settings.max_batch + 1)})
     assert more.status_code == 422
-    assert more.json()["errors"][0]["field"] == "transactions"
+    message = f"more than {settings.max_batch} transactions, the most of one request"
+    assert more.json()["errors"] == [{"field": "transactions", "message": message}]
 
 
 def test_a_field_that_appears_twice_is_refused(client: Client, transaction: dict[str, Any]) -> None:
@@ -218,6 +219,16 @@ def test_ready_only_once_a_model_is_loaded(settings: Settings, own_store: str) -
             assert (await warm.get("/readyz")).json()["status"] == "ready"
 
     asyncio.run(warm_up())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_may_ask_with_head(client: Client, settings: Settings, path: str) -> None:
+    asked, headed = client.get(path), client.request("HEAD", path)
+    assert (headed.status_code, headed.content) == (asked.status_code, b"") == (200, b"")
+    assert headed.headers["content-length"] == asked.headers["content-length"]
+    assert sorted(client.post(path).headers["allow"].split(", ")) == ["GET", "HEAD"]
+    cold = Client(create_app(settings))
+    assert cold.request("HEAD", path).status_code == cold.get(path).status_code
 
 
 def test_body_is_counted_while_it_streams(app: FastAPI, settings: Settings, transaction: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from app.service import create_app
 from app.settings import Settings
 from models.registry import Registry
 from models.scorer import Scorer
+from tests import private_servers
 from tests.app.calls import CARDS, Client
 from tests.app.recording.test_recorder import behaviour_of, recorded
 from tests.app.records import changed, sent
@@ -290,3 +291,27 @@ def test_before_a_model_is_loaded(settings: Settings) -> None:
 def test_cursors_lead_back() -> None:
     for place in (0, 1, 255, 2**40, 2**62):
         assert read_cursor(cursor(place)) == place
+
+
+def test_a_store_that_cannot_be_read_is_told_in_the_log_alone(
+    tiny_scorer: Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with private_servers.redis() as server:
+        app = create_app(Settings(database_url=server.url), tiny_scorer)
+        client = Client(app)
+        assert client.get("/v1/decisions").status_code == 200
+        server.kill()
+        for path in ("", "/one", "/export", "/export?format=parquet"):
+            answer = client.get(f"/v1/decisions{path}")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.json()["type"] == "urn:counterfoil:problem:store-unavailable"
+            assert "127.0.0.1" not in answer.text
+        said = [record.getMessage() for record in caplog.records if record.name.startswith("app")]
+        assert len(said) == 1
+        assert said[0].startswith("the store cannot be read: Redis at 127.0.0.1:")
+        client.get("/readyz")  # from here on the ledger tells it
+        app.state.decisions._said = -1e9
+        client.get("/v1/decisions")
+        told = [record.getMessage() for record in caplog.records if record.name.startswith("app")]
+        assert [message.split(":")[0] for message in told[1:]] == ["the store takes no writes"]
+        app.state.endpoints.close()

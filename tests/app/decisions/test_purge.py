@@ -381,7 +381,9 @@ def test_a_running_service_erases_and_scores_on(payments: Payments, serving: Fas
         ({}, ""),
         ({"card": "a", "before": "2026-01-01T00:00:00Z"}, ""),
         ({"before": "2999-01-01T00:00:00Z"}, "before"),
-        ({"before": "400d"}, "before"),
+        ({"before": "400"}, "before"),
+        ({"before": "2026-01-01T00:00:00"}, "before"),
+        ({"before": 7}, "before"),
         ({"before": None}, "before"),
         ({"card": ""}, "card"),
         ({"card": 7}, "card"),
@@ -393,10 +395,19 @@ def test_a_running_service_erases_and_scores_on(payments: Payments, serving: Fas
 def test_any_other_purge_is_refused(serving: FastAPI, body: Any, field: str) -> None:
     answer = Client(serving).post("/v1/purge", json=body)
     assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:counterfoil:problem:invalid-purge"
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert CARDS[0] not in answer.text
     assert Client(serving).post("/v1/purge?card=a", json={}).status_code == 422
     assert Client(serving).post("/v1/purge", content=b"{}").status_code == 415
+
+
+def test_before_may_be_a_duration(payments: Payments, serving: FastAPI) -> None:
+    client = Client(serving)
+    client.post("/v1/score", content=sent(payments, 1)[0], headers=_JSON)
+    for before, erased in (("400d", 0), ("1h", 0), ("0s", 1)):
+        answer = client.post("/v1/purge", json={"before": before})
+        assert (answer.status_code, answer.json()["decisions"]) == (200, erased)
 
 
 def test_one_purge_at_a_time(payments: Payments, serving: FastAPI) -> None:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -117,7 +116,7 @@ def test_a_failure_that_goes_on_is_not_told_at_each_try(
 
 @pytest.mark.parametrize("mode", ["refuse", "score"])
 def test_readiness_needs_no_request_to_fail_first(
-    tiny_scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     monkeypatch.setattr("app.recording.breaker._PROOF_SECONDS", 0.0)
     with private_servers.redis() as server:
@@ -131,9 +130,11 @@ def test_readiness_needs_no_request_to_fail_first(
             if mode == "refuse":
                 assert answer.status_code == 503
                 assert answer.headers["Retry-After"] == "1"
-                assert "Redis at 127.0.0.1" in answer.json()["detail"]
+                assert "the service's log says why" in answer.json()["detail"]
             else:
                 assert (answer.status_code, answer.json()["logging"]) == (200, False)
+            assert "127.0.0.1" not in answer.text
+        assert caplog.text.count("the store takes no writes: Redis at 127.0.0.1:") == 1
         server.start()
         wait_until(lambda: client.get("/readyz").json().get("logging") is True)
         app.state.endpoints.close()

@@ -87,7 +87,8 @@ def test_twice_in_one_transaction_of_the_store(payments: Payments, own_store: st
     with till(payments, own_store) as one:
         answers = one.send(a, b, a, changed(a, amount=99.0))
         assert answers[0] == answers[2] != answers[1]
-        assert getattr(answers[3], "kind", "") == "conflict"
+        assert isinstance(answers[3], Refused) and answers[3].kind == "conflict"
+        assert [error.field for error in answers[3].errors] == ["transaction_id"]
     assert len(recorded(own_store)) == 2
 
 

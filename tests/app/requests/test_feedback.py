@@ -58,6 +58,22 @@ def test_a_label_is_recorded_once_and_can_be_replaced(one: tuple[Client, dict[st
     assert [(event.label, event.change) for event in labels] == expected
 
 
+def test_the_same_label_without_its_time_changes_nothing(one: tuple[Client, dict[str, Any]], own_store: str) -> None:
+    client, body = one
+    sent = {"transaction_id": body["transaction_id"], "label": "fraud"}
+    first = label(client, **sent)
+    assert label(client, **sent).json() == first.json()
+    earlier = label(client, **sent, known_at="2026-02-09T10:00:00Z")
+    assert earlier.json()["known_at"] == "2026-02-09T10:00:00Z"
+    assert label(client, **sent).json() == earlier.json()
+    assert label(client, **sent, known_at=first.json()["known_at"]).json() == first.json()
+    assert label(client, **{**sent, "label": "disputed"}).json()["known_at"] > first.json()["known_at"]
+    assert label(client, **sent).json()["known_at"] > first.json()["known_at"]
+    _, labels = events(own_store)
+    expected = [("fraud", 1), ("fraud", 0), ("fraud", 0), ("disputed", -1), ("fraud", 1)]
+    assert [(event.label, event.change) for event in labels] == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "field"),
     [
@@ -78,6 +94,8 @@ def test_any_other_label_is_refused_and_changes_nothing(
     client, body = one
     answer = label(client, **{"transaction_id": body["transaction_id"], "label": "fraud", **changes})
     assert answer.status_code == status
+    kind = {404: "not-found", 409: "conflict", 422: "invalid-label"}[status]
+    assert answer.json()["type"] == f"urn:counterfoil:problem:{kind}"
     assert [error["field"] for error in answer.json()["errors"]] == ([field] if field else [])
     assert CARDS[0] not in answer.text
     assert events(own_store)[1] == []

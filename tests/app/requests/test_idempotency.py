@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from app.problems import Refused
 from app.recording.recorder import Recorder, Replayed
 from app.requests.bodies import Wanted
 from app.requests.example import example_transaction
@@ -91,6 +93,7 @@ def test_another_transaction_under_the_key_is_refused(
         first = client.post("/v1/score", json=body, headers=headers)
         refused = client.post("/v1/score", json=other, headers=headers)
         assert (refused.status_code, refused.json()["type"]) == (409, "urn:counterfoil:problem:conflict")
+        assert [error["field"] for error in refused.json()["errors"]] == ["Idempotency-Key"]
         assert "k-1" not in refused.text
         assert client.post("/v1/score", json=body, headers=headers).content == first.content
     assert [decision.idempotency_digest for decision in recorded(own_store)] == [Key("k-1").digest(None, 0)]
@@ -123,13 +126,22 @@ def test_beside_an_id_both_must_mean_the_same(tiny_scorer: Scorer, own_store: st
     one, two = {**body, "transaction_id": "t1"}, {**body, "transaction_id": "t2"}
     with serving(tiny_scorer, own_store) as client:
 
+        def score(sent: dict[str, Any], key: str | None) -> httpx.Response:
+            return client.post("/v1/score", json=sent, headers={"Idempotency-Key": key} if key else {})
+
         def status(sent: dict[str, Any], key: str | None) -> int:
-            return client.post("/v1/score", json=sent, headers={"Idempotency-Key": key} if key else {}).status_code
+            return score(sent, key).status_code
+
+        def fields(sent: dict[str, Any], key: str | None) -> list[str]:
+            return [error["field"] for error in score(sent, key).json()["errors"]]
 
         assert status(one, "a") == 200
         assert status(two, "b") == 200
         assert status(one, "a") == status(one, None) == status(one, "c") == 200  # recorded under its id
         assert status(one, "b") == status(two, "a") == 409
+        assert fields(one, "b") == fields(two, "a") == ["Idempotency-Key"]
+        assert fields({**one, "amount": 99.0}, "c") == fields({**one, "amount": 99.0}, None) == ["transaction_id"]
+        assert fields({**one, "amount": 99.0}, "b") == ["transaction_id", "Idempotency-Key"]
     assert [decision.transaction_id for decision in recorded(own_store)] == ["t1", "t2"]
 
 
@@ -147,7 +159,9 @@ def test_twice_in_one_transaction_of_the_store(versions: list[Scorer], body: dic
     recorder.close()
     assert first == again and isinstance(again, Replayed) and not isinstance(first, Replayed)
     assert isinstance(theirs, bytes) and theirs != first  # another caller's key is another key
-    assert [getattr(answer, "kind", "") for answer in (conflict, their_conflict)] == ["conflict"] * 2
+    for refusal in (conflict, their_conflict):
+        assert isinstance(refusal, Refused) and refusal.kind == "conflict"
+        assert [error.field for error in refusal.errors] == ["Idempotency-Key"]
     assert len(recorded(own_store)) == 2
 
 
