@@ -10,7 +10,7 @@ import polars as pl
 from pydantic_core import from_json, to_json
 
 from app.decisions.query import MOST
-from app.decisions.replies import line, transaction
+from app.decisions.replies import line
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
 from models.schema import TransactionSchema
@@ -80,11 +80,12 @@ def harmless(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
+    told = line(recorded, schema)
     reasons = from_json(recorded.decision.reply)["reasons"]
     return {
-        **line(recorded, schema),
+        **told,
         "reasons": "; ".join(reason["text"] for reason in reasons),
-        "transaction": to_json(transaction(recorded.decision, schema)).decode(),
+        "transaction": to_json(told["transaction"]).decode(),
     }
 
 

@@ -39,6 +39,7 @@ class DecisionLine:
     latency_ms: Annotated[float, Field(description="From arrival until the answer was ready to be written")]
     label: Annotated[Label | None, Field(description="The latest; null while nothing is known")]
     label_known_at: Annotated[str | None, Field(description="ISO 8601, UTC")]
+    transaction: Annotated[dict[str, Any], Field(description="As sent, times in ISO 8601, UTC")]
 
 
 @dataclass(slots=True)
@@ -66,7 +67,6 @@ class LabelReply:
 class DecisionReply(DecisionLine):
     """A recorded decision whole."""
 
-    transaction: Annotated[dict[str, Any], Field(description="As sent, times in ISO 8601, UTC")]
     features: Annotated[
         dict[str, float | str | None] | None,
         Field(
@@ -101,6 +101,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
         "latency_ms": decision.latency_us / 1_000,
         "label": last.label if last else None,
         "label_known_at": iso_text(last.known_at) if last else None,
+        "transaction": _transaction(decision, schema),
     }
 
 
@@ -115,7 +116,6 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     answered = from_json(decision.reply)
     return DecisionReply(
         **line(recorded, own),
-        transaction=transaction(decision, own),
         features=_features(decision, manifest) if manifest else None,
         reasons=answered["reasons"],
         approximate=answered["approximate"],
@@ -126,11 +126,11 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     )
 
 
-def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
+def _transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
     """The transaction as it was sent, but for the spelling of its time."""
     sent: dict[str, Any] = from_json(decision.body)
     for name, column in schema.columns.items():
-        if isinstance(column, TimestampColumn) and name in sent:
+        if isinstance(column, TimestampColumn) and isinstance(sent.get(name), int):  # else another schema's
             sent[name] = _time(sent[name], schema)
     return sent
 
