@@ -597,6 +597,14 @@ def export(
     label: Annotated[str | None, typer.Option(help="Latest label: fraud, legitimate or disputed.")] = None,
     model_version: Annotated[str | None, typer.Option(help="The version that scored.")] = None,
     caller: Annotated[str | None, typer.Option(help="Who asked.")] = None,
+    transactions: Annotated[
+        bool,
+        typer.Option(
+            "--transactions",
+            help="Not the decisions but the transactions, oldest first, as a table of the profile's own columns, label "
+            "included: what [bold]train[/], [bold]evaluate[/], [bold]score[/] and [bold]warm[/] read.",
+        ),
+    ] = False,
     model: ModelOption = None,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -605,10 +613,11 @@ def export(
 
     In a CSV, a text that a spreadsheet would take for a formula stands behind an apostrophe.
 
-    Example: counterfoil export alerts.csv --since 7d --is-anomaly true
+    Example: counterfoil export alerts.csv --since 7d --is-anomaly true, or: export all.parquet --transactions
     """
-    from app.decisions.export import write
+    from app.decisions.export import frames, write
     from app.decisions.options import filter_of, named_entity
+    from app.decisions.transactions import transaction_frames
     from app.pseudonyms import Pseudonyms
     from app.recording.recovery import require_pseudonyms
     from app.store.open import open_store
@@ -625,8 +634,10 @@ def export(
     with closing(open_store(settings.database_url, read_only=True)) as store:
         if wanted.entities:
             require_pseudonyms(store.origin(), pseudonyms)
-        rows = write(store, wanted, schema, output)
-    out.print(f"{output}: {rows:,} decisions")
+        written = write((transaction_frames if transactions else frames)(store, wanted, schema), output)
+    out.print(f"{output}: {written.rows:,} {'transactions' if transactions else 'decisions'}")
+    if transactions and written.quoted:
+        out.print(f"  {written.quoted:,} texts stand behind an apostrophe, not as they were sent: Parquet keeps them")
 
 
 @cli.command()

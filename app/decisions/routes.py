@@ -21,6 +21,7 @@ from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
 from app.decisions.query import Asked, asked, checked_text, cursor, refuse
 from app.decisions.replies import DecisionLine, DecisionPage, line, whole
+from app.decisions.transactions import transaction_frames
 from app.endpoints import ActiveModel
 from app.problems import Refused
 from app.requests.bodies import Wanted, read_body, require_media_type, wanted
@@ -83,18 +84,21 @@ class Decisions:
         return await self._answer(read)
 
     async def export(self, request: Request) -> Response:
-        """The recorded decisions that pass the filters as a file, newest first. In a CSV, a text that a spreadsheet
-        would take for a formula stands behind an apostrophe."""
+        """The recorded decisions that pass the filters as a file, newest first; with transactions=true the transactions
+        themselves, oldest first. In a CSV, a text that a spreadsheet would take for a formula stands behind an
+        apostrophe."""
         store, schema, _ = self._store()
-        want = asked(request, schema, "format", pseudonyms=self._model().requests.pseudonyms)
-        parts = frames(store, want.filter, schema)
+        want = asked(request, schema, "format", "transactions", pseudonyms=self._model().requests.pseudonyms)
+        parts = (transaction_frames if want.transactions else frames)(store, want.filter, schema)
         if want.format == "csv":
             pieces = csv_parts(parts)
-            first = await run_sync(next, pieces, limiter=self._readers)  # a store that is gone shows before the answer
+            limiter = self._exporters if want.transactions else self._readers  # the oldest page is the last one read
+            first = await run_sync(next, pieces, limiter=limiter)  # a store that is gone shows before the answer
             content = _chained(first, pieces)
         else:
             content = _pieces(await run_sync(_parquet, parts, limiter=self._exporters))
-        headers = {"Content-Disposition": f'attachment; filename="decisions.{want.format}"'}
+        name = "transactions" if want.transactions else "decisions"
+        headers = {"Content-Disposition": f'attachment; filename="{name}.{want.format}"'}
         return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[want.format])
 
     async def purge(self, request: Request) -> Response:
