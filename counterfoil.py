@@ -538,6 +538,15 @@ def replay(
     since: Annotated[
         str | None, typer.Option(help="Check every decision since this time (ISO 8601) or of the last e.g. 7d.")
     ] = None,
+    reasons: Annotated[
+        int | None,
+        typer.Option(
+            help="Check nothing; print so many reasons of the transaction, whatever was asked for then. Without ids, "
+            "its place in the order of arrival is its name.",
+            min=1,
+            max=20,
+        ),
+    ] = None,
     model: ModelOption = None,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -546,18 +555,32 @@ def replay(
 
     May run beside the service. Exit code 1 if anything differs.
 
-    Example: counterfoil replay --since 1d, or: counterfoil replay tx-1
+    Example: counterfoil replay --since 1d, or: counterfoil replay tx-1, or: counterfoil replay tx-1 --reasons 5
     """
+    from app.decisions.later_reasons import later_reasons
+    from app.decisions.query import find
     from app.recording.check_log import LogCheck, moment
     from app.store.open import open_store
+    from models.bundle import read_manifest
 
     if (transaction is None) == (since is None):
         raise InvalidInput("name a transaction, or --since a time, e.g. --since 7d")
+    if reasons is not None and transaction is None:
+        raise InvalidInput("--reasons: of which transaction? Name one in place of --since")
     settings = _settings({"artifacts": artifacts, "database_url": database})
     start = moment(since) if since is not None else 0
+    registry = Registry(settings.artifacts)
     store = open_store(settings.database_url, read_only=True)
     try:
-        check = LogCheck(store, Registry(settings.artifacts), _scorer(model, artifacts))
+        if transaction is not None and reasons is not None:
+            schema = read_manifest(registry.resolve(model or settings.model)).transaction_schema
+            recorded = find(store, schema, transaction)
+            if recorded is None:
+                raise InvalidInput("no transaction with this id is recorded")
+            for one in later_reasons(recorded.decision, registry, reasons):
+                out.print(one.text)
+            return
+        check = LogCheck(store, registry, _scorer(model, artifacts))
         if transaction is not None:
             decision, checked, features = check.one(transaction)
             print(decision.reply.decode())

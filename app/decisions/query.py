@@ -16,7 +16,8 @@ from app.problems import FieldProblem, Refused, harmless
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.check_log import moment
 from app.requests.feedback import LABELS
-from app.store.query import Filter
+from app.store.contract import Store
+from app.store.query import Filter, Recorded
 from models.behaviour.events import EntityKey, key_digest
 from models.errors import InvalidInput
 from models.pan import contains_card_number
@@ -145,6 +146,18 @@ def read_cursor(text: str) -> int:
     if before < 0 or cursor(before) != text:
         raise ValueError('expected the "next" of an earlier page')
     return int(before)
+
+
+def find(store: Store, schema: TransactionSchema, name: str) -> Recorded | None:
+    """One decision, by its id; where the schema has none, by its place in the order of arrival."""
+    if schema.id is not None:
+        found = store.page(Filter(transaction_id=name), None, 1).decisions
+    elif name.isascii() and name.isdigit() and len(name) <= 18:
+        found = store.page(Filter(), int(name) + 1, 1).decisions
+        found = [recorded for recorded in found if recorded.decision.seq == int(name)]
+    else:
+        found = []
+    return found[0] if found else None
 
 
 def refuse(field: str, message: str) -> NoReturn:

@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
-from app.decisions.query import Asked, asked, checked_text, cursor, refuse
+from app.decisions.query import Asked, asked, checked_text, cursor, find, refuse
 from app.decisions.replies import DecisionLine, DecisionPage, line, whole
 from app.decisions.transactions import transaction_frames
 from app.endpoints import ActiveModel
@@ -27,7 +27,6 @@ from app.problems import Refused
 from app.requests.bodies import Wanted, read_body, require_media_type, wanted
 from app.settings import Settings
 from app.store.contract import Store
-from app.store.query import Filter, Recorded
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest
@@ -76,7 +75,7 @@ class Decisions:
             refuse("transaction_id", str(error))
 
         def read() -> bytes:
-            recorded = _find(store, schema, name)
+            recorded = find(store, schema, name)
             if recorded is None:
                 raise Refused("not-found", "no transaction with this id is recorded")
             return to_json(whole(recorded, schema, self._manifest(recorded.decision.model_version, serving)))
@@ -149,17 +148,6 @@ def _page(store: Store, schema: TransactionSchema, want: Asked) -> bytes:
     page = store.page(want.filter, want.before, want.limit)
     lines = [DecisionLine(**line(recorded, schema)) for recorded in page.decisions]
     return to_json(DecisionPage(lines, None if page.before is None else cursor(page.before)))
-
-
-def _find(store: Store, schema: TransactionSchema, name: str) -> Recorded | None:
-    if schema.id is not None:
-        found = store.page(Filter(transaction_id=name), None, 1).decisions
-    elif name.isascii() and name.isdigit() and len(name) <= 18:
-        found = store.page(Filter(), int(name) + 1, 1).decisions
-        found = [recorded for recorded in found if recorded.decision.seq == int(name)]
-    else:
-        found = []
-    return found[0] if found else None
 
 
 def _parquet(parts: Iterator[pl.DataFrame]) -> IO[bytes]:

@@ -21,7 +21,7 @@ from app.pseudonyms import Pseudonyms
 from app.recording.warm import warm
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision, Label, Store
+from app.store.contract import Label, Store
 from app.store.open import open_store
 from app.store.query import Filter
 from models.checked import checked_rows
@@ -33,6 +33,7 @@ from models.scorer import Scorer
 from models.tables import TableReader
 from models.times import LAST_TIME, TIME_EXPECTED
 from tests.app.calls import Client
+from tests.app.recording.test_recorder import recorded
 from tests.app.records import Till, replies, sent, till
 from tests.app.store.events import append, decision, label
 from tests.app.traffic import Payments, bodies
@@ -43,14 +44,6 @@ from training.train import TrainingJob, train
 
 ROWS = 400
 FORMS = ("all.csv", "all.csv.gz", "all.parquet")
-
-
-def recorded(url: str) -> list[Decision]:
-    """What a store holds, oldest first."""
-    store = open_store(url, read_only=True)
-    found = [event for event in store.log() if isinstance(event, Decision)]
-    store.close()
-    return found
 
 
 @pytest.fixture
