@@ -25,6 +25,7 @@ from app.store.contract import Label, Store
 from app.store.open import open_store
 from app.store.query import Filter
 from models.checked import checked_rows
+from models.pan import is_card_number
 from models.parsing import parse_rows
 from models.registry import Registry
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
@@ -224,7 +225,7 @@ KINDS = parse_schema(
 TEXT = st.sampled_from(["007", "1.0", "1e5", "NaN", "null", "true", " a ", "2026-01-31", "ü💳"]) | st.text(
     st.sampled_from("=+-@\t\r\n '\",;|0aA1\u200b\ufeff"), min_size=1, max_size=8
 )
-NUMBER = st.floats(-3e38, 3e38, allow_nan=False)
+NUMBER = st.floats(-3e38, 3e38, allow_nan=False).filter(lambda number: not is_card_number(number))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
@@ -262,17 +263,16 @@ def test_every_value_comes_back(store: Store, tmp_path: Path, rows: list[dict[st
     write(transaction_frames(store, Filter(since=first, until=first + 1), schema), written)
     (chunk,) = TableReader(written).chunks()
     parsed = parse_rows(schema, chunk.frame)
-    assert [error for error in parsed.errors if "card number" not in error.cause] == []
-    good = [row for row, usable in zip(rows, parsed.good, strict=True) if usable]
+    assert parsed.errors == ()
     shown = (lambda text: text) if form == "parquet" else quoted
-    assert parsed.time.tolist() == [row["at"] for row in good]
-    assert parsed.entity["who"].to_list() == [shown(row["who"]) for row in good]
-    assert parsed.text[0].to_list() == [shown(row["where"]) for row in good]
-    assert parsed.numeric[:, 0].tolist() == [row["much"] for row in good]
-    assert [None if math.isnan(age) else age for age in parsed.numeric[:, 1]] == [row["age"] for row in good]
+    assert parsed.time.tolist() == [row["at"] for row in rows]
+    assert parsed.entity["who"].to_list() == [shown(row["who"]) for row in rows]
+    assert parsed.text[0].to_list() == [shown(row["where"]) for row in rows]
+    assert parsed.numeric[:, 0].tolist() == [row["much"] for row in rows]
+    assert [None if math.isnan(age) else age for age in parsed.numeric[:, 1]] == [row["age"] for row in rows]
     codes = {"fraud": FRAUD, "legitimate": LEGITIMATE}
     assert parsed.label is not None
-    assert parsed.label.tolist() == [codes.get(row["verdict"], UNKNOWN) for row in good]
+    assert parsed.label.tolist() == [codes.get(row["verdict"], UNKNOWN) for row in rows]
 
 
 def quoted(text: str | None) -> Any:
