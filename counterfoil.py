@@ -540,6 +540,15 @@ def replay(
     since: Annotated[
         str | None, typer.Option(help="Check every decision since this time (ISO 8601) or of the last e.g. 7d.")
     ] = None,
+    reasons: Annotated[
+        int | None,
+        typer.Option(
+            help="Check nothing; print so many reasons of the transaction, whatever was asked for then. Without ids, "
+            "its place in the order of arrival is its name.",
+            min=1,
+            max=20,
+        ),
+    ] = None,
     model: ModelOption = None,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -548,18 +557,32 @@ def replay(
 
     May run beside the service. Exit code 1 if anything differs.
 
-    Example: counterfoil replay --since 1d, or: counterfoil replay tx-1
+    Example: counterfoil replay --since 1d, or: counterfoil replay tx-1, or: counterfoil replay tx-1 --reasons 5
     """
+    from app.decisions.later_reasons import later_reasons
+    from app.decisions.query import find
     from app.recording.check_log import LogCheck, moment
     from app.store.open import open_store
+    from models.bundle import read_manifest
 
     if (transaction is None) == (since is None):
         raise InvalidInput("name a transaction, or --since a time, e.g. --since 7d")
+    if reasons is not None and transaction is None:
+        raise InvalidInput("--reasons: of which transaction? Name one in place of --since")
     settings = _settings({"artifacts": artifacts, "database_url": database})
     start = moment(since) if since is not None else 0
+    registry = Registry(settings.artifacts)
     store = open_store(settings.database_url, read_only=True)
     try:
-        check = LogCheck(store, Registry(settings.artifacts), _scorer(model, artifacts))
+        if transaction is not None and reasons is not None:
+            schema = read_manifest(registry.resolve(model or settings.model)).transaction_schema
+            recorded = find(store, schema, transaction)
+            if recorded is None:
+                raise InvalidInput("no transaction with this id is recorded")
+            for one in later_reasons(recorded.decision, registry, reasons):
+                out.print(one.text)
+            return
+        check = LogCheck(store, registry, _scorer(model, artifacts))
         if transaction is not None:
             decision, checked, features = check.one(transaction)
             print(decision.reply.decode())
@@ -599,6 +622,14 @@ def export(
     label: Annotated[str | None, typer.Option(help="Latest label: fraud, legitimate or disputed.")] = None,
     model_version: Annotated[str | None, typer.Option(help="The version that scored.")] = None,
     caller: Annotated[str | None, typer.Option(help="Who asked.")] = None,
+    transactions: Annotated[
+        bool,
+        typer.Option(
+            "--transactions",
+            help="Not the decisions but the transactions, oldest first, as a table of the profile's own columns, label "
+            "included: what [bold]train[/], [bold]evaluate[/], [bold]score[/] and [bold]warm[/] read.",
+        ),
+    ] = False,
     model: ModelOption = None,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -607,10 +638,11 @@ def export(
 
     In a CSV, a text that a spreadsheet would take for a formula stands behind an apostrophe.
 
-    Example: counterfoil export alerts.csv --since 7d --is-anomaly true
+    Example: counterfoil export alerts.csv --since 7d --is-anomaly true, or: export all.parquet --transactions
     """
-    from app.decisions.export import write
+    from app.decisions.export import frames, write
     from app.decisions.options import filter_of, named_entity
+    from app.decisions.transactions import transaction_frames
     from app.pseudonyms import Pseudonyms
     from app.recording.recovery import require_pseudonyms
     from app.store.open import open_store
@@ -627,8 +659,10 @@ def export(
     with closing(open_store(settings.database_url, read_only=True)) as store:
         if wanted.entities:
             require_pseudonyms(store.origin(), pseudonyms)
-        rows = write(store, wanted, schema, output)
-    out.print(f"{output}: {rows:,} decisions")
+        written = write((transaction_frames if transactions else frames)(store, wanted, schema), output)
+    out.print(f"{output}: {written.rows:,} {'transactions' if transactions else 'decisions'}")
+    if transactions and written.quoted:
+        out.print(f"  {written.quoted:,} texts stand behind an apostrophe, not as they were sent: Parquet keeps them")
 
 
 @cli.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,49 @@ import polars as pl
 from pydantic_core import from_json, to_json
 
 from app.decisions.query import MOST
-from app.decisions.replies import line, transaction
+from app.decisions.replies import line
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
 from models.schema import TransactionSchema
 from models.tables import csv_bytes, table_kind, write_frames, written_aside
 
-_UTC = pl.Datetime("us", "UTC")
+UTC = pl.Datetime("us", "UTC")
 #: What a spreadsheet takes for the beginning of a formula, white space and invisible characters before it included.
 _FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u{feff}\u{200b}]*[=+\-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}])"
 _TIMES = ("arrived_at", "time", "label_known_at")
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file holds.
+
+    Attributes:
+        rows: in it.
+        quoted: texts of a CSV that stand behind an apostrophe, so not as they were sent.
+    """
+
+    rows: int
+    quoted: int
+
+
+def pages(store: Store, wanted: Filter) -> Iterator[Sequence[Recorded]]:
+    """The decisions that are wanted, newest first; the first page may be empty, no other is."""
+    page = store.page(wanted, None, MOST)
+    yield page.decisions
+    while page.before is not None:
+        page = store.page(wanted, page.before, MOST)
+        if page.decisions:
+            yield page.decisions
+
+
 def frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[pl.DataFrame]:
     """The decisions that are wanted, newest first, as frames of one schema; one without rows where there are none.
 
-    Columns: those of :class:`app.decisions.replies.DecisionLine`, the texts of the ``reasons``, and the ``transaction``
-    as JSON.
+    Columns: those of :class:`app.decisions.replies.DecisionLine`, the ``transaction`` as JSON, and the texts of the
+    ``reasons``.
     """
-    before: int | None = None
-    first = True
-    while first or before is not None:
-        page = store.page(wanted, before, MOST)
-        if first or page.decisions:
-            yield _frame([_row(recorded, schema) for recorded in page.decisions], schema)
-        first, before = False, page.before
+    for page in pages(store, wanted):
+        yield _frame([_row(recorded, schema) for recorded in page], schema)
 
 
 def csv_parts(parts: Iterator[pl.DataFrame]) -> Iterator[bytes]:
@@ -43,24 +62,27 @@ def csv_parts(parts: Iterator[pl.DataFrame]) -> Iterator[bytes]:
         yield csv_bytes(harmless(frame), header=number == 0)
 
 
-def write(store: Store, wanted: Filter, schema: TransactionSchema, output: Path) -> int:
-    """Write a file, aside and then renamed. Returns the rows in it.
+def write(parts: Iterator[pl.DataFrame], output: Path) -> Written:
+    """Write frames to a file, aside and then renamed.
 
     Raises:
         InvalidInput: it is of no known kind, or cannot be written.
     """
     kind = table_kind(output)
-    rows = 0
+    rows = quoted = 0
 
     def counted() -> Iterator[pl.DataFrame]:
-        nonlocal rows
-        for frame in frames(store, wanted, schema):
+        nonlocal rows, quoted
+        for frame in parts:
+            shown = frame if kind == ".parquet" else harmless(frame)
             rows += frame.height
-            yield frame if kind == ".parquet" else harmless(frame)
+            texts = [name for name in frame.columns if frame.schema[name] == pl.String]
+            quoted += sum(int((frame[name] != shown[name]).sum()) for name in texts)
+            yield shown
 
     with written_aside(output) as aside:
         write_frames(aside, counted(), kind=kind)
-    return rows
+    return Written(rows, quoted)
 
 
 def harmless(frame: pl.DataFrame) -> pl.DataFrame:
@@ -68,7 +90,7 @@ def harmless(frame: pl.DataFrame) -> pl.DataFrame:
 
     Numbers are left alone: a minus is theirs.
     """
-    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ") for name in frame.columns if frame.schema[name] == _UTC]
+    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ") for name in frame.columns if frame.schema[name] == UTC]
     return frame.with_columns(
         *times,
         *(
@@ -80,11 +102,12 @@ def harmless(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
+    told = line(recorded, schema)
     reasons = from_json(recorded.decision.reply)["reasons"]
     return {
-        **line(recorded, schema),
+        **told,
         "reasons": "; ".join(reason["text"] for reason in reasons),
-        "transaction": to_json(transaction(recorded.decision, schema)).decode(),
+        "transaction": to_json(told["transaction"]).decode(),
     }
 
 

@@ -43,7 +43,12 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
     limit = _query("limit", "Most decisions in the page", _LIMIT)
     page["parameters"] = [*filters, limit, _query("cursor", "The next of the page before", _CURSOR)]
     form = {"type": "string", "enum": list(FORMATS), "default": FORMATS[0]}
-    export["parameters"] = [*filters, _query("format", "Of the file", form)]
+    table = "The transactions themselves, oldest first, with the schema's columns and its label: what training reads"
+    export["parameters"] = [
+        *filters,
+        _query("format", "Of the file", form),
+        _query("transactions", table, {"type": "boolean", "default": False}),
+    ]
     export["responses"]["200"]["content"] = {
         "text/csv": {"schema": {"type": "string"}},
         "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},

@@ -16,7 +16,8 @@ from app.problems import FieldProblem, Refused, harmless
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.check_log import moment
 from app.requests.feedback import LABELS
-from app.store.query import Filter
+from app.store.contract import Store
+from app.store.query import Filter, Recorded
 from models.behaviour.events import EntityKey, key_digest
 from models.errors import InvalidInput
 from models.pan import contains_card_number
@@ -40,12 +41,14 @@ class Asked:
         before: a page begins before this place in the order of arrival; None for the newest.
         limit: most decisions of a page.
         format: of an export.
+        transactions: whether an export holds these, and not the decisions.
     """
 
     filter: Filter
     before: int | None = None
     limit: int = DEFAULT_LIMIT
     format: str = "csv"
+    transactions: bool = False
 
 
 def asked(request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Asked:
@@ -63,14 +66,15 @@ def read(
 
     Args:
         schema: its ``[entity]`` sections are filters, too: ``card=ID``.
-        more: parameters beside the filters: limit, cursor, format.
+        more: parameters beside the filters: limit, cursor, format, transactions.
         pseudonyms: of the store.
 
     Raises:
         Refused: 422, naming the parameter.
     """
     entities = entity_filters(schema)
-    readers: dict[str, Callable[[str], Any]] = {**_FILTERS, "limit": _limit, "cursor": read_cursor, "format": _format}
+    readers: dict[str, Callable[[str], Any]] = {**_FILTERS, "limit": _limit, "cursor": read_cursor}
+    readers |= {"format": _format, "transactions": _truth}
     filters: dict[str, Any] = {}
     others: dict[str, Any] = {}
     keys: list[EntityKey] = []
@@ -92,12 +96,13 @@ def read(
         others.get("cursor"),
         others.get("limit", DEFAULT_LIMIT),
         others.get("format", FORMATS[0]),
+        others.get("transactions", False),
     )
 
 
 def entity_filters(schema: TransactionSchema) -> dict[str, str]:
     """The ``[entity]`` sections that can be asked for, and the column of each that says which one."""
-    taken = (*FILTERS, "limit", "cursor", "format")
+    taken = (*FILTERS, "limit", "cursor", "format", "transactions")
     return {name: behaviour.key for name, behaviour in schema.entity.items() if name not in taken}
 
 
@@ -143,6 +148,18 @@ def read_cursor(text: str) -> int:
     return int(before)
 
 
+def find(store: Store, schema: TransactionSchema, name: str) -> Recorded | None:
+    """One decision, by its id; where the schema has none, by its place in the order of arrival."""
+    if schema.id is not None:
+        found = store.page(Filter(transaction_id=name), None, 1).decisions
+    elif name.isascii() and name.isdigit() and len(name) <= 18:
+        found = store.page(Filter(), int(name) + 1, 1).decisions
+        found = [recorded for recorded in found if recorded.decision.seq == int(name)]
+    else:
+        found = []
+    return found[0] if found else None
+
+
 def refuse(field: str, message: str) -> NoReturn:
     """Raise what names a query parameter at fault."""
     raise Refused("invalid-query", "the query is not as expected", [FieldProblem(field=field, message=message)])
@@ -168,6 +185,10 @@ def _one_of(text: str, *allowed: str) -> str:
     return text
 
 
+def _truth(text: str) -> bool:
+    return _one_of(text, "true", "false") == "true"
+
+
 def _share(text: str) -> float:
     if not _NUMBER.fullmatch(text) or not float(text) <= 1:
         raise ValueError("expected a number from 0 to 1")
@@ -189,7 +210,7 @@ _FILTERS: Mapping[str, Callable[[str], Any]] = {
     "since": _moment,
     "until": _moment,
     "decision": lambda text: _one_of(text, *DECISIONS),
-    "is_anomaly": lambda text: _one_of(text, "true", "false") == "true",
+    "is_anomaly": _truth,
     "min_score": _share,
     "transaction_id": str,
     "model_version": str,

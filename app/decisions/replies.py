@@ -39,6 +39,9 @@ class DecisionLine:
     latency_ms: Annotated[float, Field(description="From arrival until the answer was ready to be written")]
     label: Annotated[Label | None, Field(description="The latest; null while nothing is known")]
     label_known_at: Annotated[str | None, Field(description="ISO 8601, UTC")]
+    transaction: Annotated[
+        dict[str, Any], Field(description="As read: times in UTC, amounts as numbers, ids as they are kept")
+    ]
 
 
 @dataclass(slots=True)
@@ -66,9 +69,6 @@ class LabelReply:
 class DecisionReply(DecisionLine):
     """A recorded decision whole."""
 
-    transaction: Annotated[
-        dict[str, Any], Field(description="As read: times in UTC, amounts as numbers, ids as they are kept")
-    ]
     features: Annotated[
         dict[str, float | str | None] | None,
         Field(
@@ -103,6 +103,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
         "latency_ms": decision.latency_us / 1_000,
         "label": last.label if last else None,
         "label_known_at": iso_text(last.known_at) if last else None,
+        "transaction": _transaction(decision, schema),
     }
 
 
@@ -117,7 +118,6 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     answered = from_json(decision.reply)
     return DecisionReply(
         **line(recorded, own),
-        transaction=transaction(decision, own),
         features=_features(decision, manifest) if manifest else None,
         reasons=answered["reasons"],
         approximate=answered["approximate"],
@@ -128,11 +128,11 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     )
 
 
-def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
+def _transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
     """The transaction as it was read, its times in ISO 8601."""
     sent: dict[str, Any] = from_json(decision.body)
     for name, column in schema.columns.items():
-        if isinstance(column, TimestampColumn) and name in sent:
+        if isinstance(column, TimestampColumn) and isinstance(sent.get(name), int):  # else another schema's
             sent[name] = _time(sent[name], schema)
     return sent
 

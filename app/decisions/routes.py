@@ -22,14 +22,14 @@ from starlette.responses import Response, StreamingResponse
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
-from app.decisions.query import Asked, asked, checked_text, cursor, refuse
+from app.decisions.query import Asked, asked, checked_text, cursor, find, refuse
 from app.decisions.replies import DecisionLine, DecisionPage, line, whole
+from app.decisions.transactions import transaction_frames
 from app.endpoints import ActiveModel
 from app.problems import Refused
 from app.requests.bodies import Wanted, read_body, require_media_type, wanted
 from app.settings import Settings
 from app.store.contract import Store, StoreUnavailable
-from app.store.query import Filter, Recorded
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest
@@ -82,7 +82,7 @@ class Decisions:
             refuse("transaction_id", str(error))
 
         def read() -> bytes:
-            recorded = _find(store, schema, name)
+            recorded = find(store, schema, name)
             if recorded is None:
                 raise Refused("not-found", "no transaction with this id is recorded")
             return to_json(whole(recorded, schema, self._manifest(recorded.decision.model_version, serving)))
@@ -90,18 +90,21 @@ class Decisions:
         return await self._answer(read)
 
     async def export(self, request: Request) -> Response:
-        """The recorded decisions that pass the filters as a file, newest first. In a CSV, a text that a spreadsheet
-        would take for a formula stands behind an apostrophe."""
+        """The recorded decisions that pass the filters as a file, newest first; with transactions=true the transactions
+        themselves, oldest first. In a CSV, a text that a spreadsheet would take for a formula stands behind an
+        apostrophe."""
         store, schema, _ = self._store()
-        want = asked(request, schema, "format", pseudonyms=self._model().requests.pseudonyms)
-        parts = self._told(frames(store, want.filter, schema))
+        want = asked(request, schema, "format", "transactions", pseudonyms=self._model().requests.pseudonyms)
+        parts = self._told((transaction_frames if want.transactions else frames)(store, want.filter, schema))
         if want.format == "csv":
             pieces = csv_parts(parts)
-            first = await run_sync(next, pieces, limiter=self._readers)  # a store that is gone shows before the answer
+            limiter = self._exporters if want.transactions else self._readers  # the oldest page is the last one read
+            first = await run_sync(next, pieces, limiter=limiter)  # a store that is gone shows before the answer
             content = _chained(first, pieces)
         else:
             content = _pieces(await run_sync(_parquet, parts, limiter=self._exporters))
-        headers = {"Content-Disposition": f'attachment; filename="decisions.{want.format}"'}
+        name = "transactions" if want.transactions else "decisions"
+        headers = {"Content-Disposition": f'attachment; filename="{name}.{want.format}"'}
         return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[want.format])
 
     async def purge(self, request: Request) -> Response:
@@ -169,17 +172,6 @@ def _page(store: Store, schema: TransactionSchema, want: Asked) -> bytes:
     page = store.page(want.filter, want.before, want.limit)
     lines = [DecisionLine(**line(recorded, schema)) for recorded in page.decisions]
     return to_json(DecisionPage(lines, None if page.before is None else cursor(page.before)))
-
-
-def _find(store: Store, schema: TransactionSchema, name: str) -> Recorded | None:
-    if schema.id is not None:
-        found = store.page(Filter(transaction_id=name), None, 1).decisions
-    elif name.isascii() and name.isdigit() and len(name) <= 18:
-        found = store.page(Filter(), int(name) + 1, 1).decisions
-        found = [recorded for recorded in found if recorded.decision.seq == int(name)]
-    else:
-        found = []
-    return found[0] if found else None
 
 
 def _parquet(parts: Iterator[pl.DataFrame]) -> IO[bytes]:

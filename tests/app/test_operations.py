@@ -1,4 +1,4 @@
-"""docs/operations.md and its files: the backup is restored as printed, the metrics named are those there are."""
+"""docs/operations.md and its files: backup and retraining run as printed, the metrics named are those there are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import yaml
 
 from app.service import create_app
 from app.settings import PREFIX, Settings
+from app.store.contract import Label
 from tests import servers
 from tests.app.calls import Client
-from tests.app.records import sent
+from tests.app.records import replies, sent, till
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.test_docs import ROOT, assert_same, sessions
@@ -136,6 +138,18 @@ def answer(port: int, body: bytes) -> bytes:
         return content
 
 
+def run(part: list[tuple[str, str]], folder: Path) -> None:
+    """Commands of the guide, in a folder; they print what the guide shows."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {"PATH": path}
+    for command, printed in part:
+        done = subprocess.run(
+            ["bash", "-c", command], check=False, cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert_same(printed, done.stdout.strip(), command)
+
+
 def test_a_backup_is_made_and_restored_as_printed(payments: Payments, tmp_path: Path) -> None:
     if shutil.which("sqlite3") is None:
         servers.missing("sqlite3 is not installed")
@@ -144,26 +158,32 @@ def test_a_backup_is_made_and_restored_as_printed(payments: Payments, tmp_path: 
     pairs = sessions(GUIDE[start : GUIDE.index("### PostgreSQL")])
     serve = [command for command, _ in pairs].index("counterfoil serve &")
     stop = next(i for i, (command, _) in enumerate(pairs) if command.startswith("rm "))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {"PATH": path}
-
-    def run(part: list[tuple[str, str]]) -> None:
-        for command, printed in part:
-            done = subprocess.run(
-                ["bash", "-c", command], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
-            assert_same(printed, done.stdout.strip(), command)
-
     rows = sent(payments, 9)
     with serving(tmp_path) as port:
         before = [answer(port, row) for row in rows[:6]]
-        run(pairs[:stop])  # beside the running service
+        run(pairs[:stop], tmp_path)  # beside the running service
         after = [answer(port, row) for row in rows[6:]]
     (tmp_path / "counterfoil.db").write_bytes(b"lost")
     shutil.rmtree(tmp_path / "artifacts")
-    run(pairs[stop:serve])
+    run(pairs[stop:serve], tmp_path)
     with serving(tmp_path) as port:
-        run(pairs[serve + 1 :])
+        run(pairs[serve + 1 :], tmp_path)
         assert [answer(port, row) for row in rows[:6]] == before  # from the log
         assert [answer(port, row) for row in rows[6:]] == after  # anew, from the same states
+
+
+def test_a_model_is_retrained_from_the_log_as_printed(payments: Payments, tmp_path: Path) -> None:
+    shutil.copytree(payments.artifacts, tmp_path / "artifacts")
+    shutil.copy(payments.artifacts.parent / "history.parquet", tmp_path)
+    with till(payments, f"sqlite:///{tmp_path / 'counterfoil.db'}") as one:
+        rows = sent(payments, payments.frame.height)
+        for start in range(0, len(rows), 250):
+            replies(one.send(*rows[start : start + 250]))
+        for row, fraud in zip(rows, payments.frame["is_fraud"], strict=True):
+            if fraud or len(row) % 10 == 0:  # not all is looked into
+                verdict: Label = "fraud" if fraud else "legitimate"
+                one.recorder.label(json.loads(row)["transaction_id"], verdict, 2**51, 2**51, None)
+    with closing(sqlite3.connect(tmp_path / "counterfoil.db")) as database, database:
+        database.execute("UPDATE decisions SET arrived_at = arrived_at - ?", (8 * 86_400_000_000,))
+    start = GUIDE.index("## Retrain")
+    run(sessions(GUIDE[start : GUIDE.index("## Upgrade")]), tmp_path)

@@ -94,6 +94,7 @@ def test_a_page_tells_what_was_answered_newest_first(log: Log) -> None:
             assert one[name] == reply[name]
         assert one["reconstruction_error"] == reply["reconstruction_error"]
         assert one["time"].replace("Z", "")[:19] == body["timestamp"][:19]
+        assert one["transaction"] == {**body, "timestamp": one["time"]}
         assert one["arrived_at"].endswith("Z") and one["latency_ms"] > 0 and one["caller"] is None
     assert [one["seq"] for one in page["decisions"]] == list(range(10, 0, -1))
     assert [one["label"] for one in page["decisions"]] == [None] * 6 + ["fraud"] + [None] * 3
