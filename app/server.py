@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import signal
 import socket
@@ -14,8 +15,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
-from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
 
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
@@ -23,9 +22,12 @@ from app.recording.recovery import Recovered
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
 from app.settings import Settings, share_metrics
-from app.store.open import open_store
 from app.telemetry import logs
+from app.worker import worker
+from app.workers import ANSWERING, prepare, supervise
 from models.errors import CounterfoilError
+
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, workers: int = 1) -> None:
@@ -37,21 +39,24 @@ def run(settings: Settings, workers: int = 1) -> None:
     Raises:
         ModelNotFound: there is no model to serve.
         InvalidBundle: the model is damaged.
-        CounterfoilError: the address, the port or the store cannot be had, or several workers cannot share the store;
-            the address can be reached from other machines and there is no API key; the keys cannot be read.
+        CounterfoilError: the address, the port or the store cannot be had; several workers cannot share the store, or
+            one of them cannot start; the address can be reached from other machines and there is no API key; the keys
+            cannot be read.
     """
     keys = read_keys(settings.keys_file)
     scorer = load_scorer(settings)
     listener = _listen(settings.host, settings.port)
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
-        _require_shared(settings, workers)
+        recovered, risks = prepare(settings, scorer, workers)
         counts = tempfile.TemporaryDirectory(prefix="counterfoil-metrics-")
         share_metrics(Path(counts.name))
-        app: Any = partial(_worker, settings, Path(counts.name))  # each worker makes its own
+        app: Any = partial(worker, settings, Path(counts.name))  # each worker makes its own
     else:
         app = create_app(settings, scorer)
-        _say_recovered(app.state.endpoints.active.ledger.recorder.recovered)
+        recorder = app.state.endpoints.active.ledger.recorder
+        recovered, risks = recorder.recovered, recorder.store.risks
+    _say_recovered(recovered)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
     url = _url(settings.host, listener.getsockname()[1])
     if settings.pseudonymise:
@@ -60,10 +65,13 @@ def run(settings: Settings, workers: int = 1) -> None:
     print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
     logs.configure(settings.log_level, settings.log_format)
+    for risk in risks:
+        _log.warning("%s", risk)
     config = uvicorn.Config(
         app,
         factory=workers > 1,
         workers=workers,
+        timeout_worker_healthcheck=ANSWERING,
         http="httptools",
         loop="auto" if sys.platform == "win32" else "uvloop",
         ws="none",
@@ -78,26 +86,9 @@ def run(settings: Settings, workers: int = 1) -> None:
         signal.signal(number, _exit)
     if workers > 1:
         with counts:
-            Multiprocess(config, sockets=[listener]).run()
+            supervise(config, listener)
     else:
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _worker(settings: Settings, counts: Path) -> FastAPI:
-    """One of several workers, in its own process."""
-    logs.configure(settings.log_level, settings.log_format)
-    return create_app(settings, shared_metrics=counts)
-
-
-def _require_shared(settings: Settings, workers: int) -> None:
-    store = open_store(settings.database_url, durability=settings.durability)
-    shared = store.shared
-    store.close()
-    if not shared:
-        raise CounterfoilError(
-            f"--workers {workers}: this store belongs to one process, which holds the states of cards in its memory; "
-            "let several processes share one with COUNTERFOIL_DATABASE_URL=redis://HOST"
-        )
 
 
 def _say_recovered(recovered: Recovered) -> None:

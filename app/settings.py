@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     durability: Durability = Field(
         default="full",
         description="What a power cut can cost: full nothing that was answered, normal the last moments, never the "
-        "order (not Redis, which is told so itself; a crash of the process alone costs nothing in either)",
+        "order (Redis is told so itself, and warned of where it is not; a crash of the process alone costs nothing in "
+        "either)",
     )
     on_store_failure: OnStoreFailure = Field(
         default="refuse",

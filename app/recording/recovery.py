@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.live_states import LiveStates
-from app.store.contract import LogColumns, Origin, Store, View, Writes
+from app.store.contract import BegunMeanwhile, LogColumns, Origin, Store, View, Writes
 from models.behaviour.continuation import Lookup
 from models.behaviour.events import Behaviour, EntityEvents, EntityKey
 from models.behaviour.kernel import NEVER, relabel
@@ -48,13 +48,14 @@ def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudony
     """Fill ``live`` with every state that the store's saved ones lack events of.
 
     A store without states, or with those of another declaration, begins anew: from the snapshot beside the model, and
-    of the log what is later than the snapshot.
+    of the log what is later than the snapshot. Where another process does so at the same time, this one goes on with
+    what that began.
 
     Raises:
         InvalidInput: the store's ids are under other pseudonyms.
     """
     behaviour = Behaviour(scorer.schema)
-    origin = store.origin()
+    origin = begun = store.origin()
     base = 0
     rebuilt = False
     digest = scorer.manifest.files.get(STATES, "")
@@ -69,7 +70,10 @@ def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudony
         origin = Origin(behaviour.spec, digest, as_of, store.last_seq(), pseudonyms.fingerprint)
         states = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
         base = len(states)
-        store.begin(origin, ((key, state.tobytes()) for key, state in states.items()))
+        try:
+            store.begin(origin, ((key, state.tobytes()) for key, state in states.items()), begun)
+        except BegunMeanwhile:
+            return recover(store, scorer, live, pseudonyms)
     older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
         return Recovered(0, base, rebuilt, older)

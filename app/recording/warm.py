@@ -55,6 +55,7 @@ def warm(
     rows = pseudonyms.rows(checked_rows(scorer.schema, files, progress))
     store = open_store(settings.database_url, durability=settings.durability)
     try:
+        begun = store.origin()
         recorded = store.last_seq()
         if recorded:
             raise InvalidInput(
@@ -72,6 +73,7 @@ def warm(
         store.begin(
             Origin(behaviour.spec, base, snapshot.as_of, pseudonyms=pseudonyms.fingerprint),
             ((key, state.tobytes()) for key, state in states.items()),
+            begun,
         )
     finally:
         store.close()

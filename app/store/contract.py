@@ -32,6 +32,10 @@ class StoreUnavailable(CounterfoilError):
     """
 
 
+class BegunMeanwhile(StoreUnavailable):
+    """Another process began anew since the origin was read; read it again."""
+
+
 class StoreInUse(CounterfoilError):
     """Another process owns the embedded store."""
 
@@ -186,9 +190,11 @@ class Store(Protocol):
     Attributes:
         shared: several processes write; states must be read in every transaction, and a transaction may be computed
             more than once.
+        risks: what of the server's configuration may cost what was acknowledged, and what to set, a line each.
     """
 
     shared: bool
+    risks: Sequence[str]
 
     def transact(
         self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
@@ -206,10 +212,16 @@ class Store(Protocol):
     def origin(self) -> Origin | None:
         """Where the states began; None for an empty store."""
 
-    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """Forget all states, saved and base, and begin anew from a base. Atomic.
 
         The log stays; nothing of it is folded, and the watermark is 0.
+
+        Args:
+            instead_of: the origin so far.
+
+        Raises:
+            BegunMeanwhile: the store's origin is another; nothing has changed.
         """
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:

@@ -23,7 +23,8 @@ def open_store(url: str, *, durability: Durability = "full", read_only: bool = F
     Args:
         url: ``sqlite:///file``, ``postgresql://…``, ``redis://…`` or ``rediss://…``.
         durability: "full": what was written survives a loss of power; "normal": it survives the end of the process,
-            and a loss of power may take the last moment with it, never the order. Redis: as its server is configured.
+            and a loss of power may take the last moment with it, never the order. Redis does as its server is told:
+            what ``risks`` are measured by.
         read_only: read beside the owner, without a claim; see :class:`app.store.sql.SqlStore`.
 
     Raises:
@@ -37,7 +38,7 @@ def open_store(url: str, *, durability: Durability = "full", read_only: bool = F
     if scheme == "postgresql":
         return _postgresql(url, durability, read_only)
     if scheme in ("redis", "rediss"):
-        return _redis(url, read_only)
+        return _redis(url, durability, read_only)
     raise InvalidInput(f"store URL: expected {_EXPECTED}")
 
 
@@ -80,7 +81,7 @@ def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
     return SqlStore(engine, name, read_only=read_only)
 
 
-def _redis(url: str, read_only: bool) -> Store:
+def _redis(url: str, durability: Durability, read_only: bool) -> Store:
     try:
         from app.store.redis import RedisStore  # noqa: PLC0415
     except ImportError:
@@ -89,4 +90,4 @@ def _redis(url: str, read_only: bool) -> Store:
         urlsplit(url).port  # noqa: B018 - raises where the rest of the URL could not be understood
     except ValueError:
         raise InvalidInput(f"store URL: expected {_EXPECTED}") from None
-    return RedisStore(url, read_only=read_only)
+    return RedisStore(url, durability=durability, read_only=read_only)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from app.store.contract import (
+    BegunMeanwhile,
     Decision,
+    Durability,
     EntityKey,
     LabelEvent,
     LogColumns,
@@ -20,6 +22,7 @@ from app.store.contract import (
 )
 from app.store.packing import unpack_decision
 from app.store.query import Filter, Page
+from app.store.redis_config import risks
 from app.store.redis_keys import Beginning, RedisKeys
 from app.store.redis_log import RedisLog
 from app.store.redis_query import RedisQuery
@@ -39,16 +42,14 @@ class RedisStore:
     another process wrote to one of them in between, it begins again with new places. So the order of an entity's events
     is the order of their places. What is written must be among the names and entities that were asked for.
 
-    Redis must be told to keep what it acknowledges: ``appendonly yes``, ``appendfsync always``, and
-    ``maxmemory-policy noeviction``. Every state is written with its event, so nothing needs replaying.
+    Redis must be told to keep what it acknowledges; :mod:`app.store.redis_config` looks whether it is. Every state is
+    written with its event, so nothing needs replaying.
 
     Args:
         url: ``redis://[:password@]host:port/db``.
         prefix: of every key.
+        durability: what the server's configuration is to be good for.
         read_only: never write; :meth:`transact` then refuses what ``work`` returns unless it is empty.
-
-    Attributes:
-        durable: the server says that it is configured so. False where it is not, or may not be asked.
 
     Raises:
         InvalidInput: the URL cannot be understood.
@@ -57,10 +58,12 @@ class RedisStore:
 
     shared = True
 
-    def __init__(self, url: str, prefix: str = "counterfoil:", *, read_only: bool = False) -> None:
+    def __init__(
+        self, url: str, prefix: str = "counterfoil:", *, durability: Durability = "full", read_only: bool = False
+    ) -> None:
         try:
             self._wires = Wires(url)
-            self.durable = self._wires.durable()
+            self.risks: Sequence[str] = risks(self._wires, durability)
         except (ValueError, TypeError):
             raise InvalidInput("store URL: expected redis://[:PASSWORD@]HOST:6379/0") from None
         self._keys = RedisKeys(prefix)
@@ -105,25 +108,31 @@ class RedisStore:
         """See the contract."""
         return Beginning.parse(self._wires.one("GET", self._keys.origin)).origin
 
-    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract. The new states have other names: to begin anew is one write, after the base is there."""
         if self._read_only:
             raise self._refusal()
+        meanwhile = BegunMeanwhile(f"{self._wires.name}: another process began anew at the same time; try again")
         with self._wires.wire() as wire:
-            _, number = wire.run(("WATCH", self._keys.origin), ("INCR", self._keys.beginnings))
+            watch = (("WATCH", self._keys.origin), ("GET", self._keys.origin), ("INCR", self._keys.beginnings))
+            _, before, number = wire.run(*watch)
+            names: set[str] = set()
             try:
-                rows, has_base = iter(base), False
+                if Beginning.parse(before).origin != instead_of:
+                    raise meanwhile
+                rows = iter(base)
                 while part := list(islice(rows, _BASE_ROWS)):
-                    has_base = True
+                    names |= {self._keys.base(number, entity) for (entity, _), _ in part}
                     wire.run(*(("HSET", self._keys.base(number, key[0]), key[1], content) for key, content in part))
-                begun = Beginning(number, has_base, origin)
+                begun = Beginning(number, bool(names), origin)
                 values = (("SET", self._keys.origin, begun.dump()), ("SET", self._keys.watermark, 0))
                 *_, done = wire.run(("MULTI",), *values, ("EXEC",))
             except BaseException:
                 wire.forget()
                 raise
             if done is None:
-                raise StoreUnavailable(f"{self._wires.name}: another process began anew at the same time; try again")
+                wire.run(*(("UNLINK", name) for name in names))
+                raise meanwhile
             self._begun = begun
             self._remove_before(wire, number)
 

@@ -105,17 +105,6 @@ class Wires:
         """The reply to one command, on any connection."""
         return self.run(command)[0]
 
-    def durable(self) -> bool:
-        """Whether the server says that it keeps what it acknowledges. False where it may not be asked."""
-        self.one("PING")
-        expected = {b"appendonly": b"yes", b"appendfsync": b"always", b"maxmemory-policy": b"noeviction"}
-        try:
-            return dict(map(tuple, self.run(*(("CONFIG", "GET", name) for name in expected)))) == expected
-        except Lost:
-            raise
-        except StoreUnavailable:  # hosted servers do not let one ask
-            return False
-
     def close(self) -> None:
         """Close them all."""
         self._pool.disconnect()

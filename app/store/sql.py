@@ -10,7 +10,7 @@ from itertools import islice
 from sqlalchemy import Connection, Engine
 
 from app.store import migrations
-from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.contract import BegunMeanwhile, Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.lock import FileLock
 from app.store.owner import Owner
 from app.store.query import Filter, Page
@@ -45,6 +45,7 @@ class SqlStore:
     """
 
     shared = False
+    risks: Sequence[str] = ()
 
     def __init__(self, engine: Engine, name: str, *, lock: FileLock | None = None, read_only: bool = False) -> None:
         self._engine, self._name, self._lock = engine, name, lock
@@ -100,10 +101,12 @@ class SqlStore:
         value = self._meta(ORIGIN)
         return None if value is None else Origin(**json.loads(value))
 
-    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract."""
         if self._owner is None:
             raise self._refusal()
+        if self.origin() != instead_of:
+            raise BegunMeanwhile(f"{self._name}: its states have begun from something else; read its origin again")
         rows = ((*key, content) for key, content in base)
         started = False
 

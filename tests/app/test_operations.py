@@ -14,16 +14,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from app.service import create_app
 from app.settings import PREFIX, Settings
-from app.store.contract import Label
+from app.store.contract import Label, SavedState
+from app.store.redis import RedisStore
 from tests import servers
 from tests.app.calls import Client
 from tests.app.records import replies, sent, till
+from tests.app.store.events import append, decision, key, look
+from tests.app.store.test_redis import DURABLE, server
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.test_docs import ROOT, assert_same, sessions
@@ -170,6 +174,33 @@ def test_a_backup_is_made_and_restored_as_printed(payments: Payments, tmp_path: 
         run(pairs[serve + 1 :], tmp_path)
         assert [answer(port, row) for row in rows[:6]] == before  # from the log
         assert [answer(port, row) for row in rows[6:]] == after  # anew, from the same states
+
+
+def test_a_backup_of_redis_is_made_and_restored_as_printed(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    section = GUIDE[GUIDE.index("### Redis") : GUIDE.index("## Retrain")]
+    backup, restore = re.findall(r"```sh\n(.*?)```", section, flags=re.S)
+
+    def run(script: str, port: int | None) -> str:
+        script = script.replace("/var/lib/redis", str(folder)).replace("redis-cli", f"redis-cli -p {port}")
+        script = script.replace("redis-server", f"redis-server --bind 127.0.0.1 --port {port}")
+        done = subprocess.run(
+            ["bash", "-ec", script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with server(folder, *DURABLE) as url:
+        port = urlsplit(url).port
+        with closing(RedisStore(url)) as store:
+            written = append(store, decision("t1", key("a")), states={key("a"): b"1"})
+            assert "RDB looks OK" in run(backup, port)
+            append(store, decision("t2", key("a")), states={key("a"): b"2"})
+    assert run(restore, port).strip().endswith("aof_last_bgrewrite_status:ok")
+    with server(folder, *DURABLE) as url, closing(RedisStore(url)) as store:
+        assert list(store.log()) == written
+        assert look(store, keys=[key("a")]).states == {key("a"): SavedState(1, b"1")}
 
 
 def test_a_model_is_retrained_from_the_log_as_printed(payments: Payments, tmp_path: Path) -> None:

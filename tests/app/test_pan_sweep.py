@@ -151,6 +151,7 @@ def swallow(stream: IO[str], into: list[str]) -> threading.Thread:
 def test_no_card_number_gets_through_the_service(payments: Payments, tmp_path: Path) -> None:
     numbers = card_numbers(ALL // 2, seed=1)
     search, cards = Search(numbers), iter(numbers)
+    (tmp_path / "db").mkdir()
     settings = {"COUNTERFOIL_DATABASE_URL": f"sqlite:///{tmp_path}/db/counterfoil.db", "COUNTERFOIL_LOG_LEVEL": "debug"}
     output: list[str] = []
     with running(payments.artifacts, **settings) as (process, port, printed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -17,7 +18,7 @@ import numpy as np
 import redis
 
 from app.store.redis import RedisStore
-from tests import servers
+from tests import private_servers, servers
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
@@ -25,15 +26,20 @@ from tests.app.traffic import Payments
 ROOT = Path(__file__).parents[2]
 
 
-@contextmanager
-def serving(payments: Payments, url: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Two processes that answer on one port."""
+def start(payments: Payments, url: str) -> subprocess.Popen[str]:
+    """Two processes that are about to answer on one port, and their parent."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
     command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--workers", "2", "--port", "0"]
     command += ["--artifacts", str(payments.artifacts), "--database", url]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, env=kept | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@contextmanager
+def serving(payments: Payments, url: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Two processes that answer on one port."""
+    process = start(payments, url)
     try:
         found = announced(process)
         assert found, process.communicate()[1]
@@ -41,6 +47,12 @@ def serving(payments: Payments, url: str) -> Iterator[tuple[int, subprocess.Pope
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that serve."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def post(port: int, body: bytes) -> dict[str, Any]:
@@ -70,6 +82,53 @@ def test_both_count_the_same_card(payments: Payments) -> None:
     at = payments.schema.numeric.index("card.count_1h")
     counts = [np.frombuffer(decision.features, np.float64)[at] for decision in found if decision is not None]
     assert counts == list(range(40))
+
+
+def test_services_that_find_the_same_store_empty_all_serve(payments: Payments) -> None:
+    with private_servers.redis() as server:
+        processes = [start(payments, server.url) for _ in range(2)]
+        try:
+            found = [announced(process) for process in processes]
+            assert None not in found, [process.communicate()[1] for process in processes]
+            rows = [changed(row, transaction_id=f"t{i}") for i, row in enumerate(sent(payments, 20))]
+            for port, _ in filter(None, found):
+                assert [post(port, row)["transaction_id"] for row in rows] == [f"t{i}" for i in range(20)]
+        finally:
+            for process in processes:
+                process.terminate()
+            errors = [process.communicate(timeout=60)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], errors
+        assert sum("taken from the model's training data" in printed for _, printed in filter(None, found)) == 1
+        lines = [json.loads(line) for text in errors for line in text.splitlines()]
+        assert {line["level"] for line in lines} == {"info"}, errors
+        assert not any("died" in line["event"] for line in lines), errors
+
+
+def test_a_worker_that_cannot_start_ends_all_with_a_reason(payments: Payments) -> None:
+    with private_servers.redis() as server, serving(payments, server.url) as (port, process):
+        post(port, sent(payments, 1)[0])
+        server.kill()
+        os.kill(workers(process.pid)[0], signal.SIGKILL)  # the one that takes its place finds no server
+        _, errors = process.communicate(timeout=60)
+        server.start()
+    assert process.returncode == 2
+    assert "this worker cannot start: Redis at 127.0.0.1" in errors
+    assert "error: a worker could not start" in errors
+    assert "Traceback" not in errors and "exception" not in errors
+
+
+def test_what_redis_may_lose_is_said_once(payments: Payments) -> None:
+    address = servers.redis().removesuffix("/0") + "/11"  # nobody else's
+    with serving(payments, address) as (port, process):
+        post(port, sent(payments, 1)[0])
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    lines = [json.loads(line) for line in errors.splitlines() if "appendonly" in line]
+    assert [(line["level"], line["event"].partition(" is")[0].rpartition(" ")[2]) for line in lines] == [
+        ("warning", "appendonly")
+    ]
 
 
 def test_a_store_of_one_process_is_refused(payments: Payments, own_store: str) -> None:

@@ -232,6 +232,7 @@ class Broken:
     """A store that fails when it is told to, before or after its commit."""
 
     shared = False
+    risks: Sequence[str] = ()
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -249,8 +250,8 @@ class Broken:
     def origin(self) -> Origin | None:
         return self.store.origin()
 
-    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]]) -> None:
-        self.store.begin(origin, base)
+    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
+        self.store.begin(origin, base, instead_of)
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         return self.store.base_states(keys)

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.store.contract import Decision, EntityKey, Label, LabelEvent, Origin, SavedState, Store, View, Writes
+from app.store.contract import (
+    BegunMeanwhile,
+    Decision,
+    EntityKey,
+    Label,
+    LabelEvent,
+    Origin,
+    SavedState,
+    Store,
+    View,
+    Writes,
+)
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
 
@@ -128,7 +139,7 @@ def test_states_begin_with_the_base_and_are_forgotten_with_it(store: Store) -> N
     append(store, decision("t2", A), states={A: b"new"})
     assert look(store, keys=[A]).states == {A: SavedState(store.last_seq(), b"new")}
     assert store.base_states([A]) == {A: b"base a"}
-    store.begin(Origin("spec-2"), [])
+    store.begin(Origin("spec-2"), [], ORIGIN)
     assert (store.origin(), store.base_states([A]), look(store, keys=[A]).states) == (Origin("spec-2"), {}, {})
     assert len(list(store.log())) == 2
 
@@ -143,8 +154,18 @@ def test_a_beginning_that_fails_changes_nothing(store: Store) -> None:
         raise ValueError("unreadable")
 
     with pytest.raises(ValueError, match="unreadable"):
-        store.begin(Origin("other"), base())
+        store.begin(Origin("other"), base(), ORIGIN)
     assert (store.origin(), store.watermark(), store.base_states([A])) == (ORIGIN, 1, {A: b"base"})
+    assert look(store, keys=[A, B]).states == {A: SavedState(0, b"base"), B: SavedState(1, b"saved")}
+
+
+def test_what_another_process_began_is_not_forgotten(backend: Backend, store: Store) -> None:
+    store.begin(ORIGIN, [(A, b"base")])
+    append(store, decision("t1", B), states={B: b"saved"})
+    for known in (None, Origin("other")):
+        with pytest.raises(BegunMeanwhile):
+            store.begin(Origin("late"), [(A, b"late")], known)
+    assert (store.origin(), store.base_states([A])) == (ORIGIN, {A: b"base"})
     assert look(store, keys=[A, B]).states == {A: SavedState(0, b"base"), B: SavedState(1, b"saved")}
 
 

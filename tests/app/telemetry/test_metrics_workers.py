@@ -8,14 +8,13 @@ import secrets
 import signal
 import urllib.request
 from contextlib import closing
-from pathlib import Path
 
 import redis
 
 from tests import servers
 from tests.app.records import changed, sent
 from tests.app.telemetry.test_metrics import Values, of, values
-from tests.app.test_workers import serving
+from tests.app.test_workers import serving, workers
 from tests.app.traffic import Payments
 
 
@@ -33,12 +32,6 @@ def post(port: int, body: bytes) -> bool:
             return connection.getresponse().status == 200
         except (ConnectionError, http.client.HTTPException):
             return False
-
-
-def workers(parent: int) -> list[int]:
-    """The processes that serve."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def test_every_page_has_the_total_also_after_a_worker_died(payments: Payments) -> None:

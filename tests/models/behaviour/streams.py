@@ -44,6 +44,8 @@ MIXED: dict[str, Any] = {
 #: What is compared exactly; the other words to the tolerance.
 EXACT_WORDS = ("count", "sum", "distinct", "max", "new", "since", "fraud", "is_new")
 TOLERANCE = 1e-12
+#: Kilometres that the rounding of an angle, some 1e-15, is on the ground; a speed is taken over a minute at least.
+ROUNDING = {"km_from_last": 1e-11, "kmh": 60e-11}
 
 
 def assert_equal(expected: Mapping[str, float], found: Mapping[str, float]) -> None:
@@ -52,9 +54,7 @@ def assert_equal(expected: Mapping[str, float], found: Mapping[str, float]) -> N
         if name.startswith(EXACT_WORDS):
             assert found[name] == value, name
         else:
-            # A sine of the kernel is not quite 0 where it should be: the pole is some 1e-13 km away from itself, and
-            # speeds are taken over a minute at least.
-            least = 60 * TOLERANCE if name.endswith("kmh") else TOLERANCE
+            least = ROUNDING.get(name.rpartition(".")[2], TOLERANCE)
             assert found[name] == pytest.approx(value, rel=TOLERANCE, abs=least), name
 
 
