@@ -36,12 +36,14 @@ class Recovered:
         base: entities taken from the version's snapshot; 0 where the states were there already.
         rebuilt: whether the states had to be made anew, because the declaration had changed.
         older: whether the states began with another version's, or with history that was loaded.
+        uncounted: events of the log that a shared store's new states lack; it is not replayed.
     """
 
     events: int
     base: int
     rebuilt: bool
     older: bool = False
+    uncounted: int = 0
 
 
 def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
@@ -76,7 +78,7 @@ def recover(store: Store, scorer: Scorer, live: LiveStates, pseudonyms: Pseudony
             return recover(store, scorer, live, pseudonyms)
     older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
-        return Recovered(0, base, rebuilt, older)
+        return Recovered(0, base, rebuilt, older, origin.seq if rebuilt else 0)
     events = 0
     read = partial(read_saved, store)
     for states, first_seq, count in replay_log(store, scorer.schema, behaviour, origin, read, store.watermark()):

@@ -75,3 +75,12 @@ def test_what_was_recorded_meanwhile_stays(payments: Payments) -> None:
         store.payments = payments
         assert recover(store, payments.scorer, LiveStates(0)).base == 0
         assert look(store, keys=[A]).states[A].content == b"1"
+
+
+def test_other_sections_are_said_to_begin_without_what_was_recorded(payments: Payments) -> None:
+    with prefix() as name, closing(RedisStore(servers.redis(), name)) as store:
+        store.begin(Origin("of other sections"), [])
+        append(store, decision("t1", A), states={A: b"1"})
+        found = recover(store, payments.scorer, LiveStates(0))
+        assert (found.rebuilt, found.events, found.uncounted) == (True, 0, 1)
+        assert recover(store, payments.scorer, LiveStates(0)).uncounted == 0
