@@ -104,6 +104,11 @@ def explain(
     ]
 
 
+def cycle_text(cycle: str, micros: int) -> str:
+    """The time of day ("04:15") or the weekday of a moment, UTC, by what the cycle is: "hour" or "weekday"."""
+    return _clock(micros % DAY // _MINUTE) if cycle == "hour" else _WEEKDAYS[(micros // DAY + EPOCH_WEEKDAY) % 7]
+
+
 def largest(parts: NDArray[np.float64], top: int) -> NDArray[np.int64]:
     """Positions of the ``top`` largest values [features], largest first."""
     return np.argsort(-parts, kind="stable")[:top]
@@ -128,11 +133,8 @@ def _reason(
         return _category(name, known, int(batch.categorical[row, position]), expected, share)
     cycle = schema.cycles[feature - numbers - categories]
     micros = int(batch.time[row])
-    if cycle == "hour":
-        value, likely = _clock(micros % DAY // _MINUTE), _clock(int(expected * 60))
-    else:
-        value = _WEEKDAYS[(micros // DAY + EPOCH_WEEKDAY) % 7]
-        likely = _WEEKDAYS[int(expected) % 7]
+    value = cycle_text(cycle, micros)
+    likely = _clock(int(expected * 60)) if cycle == "hour" else _WEEKDAYS[int(expected) % 7]
     return Reason(
         name, value, likely, float(share), "different", _contrast(f"{name.replace('.', ' ')} (UTC)", value, likely)
     )

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from app.store.contract import Decision, Label
 from app.store.query import Recorded
 from models.manifest import Manifest
-from models.reasons import Reason
+from models.reasons import Reason, cycle_text
 from models.rows import Batch
 from models.schema import TimestampColumn, TransactionSchema
 from models.times import iso_text
@@ -149,4 +149,6 @@ def _features(decision: Decision, manifest: Manifest) -> dict[str, float | str |
     numbers = dict(zip(schema.numeric, batch.numeric[0].tolist(), strict=True))
     codes = zip(schema.categorical, batch.categorical[0].tolist(), manifest.vocabulary, strict=True)
     texts = {name: values[code - 1] if code else None for name, code, values in codes}
-    return {**{name: None if math.isnan(value) else value for name, value in numbers.items()}, **texts}
+    names = schema.features[len(schema.numeric) + len(schema.categorical) :]
+    cycles = {name: cycle_text(cycle, decision.time) for name, cycle in zip(names, schema.cycles, strict=True)}
+    return {**{name: None if math.isnan(value) else value for name, value in numbers.items()}, **texts, **cycles}

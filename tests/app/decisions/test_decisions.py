@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -187,10 +188,13 @@ def test_one_decision_whole(log: Log, payments: Payments, database: str) -> None
     assert {**one["transaction"], "timestamp": body["timestamp"]} == body
     assert one["transaction"]["timestamp"] == one["time"]
     schema = payments.schema
-    assert list(one["features"]) == [*schema.numeric, *schema.categorical]
+    assert list(one["features"]) == list(schema.features)
     (kept,) = [d for d in recorded(database) if d.transaction_id == body["transaction_id"]]
     assert {name: one["features"][name] for name in schema.numeric} == behaviour_of(payments, kept)
     assert one["features"]["channel"] == body["channel"]
+    when = datetime.fromisoformat(one["transaction"]["timestamp"])
+    assert one["features"]["timestamp.hour"] == f"{when:%H:%M}"
+    assert one["features"]["timestamp.weekday"] == f"{when:%A}"
     assert [label["label"] for label in one["labels"]] == ["disputed", "fraud"]
     assert one["labels"][-1]["known_at"] == one["label_known_at"]
 
