@@ -17,6 +17,7 @@ COPY requirements requirements
 RUN /opt/counterfoil/bin/pip install --require-hashes --requirement requirements/serve.lock
 COPY pyproject.toml README.md LICENSE counterfoil.py ./
 COPY app app
+COPY cli cli
 COPY models models
 COPY training training
 RUN /opt/counterfoil/bin/pip install --no-deps --no-build-isolation .

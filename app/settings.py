@@ -12,12 +12,10 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.access.keys import MOST_RATE
-from app.store.contract import Durability
+from app.store.contract import Durability, OnStoreFailure
 from models.errors import InvalidInput
 
 PREFIX = "COUNTERFOIL_"
-#: What becomes of transactions while the store takes no writes.
-OnStoreFailure = Literal["refuse", "score"]
 #: The most reasons one transaction can be given.
 MAX_REASONS = 20
 

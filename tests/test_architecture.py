@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "models", "training")}
+SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "cli", "models", "training")}
 HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
 #: Packages of the service; each imports none but those above it.
 LAYERS = ("store", "access", "telemetry", "requests", "upload", "recording", "decisions")
@@ -37,11 +37,25 @@ def test_there_is_something_to_look_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "forbidden"), [("app", {"training"}), ("training", {"app"}), ("models", {"app", "training"})]
+    ("folder", "forbidden"),
+    [("app", {"training"}), ("training", {"app"}), ("models", {"app", "training"}), ("cli", set())],
 )
 def test_app_and_training_meet_only_in_models(folder: str, forbidden: set[str]) -> None:
     for path in SOURCES[folder]:
-        assert not imported(path) & (forbidden | {"counterfoil", "tests"}), path
+        assert not imported(path) & (forbidden | {"counterfoil", "cli", "tests"} - {folder}), path
+
+
+def test_the_command_line_imports_either_side_only_inside_a_command() -> None:
+    #: Of the standard library's weight; they name the choices that options offer, and the errors.
+    light = {"models.errors", "app.store.contract"}
+    for path in SOURCES["cli"]:
+        top = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+        sides = {node.module for node in top if node.module and node.module.split(".")[0] in SOURCES}
+        assert {name for name in sides if not name.startswith("cli.")} <= light, path
+
+
+def test_the_door_opens_the_command_line_alone() -> None:
+    assert imported(ROOT / "counterfoil.py") == {"__future__", "typing", "cli", "training"}
 
 
 def test_the_packages_of_the_service_stand_on_each_other() -> None:

@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 from app.recording.breaker import Breaker
 from app.recording.recorder import Answer, Recorder
 from app.requests.asked import Asked
-from app.settings import OnStoreFailure
-from app.store.contract import Label, StoreUnavailable
+from app.store.contract import Label, OnStoreFailure, StoreUnavailable
 from models.behaviour.events import EntityKey
 from models.behaviour.replay import State
 

@@ -22,6 +22,8 @@ Name = str | bytes
 Label = Literal["fraud", "legitimate", "disputed"]
 #: What a power cut can cost: nothing that was acknowledged, or the last moments.
 Durability = Literal["full", "normal"]
+#: What becomes of transactions while the store takes no writes.
+OnStoreFailure = Literal["refuse", "score"]
 
 
 class StoreUnavailable(CounterfoilError):

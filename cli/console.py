@@ -1,0 +1,42 @@
+"""What every command prints with: standard output, standard error, tables, progress bars; and its exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+out = Console(highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+tables = Console(highlight=False, width=1_000)  # a version or an id is worth nothing when its end is missing
+EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@contextmanager
+def progress(*fields: str) -> Iterator[Progress]:
+    """Progress bars on standard error; none where it is no terminal. ``fields``: of each task, shown beside its bar."""
+    columns = [TextColumn(f"{{task.fields[{field}]}}") for field in fields]
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bars:
+        yield bars
+
+
+def advance(bars: Progress, task: TaskID) -> Callable[[int, int], None]:
+    """What to call with (done, total) to move a task's bar."""
+
+    def update(done: int, total: int) -> None:
+        bars.update(task, completed=done, total=total)
+
+    return update

@@ -1,0 +1,104 @@
+"""The command line put together: every command in the order of the help, and every failure in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import NoReturn
+
+import typer
+from rich.markup import escape
+
+from cli.console import EXIT_ERROR, EXIT_INTERRUPTED, err
+from cli.data import profile, simulate
+from cli.evaluate import evaluate
+from cli.keys import cli as keys_cli
+from cli.log import export, purge, replay, warm
+from cli.score import embed, score
+from cli.serve import serve
+from cli.threshold import threshold
+from cli.train import train
+from cli.versions import activate, models
+from models.errors import CounterfoilError
+
+#: In the order of the help.
+COMMANDS = (
+    simulate,
+    profile,
+    train,
+    score,
+    embed,
+    evaluate,
+    serve,
+    warm,
+    replay,
+    export,
+    purge,
+    threshold,
+    models,
+    activate,
+)
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Score card transactions by how unlike legitimate ones they are.\n\n"
+    "First steps: [bold]counterfoil simulate[/] makes data, [bold]train[/] learns from it, [bold]score[/] marks a "
+    "file, [bold]serve[/] answers over HTTP. Every command has --help with an example.",
+)
+for command in COMMANDS:
+    cli.command()(command)
+cli.add_typer(keys_cli, name="keys")
+_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
+
+
+def main() -> None:
+    """Run the command line; turn expected failures into one line on standard error."""
+    _stopping.clear()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        cli(standalone_mode=True)
+    except CounterfoilError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(EXIT_ERROR)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != EXIT_INTERRUPTED:  # Typer turns Ctrl-C into an exit code
+            raise
+        say_interrupted()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
+            raise
+        err.print("[bold red]error:[/] this command needs", error.name, end="; ")
+        err.print("only training installs it; run the command where models are trained", markup=False)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        os._exit(EXIT_ERROR)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]error:[/] {escape(f'{where}{error.strerror or error}')}")
+        sys.exit(EXIT_ERROR)
+    except Exception:
+        if not _stopping.is_set():
+            raise
+        say_interrupted()  # a library may have made an error of its own of it, as Numba does while it compiles
+
+
+#: Set once the command was asked to stop.
+_stopping = threading.Event()
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    _stopping.set()
+    raise KeyboardInterrupt
+
+
+def say_interrupted() -> NoReturn:
+    err.print("Interrupted; nothing half-written was left behind.")
+    sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,88 @@
+"""What commands open: settings, the model they score with, the states that behaviour features go on from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.console import out
+from cli.options import State
+from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from models.behaviour.continuation import Continuation
+    from models.registry import Registry
+    from models.schema import TransactionSchema
+    from models.scorer import Scorer
+
+
+def registry_at(artifacts: Path | None) -> Registry:
+    """The model versions in this folder, or in the folder of the settings."""
+    from app.settings import load_settings
+    from models.registry import Registry
+
+    return Registry(artifacts or load_settings().artifacts)
+
+
+def open_scorer(model: str | None, artifacts: Path | None) -> Scorer:
+    """A version's scorer on all cores; the active version's where none is named."""
+    from app.settings import load_settings
+    from models.scorer import Scorer
+
+    folder = registry_at(artifacts).resolve(model or load_settings().model)
+    return Scorer.load(folder, threads=os.cpu_count() or 1)
+
+
+def settings_with(given: dict[str, Any]) -> Settings:
+    """The settings, with the options that were given on top."""
+    from app.settings import load_settings
+
+    return load_settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def continuation_of(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
+    """What behaviour features of a table go on from; None where the model has none."""
+    from app.pseudonyms import Pseudonyms
+    from app.recording.recovery import live_states, snapshot_of
+    from app.store.open import open_store
+    from models.behaviour.continuation import Continuation
+    from models.behaviour.events import Behaviour
+
+    behaviour = Behaviour(scorer.schema)
+    if not behaviour:
+        return None
+    if state is State.empty:
+        return Continuation(behaviour, lambda keys: {})
+    if state is State.live:
+        settings = settings_with({"database_url": database})
+        pseudonyms = Pseudonyms.open(settings, scorer.schema)
+        store = open_store(settings.database_url, read_only=True)
+        return Continuation(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
+    snapshot = snapshot_of(scorer)
+    return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
+
+
+def activate_if(registry: Registry, version: str, wanted: bool) -> None:
+    """Activate a new version where that is wanted, and say which it is."""
+    if wanted:
+        registry.activate(version)
+        out.print("This version is now active.")
+    else:
+        out.print(f"Not active. To serve it: counterfoil activate {version}")
+
+
+def require_label(schema: TransactionSchema, files: list[Path], label: str | None) -> None:
+    """See that the files have the label column.
+
+    Raises:
+        InvalidInput: naming the profile or the file that has none.
+    """
+    from models.parsing import require_columns
+    from models.tables import TableReader
+
+    if label is None:
+        raise InvalidInput(f"profile '{schema.name}' has no label column, so there is nothing to measure against")
+    for file in files:
+        require_columns(schema, TableReader(file).columns, source=str(file), label=True)

@@ -1,0 +1,114 @@
+"""Tables in, tables out: ``counterfoil score``, ``embed``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import advance, out, progress
+from cli.opening import continuation_of, open_scorer, settings_with
+from cli.options import (
+    ArtifactsOption,
+    DatabaseOption,
+    InputArgument,
+    ModelOption,
+    OnError,
+    OnErrorOption,
+    State,
+    StateOption,
+)
+from cli.say import say_rejected
+from models.errors import InvalidInput
+
+
+def score(
+    data: InputArgument,
+    output: Annotated[Path, typer.Option("--out", help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    model: ModelOption = None,
+    reasons: Annotated[int, typer.Option(help="Reasons per row, each in a column.", min=0, max=20)] = 0,
+    on_error: OnErrorOption = OnError.stop,
+    state: StateOption = State.snapshot,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="With --state live: record the rows as if they had been sent. Stop the service."),
+    ] = False,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Score a table: its columns, untouched and in order, plus score, reconstruction_error, is_anomaly, decision.
+
+    Behaviour features are computed in the order of time, whatever the order of the rows.
+    Exit code 1 if any row was rejected.
+
+    Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
+    """
+    from app.pseudonyms import Pseudonyms
+    from app.recording.record_table import record_table
+    from app.recording.recorder import Recorder
+    from app.requests.model import RequestModel
+    from models.batch import score_table
+
+    with progress() as bars:
+        task = bars.add_task("scoring", total=None)
+        scorer = open_scorer(model, artifacts)
+        if record:
+            if state is not State.live:
+                raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
+            settings = settings_with({"database_url": database})
+            requests = RequestModel(scorer.schema, scorer.vocabulary, 1, Pseudonyms.open(settings, scorer.schema))
+            with closing(Recorder.open(settings, scorer, requests)) as recorder:
+                report = record_table(
+                    recorder,
+                    requests,
+                    scorer.schema,
+                    data,
+                    output,
+                    reasons=reasons,
+                    on_error=on_error.value,
+                    on_progress=advance(bars, task),
+                )
+        else:
+            report = score_table(
+                scorer,
+                data,
+                output,
+                reasons=reasons,
+                on_error=on_error.value,
+                continuation=continuation_of(scorer, state, database),
+                on_progress=advance(bars, task),
+            )
+    share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
+    out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
+    say_rejected(report.rejected, report.rejects)
+
+
+def embed(
+    data: InputArgument,
+    output: Annotated[Path, typer.Option("--out", help="CSV (also .gz, .zst) or Parquet.", show_default=False)],
+    model: ModelOption = None,
+    on_error: OnErrorOption = OnError.stop,
+    state: StateOption = State.snapshot,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Write the code h = f(x) of every row as columns code_1, code_2, … for use as features.
+
+    Example: counterfoil train data.csv --code-size 2 --no-activate, then counterfoil embed data.csv --out codes.csv
+    """
+    from models.batch import embed_table
+
+    with progress() as bars:
+        task = bars.add_task("embedding", total=None)
+        scorer = open_scorer(model, artifacts)
+        report = embed_table(
+            scorer,
+            data,
+            output,
+            on_error=on_error.value,
+            continuation=continuation_of(scorer, state),
+            on_progress=advance(bars, task),
+        )
+    out.print(f"{output}: {report.rows:,} rows")
+    say_rejected(report.rejected, report.rejects)

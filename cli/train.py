@@ -1,0 +1,162 @@
+"""``counterfoil train``: from a history to a published model version."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import advance, out, progress
+from cli.opening import activate_if, registry_at, require_label
+from cli.options import (
+    AlertRateOption,
+    AlertsPerDayOption,
+    DeclineAlertRateOption,
+    DeclineMinPrecisionOption,
+    MaxCostOption,
+    MinPrecisionOption,
+    MinRecallOption,
+    MissedFraudOption,
+)
+from cli.policies import DEFAULT_ALERT_RATE, chosen_policy, decline_policy
+from cli.say import say_guess, say_trained
+from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from training.optimise import FitProgress
+
+
+class Architecture(enum.StrEnum):
+    undercomplete = "undercomplete"
+    overcomplete = "overcomplete"
+
+
+class ErrorKind(enum.StrEnum):
+    whitened = "whitened"
+    euclidean = "euclidean"
+
+
+def train(
+    data: Annotated[
+        list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option(help="payments, ulb, handbook, or a profile file. [dim]\\[default: guessed, and said][/]"),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Label column (1 = fraud), instead of the profile's.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "--artifacts",
+            help="Folder of the model versions. [dim]\\[default: $COUNTERFOIL_ARTIFACTS or artifacts][/]",
+        ),
+    ] = None,
+    alert_rate: AlertRateOption = None,
+    alerts_per_day: AlertsPerDayOption = None,
+    min_precision: MinPrecisionOption = None,
+    min_recall: MinRecallOption = None,
+    max_cost: MaxCostOption = None,
+    missed_fraud: MissedFraudOption = None,
+    decline_alert_rate: DeclineAlertRateOption = None,
+    decline_min_precision: DeclineMinPrecisionOption = None,
+    code_size: Annotated[
+        int | None, typer.Option(help="Width of the code. [dim]\\[default: 3/4 of the inputs][/]")
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths of the hidden layers, e.g. 128 or 128,64. [dim]\\[default: 128][/]"),
+    ] = None,
+    members: Annotated[int | None, typer.Option(help="Autoencoders in the ensemble. [dim]\\[default: 4][/]")] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Noise added to the inputs in training (denoising). [dim]\\[default: 0.3][/]"),
+    ] = None,
+    architecture: Annotated[
+        Architecture, typer.Option(help="overcomplete needs noise above 0.")
+    ] = Architecture.undercomplete,
+    error: Annotated[ErrorKind, typer.Option(help="How residuals become an error.")] = ErrorKind.whitened,
+    label_delay: Annotated[
+        str | None, typer.Option(help="How late labels arrive, e.g. 7d. [dim]\\[default: the profile's][/]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.", min=0, max=2**32 - 1)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    activate: Annotated[bool, typer.Option("--activate/--no-activate", help="Serve the new version.")] = True,
+) -> None:
+    """Train on legitimate transactions and publish a model version.
+
+    The last fifth of the rows in time is the test part, read once; the rows before it calibrate the score.
+
+    Example: counterfoil train history/*.csv.gz --profile bank.toml --alert-rate 0.002
+    """
+    from models.schema import load_schema
+    from models.tables import expand
+    from models.thresholds import Policy
+    from training.fit import FitOptions
+    from training.profile import guess_profile
+    from training.read import read_history
+    from training.train import TrainingJob
+    from training.train import train as run_training
+
+    policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
+    decline = decline_policy(decline_alert_rate, decline_min_precision)
+    files = expand(data)
+    if profile is None:
+        guess = guess_profile(files[0], label=label)
+        out.print("No --profile given; guessed from the first file:")
+        say_guess(guess.notes, guess.left_out)
+        schema = guess.schema
+    else:
+        schema = load_schema(profile)
+        if label is not None:
+            schema = schema.with_label(label)
+    if label is not None:
+        require_label(schema, files, label)
+    given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
+    if hidden is not None:
+        given["hidden"] = _widths(hidden)
+    options = FitOptions(
+        architecture=architecture.value,
+        error=error.value,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    registry = registry_at(output)
+    with progress("loss") as bars:
+        reading = bars.add_task("reading", total=None, loss="")
+        history = read_history(schema, files, progress=advance(bars, reading))
+        bars.remove_task(reading)
+        registry.prepare()
+        task = bars.add_task("training", total=None, loss="")
+
+        def step(state: FitProgress) -> None:
+            loss = f"loss {state.loss:.4f} held-in {state.held_in_loss:.4f} rate {state.learning_rate:.1e}"
+            bars.update(task, total=state.steps, completed=state.step, loss=loss)
+
+        def stage(name: str) -> None:
+            bars.update(task, description=name)
+
+        job = TrainingJob(
+            schema=schema,
+            fit=options,
+            policy=policy or Policy(name="alert-rate", value=DEFAULT_ALERT_RATE),
+            decline=decline,
+            label_delay=label_delay,
+            seed=seed,
+            device=device,
+        )
+        if not history.labelled:
+            out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
+        manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
+        bars.remove_task(task)
+    say_trained(manifest, folder)
+    activate_if(registry, manifest.version, activate)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput("--hidden: expected whole numbers separated by commas, e.g. 128,64") from None
