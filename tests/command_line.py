@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from dataclasses import dataclass
@@ -55,3 +56,11 @@ class Cli:
                 signal.signal(number, handler)
         out, err = self._capsys.readouterr()
         return Result(code, out, err.strip())
+
+
+def refused(done: Result, message: str) -> None:
+    """One message on standard error, exit code 2, and nothing of Python in it."""
+    assert done.code == 2, (done.out, done.err)
+    assert done.err.startswith(message), done.err
+    assert "Traceback" not in done.err + done.out
+    assert not re.search(r"hunter2|4111|\x1b", done.err + done.out)
