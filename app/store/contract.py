@@ -1,4 +1,4 @@
-"""What a store keeps and promises; :mod:`app.store.sql` and :mod:`app.store.redis` keep it.
+"""What a store keeps and promises; :mod:`app.store.sql.store` and :mod:`app.store.redis.store` keep it.
 
 The log is the truth: every scored transaction and every label, in order of arrival. A state is what the log made of one
 entity, kept so that a restart need not replay everything. Both are written in one transaction.

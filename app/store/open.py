@@ -25,7 +25,7 @@ def open_store(url: str, *, durability: Durability = "full", read_only: bool = F
         durability: "full": what was written survives a loss of power; "normal": it survives the end of the process,
             and a loss of power may take the last moment with it, never the order. Redis does as its server is told:
             what ``risks`` are measured by.
-        read_only: read beside the owner, without a claim; see :class:`app.store.sql.SqlStore`.
+        read_only: read beside the owner, without a claim; see :class:`app.store.sql.store.SqlStore`.
 
     Raises:
         InvalidInput: the URL is of no known kind, or its driver is not installed. No message repeats a password.
@@ -44,9 +44,9 @@ def open_store(url: str, *, durability: Durability = "full", read_only: bool = F
 
 # Each kind imports what it needs: a service on one need not have, or wait for, the others.
 def _sqlite(url: str, durability: Durability, read_only: bool) -> Store:
-    from app.store.engines import sqlite_engine  # noqa: PLC0415
-    from app.store.lock import FileLock  # noqa: PLC0415
-    from app.store.sql import SqlStore  # noqa: PLC0415
+    from app.store.sql.engines import sqlite_engine  # noqa: PLC0415
+    from app.store.sql.ownership import FileLock  # noqa: PLC0415
+    from app.store.sql.store import SqlStore  # noqa: PLC0415
 
     start, _, file = url.partition("sqlite:///")
     if start or not file or file == ":memory:":
@@ -66,8 +66,8 @@ def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
     from sqlalchemy import make_url  # noqa: PLC0415
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
-    from app.store.engines import postgresql_engine  # noqa: PLC0415
-    from app.store.sql import SqlStore  # noqa: PLC0415
+    from app.store.sql.engines import postgresql_engine  # noqa: PLC0415
+    from app.store.sql.store import SqlStore  # noqa: PLC0415
 
     try:
         parsed = make_url(url)
@@ -83,7 +83,7 @@ def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
 
 def _redis(url: str, durability: Durability, read_only: bool) -> Store:
     try:
-        from app.store.redis import RedisStore  # noqa: PLC0415
+        from app.store.redis.store import RedisStore  # noqa: PLC0415
     except ImportError:
         raise InvalidInput("a Redis store needs its client: pip install 'counterfoil[redis]'") from None
     try:

@@ -22,12 +22,12 @@ import yaml
 from app.service import create_app
 from app.settings import PREFIX, Settings
 from app.store.contract import Label, SavedState
-from app.store.redis import RedisStore
+from app.store.redis.store import RedisStore
 from tests import servers
 from tests.app.calls import Client
 from tests.app.records import replies, sent, till
 from tests.app.store.events import append, decision, key, look
-from tests.app.store.test_redis import DURABLE, server
+from tests.app.store.redis.test_store import DURABLE, server
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.test_docs import ROOT, assert_same, sessions

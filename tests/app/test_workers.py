@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import redis
 
-from app.store.redis import RedisStore
+from app.store.redis.store import RedisStore
 from tests import private_servers, servers
 from tests.app.records import changed, sent
 from tests.app.test_server import announced

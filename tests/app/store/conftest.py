@@ -29,7 +29,7 @@ class Backend:
 
     def open(self, read_only: bool = False) -> Store:
         if self.kind == "redis":
-            from app.store.redis import RedisStore
+            from app.store.redis.store import RedisStore
 
             return RedisStore(self.url, self.prefix, read_only=read_only)
         return open_store(self.url, read_only=read_only)

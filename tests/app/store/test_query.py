@@ -103,8 +103,8 @@ def test_it_is_read_beside_the_owner(backend: Backend, some: Store) -> None:
 
 
 def test_a_search_of_redis_goes_on_where_it_paused(redis_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store.redis_query._AT_ONCE", 4)
-    monkeypatch.setattr("app.store.redis_query._MOST", 8)
+    monkeypatch.setattr("app.store.redis.query._AT_ONCE", 4)
+    monkeypatch.setattr("app.store.redis.query._MOST", 8)
     store = redis_backend.open()
     append(store, *(decision(f"t{i}", decision="decline" if i == 3 else "approve") for i in range(40)))
     page = store.page(Filter(decision="decline"), None, 10)

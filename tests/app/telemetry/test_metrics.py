@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
-from app.store.redis import RedisStore
+from app.store.redis.store import RedisStore
 from app.telemetry.metrics import STAGES, Metrics
 from app.telemetry.sampling import sampling
 from models.scorer import Scorer

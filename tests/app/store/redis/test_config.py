@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from app.store.contract import Durability
-from app.store.redis import RedisStore
-from tests.app.store.test_redis import DURABLE, server
+from app.store.redis.store import RedisStore
+from tests.app.store.redis.test_store import DURABLE, server
 
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 

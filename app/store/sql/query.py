@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 from app.store.contract import LabelEvent
 from app.store.packing import id_digest
 from app.store.query import Filter, Page, Recorded
-from app.store.rows import as_decision, as_label
-from app.store.statements import Statements
-from app.store.tables import decision_keys, decisions, labels
+from app.store.sql.rows import as_decision, as_label
+from app.store.sql.statements import Statements
+from app.store.sql.tables import decision_keys, decisions, labels
 
 
 def page(connection: Connection, sql: Statements, wanted: Filter, before: int | None, limit: int) -> Page:

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from app.store.contract import EntityKey, Name, SavedState, View, Writes
 from app.store.packing import id_digest
-from app.store.rows import Row, as_decision, as_label, decision_row, label_row
-from app.store.statements import Lookup, Statements
+from app.store.sql.rows import Row, as_decision, as_label, decision_row, label_row
+from app.store.sql.statements import Lookup, Statements
 
 #: Names in the table ``meta``.
 ORIGIN, WATERMARK, FOLDED = "origin", "watermark", "folded"

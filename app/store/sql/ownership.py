@@ -1,12 +1,18 @@
-"""The claim to be the only process that writes to a PostgreSQL store."""
+"""Who owns an SQL store: the claim to be the only process that writes to it, one for each kind of database.
+
+SQLite: the lock of a file beside the database. PostgreSQL: a lock of the session that writes.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
+from pathlib import Path
 
 from sqlalchemy import Connection
 
-from app.store.contract import StoreInUse
+from app.store.contract import StoreInUse, StoreUnavailable
 
 #: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"
@@ -21,8 +27,35 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AN
 _PATIENCE = 2.0
 
 
+class FileLock:
+    """The lock of an SQLite store, held until :meth:`release` or the end of the process, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".lock")
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StoreUnavailable(f"{path}: cannot be opened: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._file, 20).decode(errors="replace")
+            os.close(self._file)
+            raise StoreInUse(
+                f"{database}: another process{f' ({owner})' if owner else ''} owns this store, says {path.name}; "
+                "stop it, give this one another file, or use PostgreSQL or Redis where several processes serve"
+            ) from None
+        # Who it is, for the message above. The lock is the kernel's: the file's presence means nothing.
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have it. The file stays: to remove it would race with whoever opens it now."""
+        os.close(self._file)
+
+
 class Claim:
-    """Taken on each connection that is to write.
+    """The lock of a PostgreSQL store, taken on each connection that is to write.
 
     Once it is taken again, the session that had it is over, and so is whatever it was committing.
     """
@@ -32,7 +65,7 @@ class Claim:
         self._session: tuple[int, str] | None = None
 
     def take(self, connection: Connection) -> None:
-        """On a connection in no transaction. SQLite has a file for it, see :mod:`app.store.lock`.
+        """On a connection in no transaction. SQLite has :class:`FileLock` instead.
 
         Raises:
             StoreInUse: another process has it.

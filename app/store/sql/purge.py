@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, Engine, Table, bindparam, delete
 
 from app.store.contract import Decision, EntityKey, StoreUnavailable
-from app.store.engines import wait_for
-from app.store.failures import guard
 from app.store.packing import id_digest
-from app.store.sql_transaction import FOLDED
-from app.store.statements import Statements
-from app.store.tables import base_states, decision_keys, decisions, labels, states
+from app.store.sql.engines import wait_for
+from app.store.sql.failures import guard
+from app.store.sql.statements import Statements
+from app.store.sql.tables import base_states, decision_keys, decisions, labels, states
+from app.store.sql.transaction import FOLDED
 
 #: What VACUUM goes over.
 _ERASED_FROM = (decisions, decision_keys, labels, states, base_states)

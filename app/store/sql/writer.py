@@ -9,10 +9,10 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.store.claim import Claim
 from app.store.contract import StoreInUse, StoreUnavailable
-from app.store.engines import wait_for, writer
-from app.store.failures import guard, translated
+from app.store.sql.engines import wait_for, writer
+from app.store.sql.failures import guard, translated
+from app.store.sql.ownership import Claim
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _DOUBT = 3.0
 
 
-class Owner:
+class Writer:
     """Runs transactions on the connection; makes another one where it was lost.
 
     Args:

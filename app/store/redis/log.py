@@ -8,8 +8,8 @@ from itertools import groupby, islice
 
 from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns
 from app.store.packing import unpack_decision, unpack_event
-from app.store.redis_keys import RedisKeys
-from app.store.redis_wire import Wires
+from app.store.redis.keys import RedisKeys
+from app.store.redis.wire import Wires
 
 #: Buckets per round trip; places per round trip.
 _BUCKETS, _SEQS = 8, 1_000

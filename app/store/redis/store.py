@@ -22,12 +22,12 @@ from app.store.contract import (
 )
 from app.store.packing import unpack_decision
 from app.store.query import Filter, Page
-from app.store.redis_config import risks
-from app.store.redis_keys import Beginning, RedisKeys
-from app.store.redis_log import RedisLog
-from app.store.redis_query import RedisQuery
-from app.store.redis_transaction import commit, view
-from app.store.redis_wire import Wire, Wires
+from app.store.redis.config import risks
+from app.store.redis.keys import Beginning, RedisKeys
+from app.store.redis.log import RedisLog
+from app.store.redis.query import RedisQuery
+from app.store.redis.transaction import commit, view
+from app.store.redis.wire import Wire, Wires
 from models.errors import InvalidInput
 
 #: Tries until other processes that write to the same entities count as a failure.
@@ -42,7 +42,7 @@ class RedisStore:
     another process wrote to one of them in between, it begins again with new places. So the order of an entity's events
     is the order of their places. What is written must be among the names and entities that were asked for.
 
-    Redis must be told to keep what it acknowledges; :mod:`app.store.redis_config` looks whether it is. Every state is
+    Redis must be told to keep what it acknowledges; :mod:`app.store.redis.config` looks whether it is. Every state is
     written with its event, so nothing needs replaying.
 
     Args:

@@ -56,7 +56,7 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
     Raises:
         ImportError: psycopg is not installed.
     """
-    from app.store.impatient import ImpatientConnection  # noqa: PLC0415 - SQLite needs no psycopg
+    from app.store.sql.impatient import ImpatientConnection  # noqa: PLC0415 - SQLite needs no psycopg
 
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),

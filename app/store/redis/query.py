@@ -8,9 +8,9 @@ from itertools import islice
 from app.store.contract import Decision, LabelEvent
 from app.store.packing import unpack_event
 from app.store.query import Filter, Page, Recorded
-from app.store.redis_keys import RedisKeys
-from app.store.redis_log import RedisLog
-from app.store.redis_wire import Wires
+from app.store.redis.keys import RedisKeys
+from app.store.redis.log import RedisLog
+from app.store.redis.wire import Wires
 
 #: Events fetched in one round trip, and looked at for one page: Redis has no index of what a decision says.
 _AT_ONCE, _MOST = 1_024, 25_600

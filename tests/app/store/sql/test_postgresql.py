@@ -146,7 +146,7 @@ def test_a_table_that_somebody_holds_is_not_waited_for_without_end(store: Store,
 
 
 def test_durability_is_synchronous_commit(postgresql_backend: Backend) -> None:
-    from app.store.engines import postgresql_engine
+    from app.store.sql.engines import postgresql_engine
 
     url = make_url(postgresql_backend.url)
     weak = url.update_query_dict({"options": "-csynchronous_commit=off"})

@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
-from app.store import migrations
 from app.store.packing import id_digest
-from app.store.tables import metadata
+from app.store.sql import migrations
+from app.store.sql.tables import metadata
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision

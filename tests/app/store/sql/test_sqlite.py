@@ -79,7 +79,7 @@ def test_another_program_that_holds_the_file_is_waited_for_and_named(store: Stor
 
 @pytest.mark.parametrize(("durability", "level"), [("full", 2), ("normal", 1)])
 def test_durability_is_sqlites_synchronous(file: Path, durability: str, level: int) -> None:
-    from app.store.engines import sqlite_engine
+    from app.store.sql.engines import sqlite_engine
 
     engine = sqlite_engine(file, "full" if durability == "full" else "normal", False)
     with engine.connect() as connection:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.store.tables import base_states, decision_keys, decisions, labels, meta, states
+from app.store.sql.tables import base_states, decision_keys, decisions, labels, meta, states
 
 _MOST = 256
 #: Columns in the order of the fields of Decision and LabelEvent.

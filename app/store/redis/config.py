@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.store.contract import Durability, StoreUnavailable
-from app.store.redis_wire import Lost, Wires
+from app.store.redis.wire import Lost, Wires
 
 _ASKED = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy")
 

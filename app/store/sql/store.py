@@ -9,18 +9,18 @@ from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
-from app.store import migrations
 from app.store.contract import BegunMeanwhile, Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
-from app.store.lock import FileLock
-from app.store.owner import Owner
 from app.store.query import Filter, Page
-from app.store.size import size
-from app.store.sql_log import SqlLog
-from app.store.sql_purge import erase, fold, scrub
-from app.store.sql_query import page
-from app.store.sql_transaction import FOLDED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
-from app.store.statements import Statements
-from app.store.tables import base_states, states
+from app.store.sql import migrations
+from app.store.sql.log import SqlLog
+from app.store.sql.ownership import FileLock
+from app.store.sql.purge import erase, fold, scrub
+from app.store.sql.query import page
+from app.store.sql.size import size
+from app.store.sql.statements import Statements
+from app.store.sql.tables import base_states, states
+from app.store.sql.transaction import FOLDED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
+from app.store.sql.writer import Writer
 from models.errors import InvalidInput
 
 _BASE_ROWS = 10_000
@@ -32,7 +32,7 @@ class SqlStore:
     """See :class:`app.store.contract.Store`.
 
     Args:
-        engine: from :mod:`app.store.engines`.
+        engine: from :mod:`app.store.sql.engines`.
         name: for messages.
         lock: held by this process; released on close.
         read_only: reads beside the owner, takes no claim, never writes: :meth:`transact` then refuses what ``work``
@@ -51,13 +51,13 @@ class SqlStore:
         self._engine, self._name, self._lock = engine, name, lock
         self._sql = Statements(engine.dialect)
         self._log = SqlLog(engine, name, self._sql)
-        self._owner = None if read_only else Owner(engine, name, self._connected)
+        self._writer = None if read_only else Writer(engine, name, self._connected)
         self._next_seq = 1
         try:
-            if self._owner is None:
+            if self._writer is None:
                 self._log.read(lambda connection: migrations.check(connection, name))
             else:
-                self._owner.connect()
+                self._writer.connect()
         except BaseException:
             self.close()
             raise
@@ -72,7 +72,7 @@ class SqlStore:
         self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
         """See the contract. ``events`` needs no reserving: nobody else writes."""
-        if self._owner is None:
+        if self._writer is None:
             if work(self._log.read(lambda connection: view(connection, self._sql, names, keys))) != Writes():
                 raise self._refusal()
             return
@@ -93,7 +93,7 @@ class SqlStore:
         def landed(connection: Connection) -> bool:
             return bool(written) and last_seq(connection, self._sql) >= max(written)
 
-        self._owner.run(act, lambda: not called, landed, _ANSWERING)
+        self._writer.run(act, lambda: not called, landed, _ANSWERING)
         self._next_seq = max([self._next_seq, *(seq + 1 for seq in written)])
 
     def origin(self) -> Origin | None:
@@ -103,7 +103,7 @@ class SqlStore:
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract."""
-        if self._owner is None:
+        if self._writer is None:
             raise self._refusal()
         if self.origin() != instead_of:
             raise BegunMeanwhile(f"{self._name}: its states have begun from something else; read its origin again")
@@ -120,7 +120,7 @@ class SqlStore:
             values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0"), (FOLDED, "0")]
             connection.exec_driver_sql(self._sql.set_meta, values)
 
-        self._owner.run(act, lambda: not started)
+        self._writer.run(act, lambda: not started)
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """See the contract."""
@@ -173,8 +173,8 @@ class SqlStore:
 
     def close(self) -> None:
         """See the contract."""
-        if self._owner is not None:
-            self._owner.close()
+        if self._writer is not None:
+            self._writer.close()
         self._engine.dispose()
         lock, self._lock = self._lock, None
         if lock is not None:
@@ -182,9 +182,9 @@ class SqlStore:
 
     def _write(self, act: Callable[[Connection], None]) -> None:
         """A transaction that may be repeated: it comes to the same."""
-        if self._owner is None:
+        if self._writer is None:
             raise self._refusal()
-        self._owner.run(act)
+        self._writer.run(act)
 
     def _meta(self, name: str) -> str | None:
         return self._log.read(lambda connection: connection.exec_driver_sql(self._sql.get_meta, (name,)).scalar())

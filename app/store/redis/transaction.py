@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from app.store.contract import EntityKey, Name, SavedState, StoreUnavailable, View, Writes
 from app.store.packing import pack_event, pack_state, unpack_decision, unpack_label, unpack_state
-from app.store.redis_keys import Beginning, RedisKeys
-from app.store.redis_wire import Command, Lost, Wire, Wires
+from app.store.redis.keys import Beginning, RedisKeys
+from app.store.redis.wire import Command, Lost, Wire, Wires
 
 #: Seconds to learn what became of a transaction whose answer was lost.
 _DOUBT = 3.0

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from app.store.contract import BegunMeanwhile, Decision, Origin, SavedState, Store, StoreUnavailable, View, Writes
-from app.store.redis import RedisStore
+from app.store.redis.store import RedisStore
 from models.errors import InvalidInput
 from tests import servers
 from tests.app.store.conftest import Backend
@@ -30,7 +30,7 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 COUNTER = """
 import sys
 from app.store.contract import SavedState, Writes
-from app.store.redis import RedisStore
+from app.store.redis.store import RedisStore
 from tests.app.store.events import decision, key
 A = key("a")
 store = RedisStore(sys.argv[1], sys.argv[2])

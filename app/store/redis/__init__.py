@@ -1,0 +1,1 @@
+"""The store on Redis, shared by the processes of several hosts."""

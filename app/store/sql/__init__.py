@@ -1,0 +1,1 @@
+"""The store on SQLite (embedded) or PostgreSQL: one process owns it, others may read."""
