@@ -26,14 +26,18 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
 
 
 def sessions(text: str) -> list[tuple[str, str]]:
-    """(command, printed output) pairs of the console blocks, in order."""
+    """(command, printed output) pairs of the console blocks, in order.
+
+    A command goes on where a quote is open or a line ends with a backslash; ``> `` may begin such a line.
+    """
     pairs: list[tuple[str, str]] = []
     for block in _SESSION.findall(text):
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             lines = part.split("\n")
             last = 0
-            while "".join(lines[: last + 1]).count("'") % 2:  # a quoted argument goes on
+            while "".join(lines[: last + 1]).count("'") % 2 or lines[last].endswith("\\"):
                 last += 1
+                lines[last] = lines[last].removeprefix("> ")
             pairs.append(("\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :]).strip()))
     return pairs
 
