@@ -31,7 +31,8 @@ from app.telemetry.sampling import look
 from app.upload.response import CsvResponse
 from app.upload.scoring import CsvScoring
 from models.behaviour.continuation import Continuation
-from models.behaviour.events import Behaviour, EntityKey
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
 from models.scorer import Scorer
 from models.times import iso_text

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.access.keys import KEY_SHAPE
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from models.errors import CounterfoilError, InvalidInput
 from models.pan import contains_card_number
 

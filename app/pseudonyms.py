@@ -20,7 +20,8 @@ from app.private_file import read_private
 from app.problems import FieldProblem, Refused
 from app.requests.strict_object import Row
 from app.settings import PREFIX, Settings
-from models.behaviour.events import Behaviour, EntityKey, key_digest
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey, key_digest
 from models.behaviour.replay import State
 from models.errors import InvalidInput
 from models.rows import ParsedRows

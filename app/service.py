@@ -34,7 +34,7 @@ from app.request_id import RequestId
 from app.requests.feedback import FeedbackReply
 from app.security_headers import DOCS_PATH
 from app.settings import Settings
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
 from app.telemetry.request_log import RequestLog

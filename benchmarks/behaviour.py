@@ -20,7 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.behaviour.events import Behaviour, Entity, EntityEvents, EntityKey
+from models.behaviour.events import Behaviour, Entity, EntityEvents
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, packed, replay, replay_entity, step
 from models.schema import TransactionSchema, load_schema
 from training.simulate import SimulationConfig, simulate

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from app.store.contract import Decision, LabelEvent, Store, View, Writes
+from app.store.contract import Store
 from app.store.open import open_store
 from app.store.query import Filter
-from models.behaviour.events import key_digest
+from app.store.records import Decision, LabelEvent, View, Writes
+from models.behaviour.keys import key_digest
 
 _AT_ONCE, _PAGE, _RUNS = 2_000, 100, 5
 _CARDS, _MERCHANTS = 20_000, 500

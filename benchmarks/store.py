@@ -31,9 +31,10 @@ from app.recording.recorder import Recorder
 from app.requests.bodies import Wanted
 from app.requests.model import RequestModel
 from app.settings import Settings
-from app.store.contract import EntityKey, Name, Origin, View, Writes
 from app.store.open import open_store
-from models.behaviour.events import Behaviour, key_digest
+from app.store.records import Name, Origin, View, Writes
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey, key_digest
 from models.behaviour.replay import State, content, packed, replay_entity
 from models.parsing import parse_rows
 from models.registry import Registry

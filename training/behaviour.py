@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.behaviour.continuation import Continuation
-from models.behaviour.events import Behaviour, EntityKey
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, replay
 from models.errors import InvalidInput
 from models.rows import FRAUD, ParsedRows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.store.contract import Decision
+from app.store.records import Decision
 from models.reasons import Reason
 from models.registry import Registry
 from models.rows import Batch

@@ -8,8 +8,8 @@ from dataclasses import replace
 from app.decisions.query import checked_text, entity_filters, entity_key, read
 from app.problems import Refused, harmless
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
-from app.store.contract import EntityKey
 from app.store.query import Filter
+from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from models.schema import TransactionSchema
 

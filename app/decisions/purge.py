@@ -19,9 +19,10 @@ from app.recording.recorder import Recorder
 from app.recording.recovery import folded_part
 from app.requests.model import RequestModel
 from app.settings import Settings
-from app.store.contract import EntityKey, StoreInUse
+from app.store.errors import StoreInUse
 from app.store.open import open_store
 from app.store.query import Filter
+from models.behaviour.keys import EntityKey
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 

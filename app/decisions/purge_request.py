@@ -20,7 +20,7 @@ from app.recording.ledger import Ledger
 from app.requests.field_schema import NO_NUL, TIME
 from app.requests.fields import field_type
 from app.requests.strict_object import StrictObject
-from app.store.contract import EntityKey
+from models.behaviour.keys import EntityKey
 from models.durations import duration_seconds
 from models.schema import EntityColumn, TransactionSchema
 from models.times import parse_time

@@ -18,7 +18,7 @@ from app.recording.check_log import moment
 from app.requests.feedback import LABELS
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
-from models.behaviour.events import EntityKey, key_digest
+from models.behaviour.keys import EntityKey, key_digest
 from models.errors import InvalidInput
 from models.pan import contains_card_number
 from models.schema import TransactionSchema

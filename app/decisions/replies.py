@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic_core import from_json
 
-from app.store.contract import Decision, Label
 from app.store.query import Recorded
+from app.store.records import Decision, Label
 from models.manifest import Manifest
 from models.reasons import Reason, cycle_text
 from models.rows import Batch

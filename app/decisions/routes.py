@@ -29,7 +29,8 @@ from app.endpoints import ActiveModel
 from app.problems import Refused
 from app.requests.bodies import Wanted, read_body, require_media_type, wanted
 from app.settings import Settings
-from app.store.contract import Store, StoreUnavailable
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest

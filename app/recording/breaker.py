@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from models.errors import CounterfoilError
 
 #: Seconds from a failed try of the store to the next.

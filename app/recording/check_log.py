@@ -16,9 +16,11 @@ from app.recording.recovery import counts, events_of
 from app.replies import score_reply
 from app.requests.bodies import Wanted
 from app.requests.model import RequestModel
-from app.store.contract import Decision, EntityKey, LabelEvent, Origin, Store
+from app.store.contract import Store
+from app.store.records import Decision, LabelEvent, Origin
 from models.behaviour.events import Behaviour
 from models.behaviour.kernel import relabel
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
 from models.durations import duration_seconds
 from models.errors import CounterfoilError, InvalidInput

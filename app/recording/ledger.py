@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 from app.recording.breaker import Breaker
 from app.recording.recorder import Answer, Recorder
 from app.requests.asked import Asked
-from app.store.contract import Label, OnStoreFailure, StoreUnavailable
-from models.behaviour.events import EntityKey
+from app.store.contract import OnStoreFailure
+from app.store.errors import StoreUnavailable
+from app.store.records import Label
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
 
 #: Transactions in one transaction of the store, so that a crowd does not make the first ones wait for long.

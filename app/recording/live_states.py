@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from operator import itemgetter
 
-from models.behaviour.events import EntityKey
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
 
 #: What a state costs beside its own bytes: the array object, the key, the places in two dictionaries.

@@ -23,11 +23,14 @@ from app.requests.asked import Asked
 from app.requests.idempotency import HEADER
 from app.requests.model import RequestModel
 from app.settings import Settings
-from app.store.contract import Decision, Label, LabelEvent, Name, SavedState, Store, StoreUnavailable, View, Writes
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
+from app.store.records import Decision, Label, LabelEvent, Name, SavedState, View, Writes
 from app.telemetry.metrics import Metrics
-from models.behaviour.events import Behaviour, Entity, EntityKey
+from models.behaviour.events import Behaviour, Entity
 from models.behaviour.kernel import NEVER, NEWEST, relabel
+from models.behaviour.keys import EntityKey
 from models.behaviour.plan import P_LATE
 from models.behaviour.replay import State, empty, packed, step
 from models.rows import Batch

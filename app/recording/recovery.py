@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.live_states import LiveStates
-from app.store.contract import BegunMeanwhile, LogColumns, Origin, Store, View, Writes
+from app.store.contract import Store
+from app.store.errors import BegunMeanwhile
+from app.store.records import LogColumns, Origin, View, Writes
 from models.behaviour.continuation import Lookup
-from models.behaviour.events import Behaviour, EntityEvents, EntityKey
+from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.kernel import NEVER, relabel
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, packed, replay_entity
 from models.behaviour.snapshot import Snapshot
 from models.bundle import read_states

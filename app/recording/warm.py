@@ -10,8 +10,8 @@ from pathlib import Path
 from app.pseudonyms import Pseudonyms
 from app.recording.recovery import snapshot_of
 from app.settings import Settings
-from app.store.contract import Origin
 from app.store.open import open_store
+from app.store.records import Origin
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import replay
 from models.behaviour.snapshot import Snapshot

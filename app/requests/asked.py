@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.requests.bodies import Wanted
 from app.requests.strict_object import Row
-from app.store.contract import Name
+from app.store.records import Name
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.problems import FieldProblem, Refused
 from app.requests.fields import choice_type, field_type
 from app.requests.strict_object import StrictObject
-from app.store.contract import Label
+from app.store.records import Label
 from models.schema import IdColumn, TimestampColumn, TransactionSchema
 
 LABELS: tuple[Label, ...] = get_args(Label)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import cast
 
-from app.store.contract import Decision, EntityKey, Label, LabelEvent, SavedState
+from app.store.records import Decision, Label, LabelEvent, SavedState
+from models.behaviour.keys import EntityKey
 
 _KEY = struct.Struct("<HH")
 _STATE = struct.Struct("<q")

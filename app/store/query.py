@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.store.contract import Decision, EntityKey, Label, LabelEvent
+from app.store.records import Decision, Label, LabelEvent
+from models.behaviour.keys import EntityKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from anyio.to_thread import run_sync
 
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.behaviour.events import Behaviour, EntityEvents, EntityKey
+from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.kernel import NEVER, NEWEST
+from models.behaviour.keys import EntityKey
 from models.behaviour.plan import LATEST_SECONDS
 from models.behaviour.replay import State, replay
 from models.rows import FRAUD, ParsedRows

@@ -12,21 +12,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.behaviour.keys import EntityKey, key_digest
 from models.behaviour.layout import E_AMOUNT, E_CODES, E_FRAUD, E_PLACE, E_TIME, NO_PLACE
 from models.behaviour.plan import plan_of
 from models.behaviour.spec import EntityBehaviour
 from models.schema import TransactionSchema
 
-#: Which entity: the name of its section in the profile, and the digest of its key.
-EntityKey = tuple[str, bytes]
 _DEGREES = 1e7
 #: Part of a declaration's digest: raise it when :mod:`models.behaviour.layout` changes, and states are made anew.
 _STATE_FORMAT = 1
-
-
-def key_digest(key: str) -> bytes:
-    """The 16 bytes an entity goes by: no card id stands in a state or a snapshot."""
-    return hashlib.blake2b(key.encode(), digest_size=16).digest()
 
 
 def value_code(value: str) -> int:

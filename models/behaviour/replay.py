@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.behaviour.compiled import Floats, Int, Ints, compiled
-from models.behaviour.events import Behaviour, Entity, EntityEvents, EntityKey
+from models.behaviour.events import Behaviour, Entity, EntityEvents
 from models.behaviour.kernel import (
     BULK,
     CAP,
@@ -25,6 +25,7 @@ from models.behaviour.kernel import (
     reset,
     size,
 )
+from models.behaviour.keys import EntityKey
 from models.behaviour.plan import P_CODES, P_HEADER, P_MARKS, P_OPS
 
 #: An entity's state: int64, see :mod:`models.behaviour.kernel`.

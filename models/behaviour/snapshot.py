@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.behaviour.events import Behaviour, Entity, EntityKey
+from models.behaviour.events import Behaviour, Entity
 from models.behaviour.kernel import size
+from models.behaviour.keys import EntityKey
 from models.behaviour.layout import (
     BULK,
     CAP,

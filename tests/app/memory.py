@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.requests.strict_object import Row
-from app.store.contract import EntityKey, Label
+from app.store.records import Label
 from models.behaviour.events import Behaviour
 from models.behaviour.kernel import relabel
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
 from models.schema import TransactionSchema
 from models.times import parse_time

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from app.recording.recovery import live_states, read_saved, rebuild
-from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent
 from tests.app.traffic import (
     Client,
     Comparison,

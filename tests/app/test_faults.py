@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from app.recording.recovery import read_saved, rebuild
-from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent
 from tests.app.faults import FAULTS, Fault
 from tests.app.traffic import Payments, Server, bodies, compare, in_order, label_body, offline, same_states
 

@@ -21,7 +21,7 @@ import yaml
 
 from app.service import create_app
 from app.settings import PREFIX, Settings
-from app.store.contract import Label, SavedState
+from app.store.records import Label, SavedState
 from app.store.redis.store import RedisStore
 from tests import servers
 from tests.app.calls import Client

@@ -23,8 +23,8 @@ import polars as pl
 import pytest
 
 from app.recording.recovery import read_saved, rebuild
-from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent
 from models.behaviour.plan import LATEST_SECONDS
 from tests.app.traffic import (
     Client,

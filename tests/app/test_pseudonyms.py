@@ -17,9 +17,10 @@ from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
 from app.recording.recovery import live_states
 from app.recording.warm import warm
 from app.settings import Settings
-from app.store.contract import Decision
 from app.store.open import open_store
-from models.behaviour.events import Behaviour, key_digest
+from app.store.records import Decision
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import key_digest
 from models.behaviour.spec import EntityBehaviour
 from models.errors import InvalidInput
 from models.pan import contains_card_number

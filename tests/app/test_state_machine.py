@@ -34,7 +34,8 @@ from app.recording.check_log import ERASED, LogCheck
 from app.recording.recovery import rebuild
 from app.requests.model import RequestModel
 from app.requests.strict_object import Row
-from app.store.contract import Decision, Label, LabelEvent, StoreInUse
+from app.store.errors import StoreInUse
+from app.store.records import Decision, Label, LabelEvent
 from models.registry import Registry
 from models.rows import Batch
 from tests import servers

@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 
 from app.recording.recovery import snapshot_of
-from app.store.contract import Decision, LabelEvent
-from models.behaviour.events import Behaviour, EntityEvents, EntityKey
+from app.store.records import Decision, LabelEvent
+from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.kernel import relabel
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, content, replay
 from models.parsing import parse_rows
 from models.registry import Registry

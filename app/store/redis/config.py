@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.store.contract import Durability, StoreUnavailable
+from app.store.contract import Durability
+from app.store.errors import StoreUnavailable
 from app.store.redis.wire import Lost, Wires
 
 _ASKED = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy")

@@ -6,7 +6,8 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-from app.store.contract import EntityKey, Name, Origin
+from app.store.records import Name, Origin
+from models.behaviour.keys import EntityKey
 
 #: Events per hash: 2 to this power. One hash for all could not be read in parts; a key for each costs memory.
 _BUCKET_BITS = 8

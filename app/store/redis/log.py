@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import groupby, islice
 
-from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns
 from app.store.packing import unpack_decision, unpack_event
+from app.store.records import Decision, LabelEvent, LogColumns
 from app.store.redis.keys import RedisKeys
 from app.store.redis.wire import Wires
+from models.behaviour.keys import EntityKey
 
 #: Buckets per round trip; places per round trip.
 _BUCKETS, _SEQS = 8, 1_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from app.store.contract import Decision, LabelEvent
 from app.store.packing import unpack_event
 from app.store.query import Filter, Page, Recorded
+from app.store.records import Decision, LabelEvent
 from app.store.redis.keys import RedisKeys
 from app.store.redis.log import RedisLog
 from app.store.redis.wire import Wires

@@ -7,27 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from app.store.contract import (
-    BegunMeanwhile,
-    Decision,
-    Durability,
-    EntityKey,
-    LabelEvent,
-    LogColumns,
-    Name,
-    Origin,
-    StoreUnavailable,
-    View,
-    Writes,
-)
+from app.store.contract import Durability
+from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.packing import unpack_decision
 from app.store.query import Filter, Page
+from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.redis.config import risks
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.log import RedisLog
 from app.store.redis.query import RedisQuery
 from app.store.redis.transaction import commit, view
 from app.store.redis.wire import Wire, Wires
+from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 
 #: Tries until other processes that write to the same entities count as a failure.

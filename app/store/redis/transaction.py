@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from app.store.contract import EntityKey, Name, SavedState, StoreUnavailable, View, Writes
+from app.store.errors import StoreUnavailable
 from app.store.packing import pack_event, pack_state, unpack_decision, unpack_label, unpack_state
+from app.store.records import Name, SavedState, View, Writes
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.wire import Command, Lost, Wire, Wires
+from models.behaviour.keys import EntityKey
 
 #: Seconds to learn what became of a transaction whose answer was lost.
 _DOUBT = 3.0

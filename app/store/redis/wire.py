@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 from redis.retry import Retry
 
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 
 Command = Sequence[str | bytes | int]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 
 T = TypeVar("T")
 

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from app.store.contract import Decision, EntityKey, LabelEvent, LogColumns
 from app.store.packing import id_digest
+from app.store.records import Decision, LabelEvent, LogColumns
 from app.store.sql.failures import guard
 from app.store.sql.rows import Row, as_decision, as_label
 from app.store.sql.statements import Statements
 from app.store.sql.transaction import last_seq
+from models.behaviour.keys import EntityKey
 
 T = TypeVar("T")
 #: Rows per page: of events, of bare places in the order of arrival.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from app.store.contract import StoreInUse, StoreUnavailable
+from app.store.errors import StoreInUse, StoreUnavailable
 
 #: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"

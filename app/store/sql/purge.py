@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Engine, Table, bindparam, delete
 
-from app.store.contract import Decision, EntityKey, StoreUnavailable
+from app.store.errors import StoreUnavailable
 from app.store.packing import id_digest
+from app.store.records import Decision
 from app.store.sql.engines import wait_for
 from app.store.sql.failures import guard
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, decision_keys, decisions, labels, states
 from app.store.sql.transaction import FOLDED
+from models.behaviour.keys import EntityKey
 
 #: What VACUUM goes over.
 _ERASED_FROM = (decisions, decision_keys, labels, states, base_states)

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 
-from app.store.contract import LabelEvent
 from app.store.packing import id_digest
 from app.store.query import Filter, Page, Recorded
+from app.store.records import LabelEvent
 from app.store.sql.rows import as_decision, as_label
 from app.store.sql.statements import Statements
 from app.store.sql.tables import decision_keys, decisions, labels

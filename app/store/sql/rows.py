@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.store.contract import Decision, LabelEvent
 from app.store.packing import id_digest, pack_keys, unpack_keys
+from app.store.records import Decision, LabelEvent
 
 Row = Sequence[Any]
 

@@ -9,8 +9,9 @@ from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
-from app.store.contract import BegunMeanwhile, Decision, EntityKey, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.errors import BegunMeanwhile
 from app.store.query import Filter, Page
+from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.sql import migrations
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import FileLock
@@ -21,6 +22,7 @@ from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
 from app.store.sql.transaction import FOLDED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
 from app.store.sql.writer import Writer
+from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 
 _BASE_ROWS = 10_000

@@ -8,10 +8,11 @@ from operator import attrgetter
 
 from sqlalchemy import Connection
 
-from app.store.contract import EntityKey, Name, SavedState, View, Writes
 from app.store.packing import id_digest
+from app.store.records import Name, SavedState, View, Writes
 from app.store.sql.rows import Row, as_decision, as_label, decision_row, label_row
 from app.store.sql.statements import Lookup, Statements
+from models.behaviour.keys import EntityKey
 
 #: Names in the table ``meta``.
 ORIGIN, WATERMARK, FOLDED = "origin", "watermark", "folded"

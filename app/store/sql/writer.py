@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.store.contract import StoreInUse, StoreUnavailable
+from app.store.errors import StoreInUse, StoreUnavailable
 from app.store.sql.engines import wait_for, writer
 from app.store.sql.failures import guard, translated
 from app.store.sql.ownership import Claim

@@ -24,8 +24,8 @@ from app.access.keys import Scope
 from app.docs_page import POLICY
 from app.service import ACCESS, create_app
 from app.settings import Settings
-from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent
 from models.scorer import Scorer
 from tests.app.calls import Client, exchange
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from app.decisions.export import csv_parts, frames, harmless
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision, Store
+from app.store.contract import Store
 from app.store.open import open_store
 from app.store.query import Filter
+from app.store.records import Decision
 from models.schema import TransactionSchema, load_schema
 from models.scorer import Scorer
 from tests.app.calls import Client

@@ -22,8 +22,11 @@ from app.recording.recorder import Recorder
 from app.recording.recovery import rebuild
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision, EntityKey, LabelEvent, Name, Store, StoreUnavailable, View, Writes
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent, Name, View, Writes
+from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.schema import TransactionSchema

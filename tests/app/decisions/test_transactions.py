@@ -21,9 +21,10 @@ from app.pseudonyms import Pseudonyms
 from app.recording.warm import warm
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Label, Store
+from app.store.contract import Store
 from app.store.open import open_store
 from app.store.query import Filter
+from app.store.records import Label
 from models.checked import checked_rows
 from models.pan import is_card_number
 from models.parsing import parse_rows

@@ -12,7 +12,7 @@ import pytest
 from app.recording.breaker import Breaker
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from models.scorer import Scorer
 from tests import private_servers
 from tests.app.calls import Client

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.recording.live_states import LiveStates
-from models.behaviour.events import EntityKey
+from models.behaviour.keys import EntityKey
 
 
 def key(number: int) -> EntityKey:

@@ -17,21 +17,13 @@ from app.recording.recorder import Recorder
 from app.recording.recovery import Recovered, rebuild, recover
 from app.requests.bodies import Wanted
 from app.requests.model import RequestModel
-from app.store.contract import (
-    Decision,
-    EntityKey,
-    LabelEvent,
-    LogColumns,
-    Name,
-    Origin,
-    Store,
-    StoreUnavailable,
-    View,
-    Writes,
-)
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
 from app.store.query import Filter, Page
+from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey
 from models.behaviour.replay import content
 from models.rows import Batch
 from tests.app.records import Till, changed, replies, sent, till

@@ -12,7 +12,7 @@ from redis import Redis
 
 from app.recording.live_states import LiveStates
 from app.recording.recovery import Recovered, recover
-from app.store.contract import Origin
+from app.store.records import Origin
 from app.store.redis.store import RedisStore
 from tests import servers
 from tests.app.store.events import append, decision, key, look

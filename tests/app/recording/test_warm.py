@@ -13,8 +13,8 @@ import pytest
 from app.recording.recovery import live_states, snapshot_of
 from app.recording.warm import warm
 from app.settings import Settings
-from app.store.contract import Decision
 from app.store.open import open_store
+from app.store.records import Decision
 from models.batch import score_table
 from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour

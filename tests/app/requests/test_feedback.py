@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision, LabelEvent
 from app.store.open import open_store
+from app.store.records import Decision, LabelEvent
 from tests.app.calls import CARDS, Client
 from tests.app.recording.test_recorder import behaviour_of
 from tests.app.records import changed, sent

@@ -28,8 +28,8 @@ from app.requests.idempotency import Key
 from app.requests.model import RequestModel
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Decision
 from app.store.open import open_store
+from app.store.records import Decision
 from models.registry import Registry
 from models.scorer import Scorer
 from tests.app.calls import CARDS, Client

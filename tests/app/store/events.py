@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.store.contract import Decision, EntityKey, Label, LabelEvent, Name, SavedState, Store, View, Writes
+from app.store.contract import Store
+from app.store.records import Decision, Label, LabelEvent, Name, SavedState, View, Writes
+from models.behaviour.keys import EntityKey
 
 SECRET = "the-callers-own-value"
 

@@ -9,18 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.store.contract import (
-    BegunMeanwhile,
-    Decision,
-    EntityKey,
-    Label,
-    LabelEvent,
-    Origin,
-    SavedState,
-    Store,
-    View,
-    Writes,
-)
+from app.store.contract import Store
+from app.store.errors import BegunMeanwhile
+from app.store.records import Decision, Label, LabelEvent, Origin, SavedState, View, Writes
+from models.behaviour.keys import EntityKey
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.store.contract import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.store.contract import Decision, LabelEvent, Store
+from app.store.contract import Store
 from app.store.query import Filter, Recorded
+from app.store.records import Decision, LabelEvent
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label
 

@@ -15,7 +15,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError
 
-from app.store.contract import BegunMeanwhile, Decision, Origin, SavedState, Store, StoreUnavailable, View, Writes
+from app.store.contract import Store
+from app.store.errors import BegunMeanwhile, StoreUnavailable
+from app.store.records import Decision, Origin, SavedState, View, Writes
 from app.store.redis.store import RedisStore
 from models.errors import InvalidInput
 from tests import servers
@@ -29,7 +31,7 @@ A = key("a")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 COUNTER = """
 import sys
-from app.store.contract import SavedState, Writes
+from app.store.records import SavedState, Writes
 from app.store.redis.store import RedisStore
 from tests.app.store.events import decision, key
 A = key("a")

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from app.store.contract import SavedState, Store, StoreInUse, StoreUnavailable, View
+from app.store.contract import Store
+from app.store.errors import StoreInUse, StoreUnavailable
+from app.store.records import SavedState, View
 from tests.app.store.conftest import Backend
 from tests.app.store.events import SECRET, append, decision, key, label, look
 from tests.app.store.processes import WRITER, python

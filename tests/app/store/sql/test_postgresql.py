@@ -8,8 +8,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from app.store.contract import SavedState, Store, StoreUnavailable, View, Writes
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
+from app.store.records import SavedState, View, Writes
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
 from tests.app.store.proxy import Proxy

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.store.contract import SavedState, Store, StoreUnavailable, View
+from app.store.contract import Store
+from app.store.errors import StoreUnavailable
 from app.store.open import open_store
+from app.store.records import SavedState, View
 from models.errors import InvalidInput
 from tests.app.store.events import append, decision, key, label, look
 

@@ -1,0 +1,21 @@
+"""What goes wrong with a store."""
+
+from __future__ import annotations
+
+from models.errors import CounterfoilError
+
+
+class StoreUnavailable(CounterfoilError):
+    """The store cannot be reached or written now. Trying again may help.
+
+    Nothing of the transaction was kept, unless the answer to its commit was lost: then the next transaction shows a
+    ``next_seq`` beyond the last event that this process knows of.
+    """
+
+
+class BegunMeanwhile(StoreUnavailable):
+    """Another process began anew since the origin was read; read it again."""
+
+
+class StoreInUse(CounterfoilError):
+    """Another process owns the embedded store."""

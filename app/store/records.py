@@ -1,0 +1,154 @@
+"""What a store keeps: decisions, labels, states, and what one transaction reads and writes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.behaviour.keys import EntityKey
+
+#: What a transaction is recorded under, at most once: its id (text), or what stands for an Idempotency-Key (bytes).
+Name = str | bytes
+Label = Literal["fraud", "legitimate", "disputed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One scored transaction, as the log keeps it.
+
+    Attributes:
+        seq: place in the order of arrival, shared with labels; from 1, gaps allowed.
+        transaction_id: the caller's, unique in the log; None where the schema has no id.
+        digest: of the transaction as sent, 32 bytes: the same id with another digest is another transaction.
+        time: of the transaction, microseconds as in :mod:`models.times`.
+        arrived_at: microseconds since 1970 UTC, by this machine's clock.
+        body: the validated transaction as JSON, from which features can be computed anew.
+        features: what the detector was given, :meth:`models.rows.Batch.to_bytes` of one row.
+        score, error, threshold, decision, model_version: as answered.
+        reply: the answer, byte for byte.
+        caller: who asked; None without API keys.
+        latency_us: from arrival until the answer was ready to be written.
+        keys: the entities it belongs to.
+        idempotency_digest: of the Idempotency-Key it was sent with, 16 bytes, unique in the log; None without one.
+    """
+
+    seq: int
+    transaction_id: str | None
+    digest: bytes
+    time: int
+    arrived_at: int
+    body: str
+    features: bytes
+    score: float
+    error: float
+    threshold: float
+    decision: str
+    model_version: str
+    reply: bytes
+    caller: str | None
+    latency_us: int
+    keys: tuple[EntityKey, ...]
+    idempotency_digest: bytes | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What it is recorded under."""
+        return tuple(name for name in (self.transaction_id, self.idempotency_digest) if name is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """What became known of a transaction, and when.
+
+    Attributes:
+        seq: place in the order of arrival, shared with decisions.
+        known_at: when it became known, microseconds since 1970 UTC.
+        change: to the fraud counted at the transaction's time: +1, -1 or 0, by what the label was before.
+    """
+
+    seq: int
+    transaction_id: str
+    label: Label
+    known_at: int
+    arrived_at: int
+    caller: str | None
+    change: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """An entity's state and the last event it has seen: events up to ``seq`` are in it, later ones are not."""
+
+    seq: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a transaction reads before it computes.
+
+    Attributes:
+        known: decisions that are in the log, by those of the asked names that they are recorded under.
+        labels: the latest label of each asked id that has one.
+        states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
+            its ``seq`` is 0.
+        next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.
+    """
+
+    known: Mapping[Name, Decision]
+    labels: Mapping[str, LabelEvent]
+    states: Mapping[EntityKey, SavedState]
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What a transaction writes, all of it or nothing.
+
+    Attributes:
+        states: replaces what is saved.
+        watermark: events up to here are in every saved state they touch; None leaves it as it is. A restart replays
+            the log from there.
+    """
+
+    decisions: Sequence[Decision] = ()
+    labels: Sequence[LabelEvent] = ()
+    states: Mapping[EntityKey, SavedState] = field(default_factory=dict)
+    watermark: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the states began.
+
+    Attributes:
+        spec: digest of the behaviour declaration that the states belong to.
+        base: digest of the snapshot loaded before the first event; empty without one.
+        as_of: time of the last transaction in that snapshot, microseconds; None without one.
+        seq: the last event of the log then. Of events up to it those count that are later than ``as_of``: the snapshot
+            holds the others. Every event after it counts.
+        pseudonyms: fingerprint of the pseudonyms that the entities go by; empty where they go by their own ids.
+    """
+
+    spec: str
+    base: str = ""
+    as_of: int | None = None
+    seq: int = 0
+    pseudonyms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """A stretch of the log, as a replay needs it: decisions as columns, and the labels of the same stretch.
+
+    Attributes:
+        seqs, transaction_ids, times, bodies: of the decisions, oldest first, all of one length.
+        labels: oldest first. None is older than a decision of an earlier stretch, or newer than one of a later stretch.
+    """
+
+    seqs: Sequence[int]
+    transaction_ids: Sequence[str | None]
+    times: Sequence[int]
+    bodies: Sequence[str]
+    labels: Sequence[LabelEvent]
