@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+PROCESSES ?= 2
 LONG := $(BIN)/python -m pytest -p tests.long --long -s
 PIP := pip --quiet --disable-pip-version-check install
 LOCKED := --require-hashes --requirement
@@ -39,8 +40,8 @@ serve: $(VENV)/serve ## Install, train on simulated payments if no model is acti
 	  $(BIN)/counterfoil train artifacts/simulated/payments.parquet --profile payments )
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
 
-test: $(VENV)/dev ## Run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/dev ## Run the whole test suite, in PROCESSES=2 processes
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
