@@ -25,15 +25,15 @@ from app.requests.feedback import FeedbackModel, FeedbackReply
 from app.requests.idempotency import REPLAYED, idempotency_key
 from app.requests.model import RequestModel
 from app.settings import Settings
+from app.telemetry import gauges
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
-from app.telemetry.sampling import look
 from app.upload.response import CsvResponse
 from app.upload.scoring import CsvScoring
-from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
+from models.behaviour.state_fork import StateFork
 from models.scorer import Scorer
 from models.times import iso_text
 
@@ -141,7 +141,7 @@ class Endpoints:
         model = self._model()
         want = wanted(request, Wanted(0), known=("reasons", "state"))
         require_media_type(request, "text/csv")
-        scoring = CsvScoring(model.scorer, want.reasons, await self._continuation(model, want.state))
+        scoring = CsvScoring(model.scorer, want.reasons, await self._fork(model, want.state))
         return CsvResponse(request, scoring, self._settings.max_csv_bytes)
 
     async def feedback(self, request: Request) -> Response:
@@ -187,7 +187,7 @@ class Endpoints:
     async def metrics(self, request: Request) -> Response:
         """What is measured, for Prometheus. Asks nothing of the store: it answers while that is gone."""
         if self.active is not None:
-            look(self._metrics, self.active)
+            gauges.update(self._metrics, self.active)
         content, media_type = await run_sync(self._page.write, request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
@@ -196,18 +196,18 @@ class Endpoints:
             raise Refused("not-ready", "no model is loaded yet")
         return self.active
 
-    async def _continuation(self, model: ActiveModel, state: str) -> Continuation | None:
+    async def _fork(self, model: ActiveModel, state: str) -> StateFork | None:
         behaviour = Behaviour(model.scorer.schema)
         if not behaviour:
             return None
         if state == "empty":
-            return Continuation(behaviour, lambda _: {})
+            return StateFork(behaviour, lambda _: {})
         if state == "snapshot":
             snapshot = await run_sync(snapshot_of, model.scorer)
-            return Continuation(behaviour, lambda _: snapshot.states if snapshot else {})
+            return StateFork(behaviour, lambda _: snapshot.states if snapshot else {})
         loop = asyncio.get_running_loop()
 
         def live(keys: Sequence[EntityKey]) -> Mapping[EntityKey, State]:  # called in a worker thread
             return asyncio.run_coroutine_threadsafe(model.ledger.peek(keys), loop).result()
 
-        return Continuation(behaviour, live, model.requests.pseudonyms.rows)
+        return StateFork(behaviour, live, model.requests.pseudonyms.rows)

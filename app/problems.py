@@ -21,7 +21,7 @@ from models.pan import contains_card_number
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:counterfoil:problem:"
-_HARMLESS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: Fields listed in one problem.
 _MAX_LISTED = 50
 _RETRY_SECONDS = "1"
@@ -162,10 +162,10 @@ def refused(error: ValidationError | None, more: Mapping[str, str], kind: str = 
     return Refused(kind, count, [FieldProblem(field=f, message=m) for f, m in listed])
 
 
-def harmless(name: str) -> str:
+def name_or_withheld(name: str) -> str:
     """A caller's name of a field, or "(withheld)" where it could be more than a name."""
     secret = contains_card_number(name) or KEY_SHAPE.search(name)
-    return name if _HARMLESS.fullmatch(name) and not secret else "(withheld)"
+    return name if _PLAIN_NAME.fullmatch(name) and not secret else "(withheld)"
 
 
 def _message(detail: ErrorDetails) -> str:

@@ -35,10 +35,10 @@ from app.requests.feedback import FeedbackReply
 from app.security_headers import DOCS_PATH
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
+from app.telemetry.gauges import sampling
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
 from app.telemetry.request_log import RequestLog
-from app.telemetry.sampling import sampling
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer

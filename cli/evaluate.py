@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.console import advance, out, progress
-from cli.opening import continuation_of, open_scorer, require_label
+from cli.opening import fork_of, open_scorer, require_label
 from cli.options import ArtifactsOption, InputArgument, ModelOption, State, StateOption
 from cli.say import say_metrics
 
@@ -38,9 +38,9 @@ def evaluate(
     with progress() as bars:
         task = bars.add_task("reading", total=None)
         history = read_history(schema, [data], progress=advance(bars, task))
-    continuation = continuation_of(scorer, state)
-    if continuation is not None:
-        history = continued(continuation, history)
+    fork = fork_of(scorer, state)
+    if fork is not None:
+        history = continued(fork, history)
     part = ScoredPart.of(scorer, history.batch(scorer.vocabulary), history)
     threshold = scorer.manifest.threshold.score
     metrics = measure(data.name, part.scores.score, history.label, threshold, labelled=history.labelled)

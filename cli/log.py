@@ -200,8 +200,8 @@ def purge(
         raise InvalidInput("--before: in the future")
     purged = purge_store(settings, scorer, moment_before, key)
     out.print(f"{purged.decisions:,} decisions erased, with their labels")
-    if purged.folded:
-        out.print(f"Decisions up to place {purged.folded:,} can no longer be recomputed by 'counterfoil replay'.")
+    if purged.compacted:
+        out.print(f"Decisions up to place {purged.compacted:,} can no longer be recomputed by 'counterfoil replay'.")
     if not purged.scrubbed:
         out.print("A reader keeps an older state of the store open: end it and run this again to empty the files.")
         raise typer.Exit(EXIT_REJECTED)

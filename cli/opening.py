@@ -12,7 +12,7 @@ from models.errors import InvalidInput
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from models.behaviour.continuation import Continuation
+    from models.behaviour.state_fork import StateFork
     from models.registry import Registry
     from models.schema import TransactionSchema
     from models.scorer import Scorer
@@ -42,26 +42,26 @@ def settings_with(given: dict[str, Any]) -> Settings:
     return load_settings(**{name: value for name, value in given.items() if value is not None})
 
 
-def continuation_of(scorer: Scorer, state: State, database: str | None = None) -> Continuation | None:
+def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateFork | None:
     """What behaviour features of a table go on from; None where the model has none."""
     from app.pseudonyms import Pseudonyms
     from app.recording.recovery import live_states, snapshot_of
     from app.store.open import open_store
-    from models.behaviour.continuation import Continuation
     from models.behaviour.events import Behaviour
+    from models.behaviour.state_fork import StateFork
 
     behaviour = Behaviour(scorer.schema)
     if not behaviour:
         return None
     if state is State.empty:
-        return Continuation(behaviour, lambda keys: {})
+        return StateFork(behaviour, lambda keys: {})
     if state is State.live:
         settings = settings_with({"database_url": database})
         pseudonyms = Pseudonyms.open(settings, scorer.schema)
         store = open_store(settings.database_url, read_only=True)
-        return Continuation(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
+        return StateFork(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
     snapshot = snapshot_of(scorer)
-    return Continuation(behaviour, lambda keys: snapshot.states if snapshot else {})
+    return StateFork(behaviour, lambda keys: snapshot.states if snapshot else {})
 
 
 def activate_if(registry: Registry, version: str, wanted: bool) -> None:

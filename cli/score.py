@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.console import advance, out, progress
-from cli.opening import continuation_of, open_scorer, settings_with
+from cli.opening import fork_of, open_scorer, settings_with
 from cli.options import (
     ArtifactsOption,
     DatabaseOption,
@@ -77,7 +77,7 @@ def score(
                 output,
                 reasons=reasons,
                 on_error=on_error.value,
-                continuation=continuation_of(scorer, state, database),
+                fork=fork_of(scorer, state, database),
                 on_progress=advance(bars, task),
             )
     share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
@@ -107,7 +107,7 @@ def embed(
             data,
             output,
             on_error=on_error.value,
-            continuation=continuation_of(scorer, state),
+            fork=fork_of(scorer, state),
             on_progress=advance(bars, task),
         )
     out.print(f"{output}: {report.rows:,} rows")

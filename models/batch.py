@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
-from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
+from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
 from models.parsing import parse_rows, require_columns
 from models.rows import ParsedRows, RowError
@@ -61,7 +61,7 @@ def score_table(
     *,
     reasons: int = 0,
     on_error: OnError = "stop",
-    continuation: Continuation | None = None,
+    fork: StateFork | None = None,
     on_progress: Progress | None = None,
 ) -> BatchReport:
     """Write the input's columns in order with those of :func:`models.annotate.added_columns`.
@@ -72,7 +72,7 @@ def score_table(
         reasons: reason columns per row.
         on_error: ``stop`` raises at the first bad row and leaves no output; ``reject`` lists bad rows in
             ``<output>.rejects.csv`` (line, column, cause) and goes on.
-        continuation: gives the rows their behaviour features, in the order of their time; without one, every card and
+        fork: gives the rows their behaviour features, in the order of their time; without one, every card and
             merchant is new. Where the model has such features the table is read twice and memory holds those of all
             rows.
         on_progress: called with bytes read and bytes in all.
@@ -84,7 +84,7 @@ def score_table(
     def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
         return scored_frame(scorer, frame, parsed, reasons, behaviour)
 
-    prepare = partial(_prepared, scorer, source, continuation)
+    prepare = partial(_prepared, scorer, source, fork)
     added = added_columns(reasons)
     return transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
 
@@ -95,7 +95,7 @@ def embed_table(
     output: Path,
     *,
     on_error: OnError = "stop",
-    continuation: Continuation | None = None,
+    fork: StateFork | None = None,
     on_progress: Progress | None = None,
 ) -> BatchReport:
     """Write the input's columns with the code h = f(x) as code_1, code_2, … Otherwise as :func:`score_table`."""
@@ -105,7 +105,7 @@ def embed_table(
         codes = scorer.codes(parsed.batch(scorer.vocabulary).with_behaviour(behaviour))
         return frame.filter(pl.Series(parsed.good)).hstack(pl.from_numpy(codes, schema=names).get_columns())
 
-    prepare = partial(_prepared, scorer, source, continuation)
+    prepare = partial(_prepared, scorer, source, fork)
     return transform_table(scorer.schema, source, output, names, prepare, annotate, on_error, on_progress)
 
 
@@ -172,11 +172,11 @@ def transform_table(
     return BatchReport(rows, alerts, len(rejected), rejects_path if rejected else None)
 
 
-def _prepared(scorer: Scorer, source: Path, continuation: Continuation | None) -> Prepared[NDArray[np.float64]]:
+def _prepared(scorer: Scorer, source: Path, fork: StateFork | None) -> Prepared[NDArray[np.float64]]:
     behaviour = Behaviour(scorer.schema)
     if not behaviour:
         return _NoHistory()
-    return _History(scorer, source, continuation or Continuation(behaviour, lambda _: {}))
+    return _History(scorer, source, fork or StateFork(behaviour, lambda _: {}))
 
 
 class _NoHistory:
@@ -194,20 +194,20 @@ class _NoHistory:
 class _History:
     """The behaviour features of a whole table, computed in the order of time and given out in the order of the file."""
 
-    def __init__(self, scorer: Scorer, source: Path, continuation: Continuation) -> None:
+    def __init__(self, scorer: Scorer, source: Path, fork: StateFork) -> None:
         parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source).chunks()]
         self._timestamp = scorer.schema.timestamp or ""
         self._given = 0
         self._late, self._cause = np.empty(0, bool), ""
-        self._features = np.empty((0, continuation.behaviour.width))
+        self._features = np.empty((0, fork.behaviour.width))
         if not parts:
             return
         whole = ParsedRows.concat(parts)
         order = np.argsort(whole.time, kind="stable")
-        kept, features = continuation.take(whole.take(order))
+        kept, features = fork.take(whole.take(order))
         self._late = np.empty(len(order), bool)
         self._late[order] = ~kept.good
-        self._features = np.empty((len(order), continuation.behaviour.width))
+        self._features = np.empty((len(order), fork.behaviour.width))
         self._features[order[kept.good]] = features
         self._cause = kept.errors[0].cause if kept.errors else ""
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, replay
+from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
 from models.rows import FRAUD, ParsedRows
 from training.read import History
@@ -69,7 +69,7 @@ def cold(behaviour: Behaviour, name: str) -> NDArray[np.float64]:
     )
 
 
-def continued(continuation: Continuation, history: History) -> History:
+def continued(fork: StateFork, history: History) -> History:
     """A history with its behaviour features, going on from other states.
 
     Raises:
@@ -84,7 +84,7 @@ def continued(continuation: Continuation, history: History) -> History:
         label=history.label,
         errors=(),
     )
-    kept, features = continuation.take(rows)
+    kept, features = fork.take(rows)
     if kept.errors:
         raise InvalidInput(
             f"{len(kept.errors):,} rows are older than the states they should go on from; "

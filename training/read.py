@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.checked import checked_chunks
 from models.errors import InvalidInput
 from models.rows import UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema
+from models.strict_tables import checked_chunks
 
 
 @dataclass(frozen=True)

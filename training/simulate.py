@@ -19,11 +19,11 @@ from models.errors import InvalidInput
 from models.tables import written_aside
 from training.simulator import cards as card_holders
 from training.simulator import fraud, merchants, routine
-from training.simulator.draws import Ints
 from training.simulator.payments import CHANNELS, DAY, Payments, concat
 from training.simulator.places import CITIES
 from training.simulator.prices import CATEGORIES
-from training.simulator.scene import Scene
+from training.simulator.weighted_choice import Ints
+from training.simulator.world import World
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -61,8 +61,8 @@ def simulate(config: SimulationConfig) -> pl.DataFrame:
     holders = card_holders.issue(streams[1], config.cards, config.days, shops)
     legitimate = routine.live(streams[2], holders, shops, config.days, config.start.weekday())
     rows = round(len(legitimate) * config.fraud_rate / (1 - config.fraud_rate))
-    scene = Scene(holders, shops, legitimate, config.days * DAY)
-    fraudulent, scenario = fraud.commit(streams[3], scene, rows)
+    world = World(holders, shops, legitimate, config.days * DAY)
+    fraudulent, scenario = fraud.commit(streams[3], world, rows)
 
     payments = concat((legitimate, fraudulent))
     scenario = np.concatenate((np.zeros(len(legitimate), np.int64), scenario + 1))

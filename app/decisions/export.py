@@ -57,9 +57,9 @@ def frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[
 
 
 def csv_parts(parts: Iterator[pl.DataFrame]) -> Iterator[bytes]:
-    """Frames as the pieces of one CSV, harmless to a spreadsheet."""
+    """Frames as the pieces of one CSV, safe to open in a spreadsheet."""
     for number, frame in enumerate(parts):
-        yield csv_bytes(harmless(frame), header=number == 0)
+        yield csv_bytes(spreadsheet_safe(frame), header=number == 0)
 
 
 def write(parts: Iterator[pl.DataFrame], output: Path) -> Written:
@@ -74,7 +74,7 @@ def write(parts: Iterator[pl.DataFrame], output: Path) -> Written:
     def counted() -> Iterator[pl.DataFrame]:
         nonlocal rows, quoted
         for frame in parts:
-            shown = frame if kind == ".parquet" else harmless(frame)
+            shown = frame if kind == ".parquet" else spreadsheet_safe(frame)
             rows += frame.height
             texts = [name for name in frame.columns if frame.schema[name] == pl.String]
             quoted += sum(int((frame[name] != shown[name]).sum()) for name in texts)
@@ -85,7 +85,7 @@ def write(parts: Iterator[pl.DataFrame], output: Path) -> Written:
     return Written(rows, quoted)
 
 
-def harmless(frame: pl.DataFrame) -> pl.DataFrame:
+def spreadsheet_safe(frame: pl.DataFrame) -> pl.DataFrame:
     """For CSV: times as ISO 8601 texts, and texts that a spreadsheet would take for a formula behind an apostrophe.
 
     Numbers are left alone: a minus is theirs.

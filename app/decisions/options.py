@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from app.decisions.query import checked_text, entity_filters, entity_key, read
-from app.problems import Refused, harmless
+from app.problems import Refused, name_or_withheld
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.store.query import Filter
 from models.behaviour.keys import EntityKey
@@ -71,7 +71,7 @@ def key_of(name: str, value: str, schema: TransactionSchema, pseudonyms: Pseudon
     known = entity_filters(schema)
     if name not in known:
         listed = f"it has {', '.join(known)}" if known else "it has none, so decisions are not kept by entity"
-        raise InvalidInput(f"--entity: this model's profile has no [entity.{harmless(name)}] section; {listed}")
+        raise InvalidInput(f"--entity: this model's profile has no [entity.{name_or_withheld(name)}] section; {listed}")
     try:
         return entity_key(name, pseudonyms.stored(known[name], checked_text(value)))
     except ValueError as error:

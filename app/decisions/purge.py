@@ -1,8 +1,8 @@
 """Erasure: old decisions, or all of one card, and what remains still follows from what remains.
 
 States of cards and merchants are made of the decisions that are to go. So first the base takes in the log up to there
-("folding", see docs/decisions/0006-folding.md), then the decisions are deleted. Each step is one short transaction, and
-the steps leave a whole store behind them: broken off anywhere, the same command again finishes.
+("compaction", see docs/decisions/0006-compaction.md), then the decisions are deleted. Each step is one short
+transaction, and the steps leave a whole store behind them: broken off anywhere, the same command again finishes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from app.pseudonyms import Pseudonyms
 from app.recording.recorder import Recorder
-from app.recording.recovery import folded_part
+from app.recording.recovery import compacted_part
 from app.requests.model import RequestModel
 from app.settings import Settings
 from app.store.errors import StoreInUse
@@ -37,12 +37,12 @@ class Purged:
 
     Attributes:
         decisions: how many, with their labels.
-        folded: decisions up to this place in the order of arrival can no longer be recomputed from what came before.
+        compacted: decisions up to this place in the order of arrival can no longer be recomputed from what came before.
         scrubbed: nothing of them is in the store's files any more; False where a reader kept an older state open.
     """
 
     decisions: int
-    folded: int
+    compacted: int
     scrubbed: bool
 
 
@@ -68,7 +68,7 @@ class Purge:
     def before(self, moment: int) -> Purged:
         """Erase what arrived before a time, microseconds since 1970 UTC.
 
-        A label of it counts in the states first, however late it came: history is folded up to there.
+        A label of it counts in the states first, however late it came: history is compacted up to there.
         """
         wanted = Filter(until=moment)
         newest = self._store.page(wanted, None, 1).decisions
@@ -79,7 +79,7 @@ class Purge:
     def entity(self, key: EntityKey) -> Purged:
         """Erase all that was recorded of one card, merchant or other entity, and its state.
 
-        It stays counted in the states of others, as it was when they saw it; so all history is folded. For one that
+        It stays counted in the states of others, as it was when they saw it; so all history is compacted. For one that
         nothing is known of, a misspelt one, nothing is.
         """
         if not self._run(partial(self._knows, key)):
@@ -114,29 +114,29 @@ class Purge:
             pass
         origin = self._store.origin()
         assert origin is not None  # it began when the recorder was opened
-        while (folded := self._store.folded()) < until:
-            base, last = folded_part(self._store, self._schema, origin, folded, until)
-            run(partial(self._store.fold, base, last))
+        while (compacted := self._store.compacted()) < until:
+            base, last = compacted_part(self._store, self._schema, origin, compacted, until)
+            run(partial(self._store.compact, base, last))
 
     def _erase(self, wanted: Filter, last: int, run: Run) -> int:
-        """Delete decisions up to a place, every label of which is folded first. Returns how many."""
+        """Delete decisions up to a place, every label of which is compacted first. Returns how many."""
         erased = 0
         while True:
             page = self._store.page(wanted, last + 1, _AT_ONCE)
             if not page.decisions:
                 return erased
             self._fold(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
-            erased += run(partial(self._erase_folded, wanted, last))
+            erased += run(partial(self._erase_compacted, wanted, last))
 
-    def _erase_folded(self, wanted: Filter, last: int) -> int:
+    def _erase_compacted(self, wanted: Filter, last: int) -> int:
         """Delete a page of decisions but those that got another label in between. Returns how many."""
-        page, folded = self._store.page(wanted, last + 1, _AT_ONCE), self._store.folded()
-        gone = [one.decision for one in page.decisions if all(label.seq <= folded for label in one.labels)]
+        page, compacted = self._store.page(wanted, last + 1, _AT_ONCE), self._store.compacted()
+        gone = [one.decision for one in page.decisions if all(label.seq <= compacted for label in one.labels)]
         self._store.erase(gone)
         return len(gone)
 
     def _purged(self, decisions: int) -> Purged:
-        return Purged(decisions, self._store.folded(), self._scrub())
+        return Purged(decisions, self._store.compacted(), self._scrub())
 
     def _scrub(self) -> bool:
         for attempt in range(_TRIES):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from app.problems import FieldProblem, Refused, harmless
+from app.problems import FieldProblem, Refused, name_or_withheld
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.check_log import moment
 from app.requests.feedback import LABELS
@@ -80,7 +80,9 @@ def read(
     keys: list[EntityKey] = []
     for name, text in pairs:
         if name not in (*FILTERS, *more, *entities):
-            refuse(harmless(name), f"unknown parameter; expected one of {', '.join((*FILTERS, *entities, *more))}")
+            refuse(
+                name_or_withheld(name), f"unknown parameter; expected one of {', '.join((*FILTERS, *entities, *more))}"
+            )
         into = others if name in more else filters
         if name in into or name in (entity for entity, _ in keys):
             refuse(name, "appears twice")

@@ -128,7 +128,7 @@ class Decisions:
                 purged = await run_sync(work, limiter=self._exporters)
         finally:
             self.purging = False
-        reply = PurgeReply(purged.decisions, purged.folded, purged.scrubbed)
+        reply = PurgeReply(purged.decisions, purged.compacted, purged.scrubbed)
         return Response(to_json(reply), media_type="application/json")
 
     def _model(self) -> ActiveModel:

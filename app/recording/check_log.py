@@ -85,7 +85,7 @@ class LogCheck:
         self._store = store
         self._registry = registry
         self._origin: Origin = origin
-        self._folded = store.folded()
+        self._compacted = store.compacted()
         self._scorers: dict[str, Scorer | str] = {}
         self._states: dict[EntityKey, State] = {}
 
@@ -94,15 +94,17 @@ class LogCheck:
         checked = Checked()
         erased = sum(
             event.arrived_at >= since
-            for event in takewhile(lambda event: event.seq <= self._folded, self._store.log() if self._folded else ())
+            for event in takewhile(
+                lambda event: event.seq <= self._compacted, self._store.log() if self._compacted else ()
+            )
             if isinstance(event, Decision)
         )
         if erased:
             checked.skipped[ERASED] = erased
-        for chunk in _chunks(self._store.log(self._folded)):
+        for chunk in _chunks(self._store.log(self._compacted)):
             self._check(chunk, since, checked)
             progress(chunk[-1].seq)
-        if self._store.folded() != self._folded:
+        if self._store.compacted() != self._compacted:
             raise InvalidInput("history was erased while it was checked: check again")
         return checked
 
@@ -119,13 +121,13 @@ class LogCheck:
         decision = self._store.find(transaction_id)
         if decision is None:
             raise InvalidInput("no transaction with this id is recorded")
-        if decision.seq <= self._folded:
+        if decision.seq <= self._compacted:
             raise InvalidInput(f"it {ERASED}")
         scorer = self._scorer(decision.model_version)
         if isinstance(scorer, str):
             raise InvalidInput(f"{scorer}: {decision.model_version}")
         checked = Checked()
-        for chunk in _chunks(self._store.log(self._folded, keys=decision.keys)):
+        for chunk in _chunks(self._store.log(self._compacted, keys=decision.keys)):
             until = [event for event in chunk if event.seq <= decision.seq]
             self._check(until, 0, checked, only=decision.seq)
         features = Batch.from_bytes(decision.features, len(scorer.schema.numeric)).numeric[0]

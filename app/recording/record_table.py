@@ -15,10 +15,10 @@ from app.requests.bodies import Wanted
 from app.requests.model import RequestModel
 from models.annotate import added_columns, with_added
 from models.batch import BatchReport, OnError, Progress, transform_table
-from models.checked import checked_chunks
 from models.parsing import parse_rows
 from models.rows import ParsedRows
 from models.schema import CurrencyColumn, TransactionSchema
+from models.strict_tables import checked_chunks
 from models.tables import TableReader
 
 _AT_ONCE = 256

@@ -17,12 +17,12 @@ from app.recording.live_states import LiveStates
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
 from app.store.records import LogColumns, Origin, View, Writes
-from models.behaviour.continuation import Lookup
 from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.kernel import NEVER, relabel
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, packed, replay_entity
 from models.behaviour.snapshot import Snapshot
+from models.behaviour.state_fork import Lookup
 from models.bundle import read_states
 from models.errors import InvalidInput
 from models.manifest import STATES
@@ -137,12 +137,12 @@ def rebuild(store: Store, schema: TransactionSchema, origin: Origin) -> dict[Ent
     """The states of all entities that the log names, from it and the base alone: what the live ones must be."""
     states: dict[EntityKey, State] = {}
     behaviour = Behaviour(schema)
-    for changed, _, _ in replay_log(store, schema, behaviour, origin, partial(_read_base, store), store.folded()):
+    for changed, _, _ in replay_log(store, schema, behaviour, origin, partial(_read_base, store), store.compacted()):
         states |= changed
     return states
 
 
-def folded_part(
+def compacted_part(
     store: Store, schema: TransactionSchema, origin: Origin, after: int, until: int, chunk: int = 1_000
 ) -> tuple[dict[EntityKey, bytes], int]:
     """What the base becomes with the next events of the log in it.

@@ -15,10 +15,10 @@ from app.store.records import Origin
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import replay
 from models.behaviour.snapshot import Snapshot
-from models.checked import checked_rows
 from models.errors import InvalidInput
 from models.rows import FRAUD
 from models.scorer import Scorer
+from models.strict_tables import checked_rows
 
 
 @dataclass(frozen=True)

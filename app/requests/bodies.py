@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from app.problems import FieldProblem, Refused, harmless
+from app.problems import FieldProblem, Refused, name_or_withheld
 from app.settings import MAX_REASONS
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -103,7 +103,7 @@ def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons
         name, _, text = part.partition("=")
         if name not in known:
             expected = f"expected {' or '.join(known)}" if known else "the route takes none"
-            raise _bad_query(harmless(name), f"unknown parameter; {expected}")
+            raise _bad_query(name_or_withheld(name), f"unknown parameter; {expected}")
         if name in values:
             raise _bad_query(name, "appears twice")
         if name == "reasons":

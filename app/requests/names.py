@@ -13,7 +13,7 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Any, NoReturn
 
-from app.problems import Refused, harmless
+from app.problems import Refused, name_or_withheld
 
 #: Unknown fields that are named to the caller.
 _MOST_UNKNOWN = 20
@@ -41,7 +41,7 @@ def odd_names(value: Any, known: Collection[str], optional: Collection[str] = ()
     missing = {name: "missing field" for name in known if name not in counts and name not in optional}
     twice = {name: "appears twice" for name in known if counts[name] > 1}
     unknown = islice((name for name in counts if name not in known), _MOST_UNKNOWN)
-    return missing | twice | {harmless(name): "unknown field" for name in unknown}
+    return missing | twice | {name_or_withheld(name): "unknown field" for name in unknown}
 
 
 def _refuse_constant(_name: str) -> NoReturn:

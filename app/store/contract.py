@@ -53,7 +53,7 @@ class Store(Protocol):
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """Forget all states, saved and base, and begin anew from a base. Atomic.
 
-        The log stays; nothing of it is folded, and the watermark is 0.
+        The log stays; nothing of it is compacted, and the watermark is 0.
 
         Args:
             instead_of: the origin so far.
@@ -71,11 +71,11 @@ class Store(Protocol):
     def last_seq(self) -> int:
         """The last place in the order of arrival that is taken; 0 for an empty log."""
 
-    def folded(self) -> int:
+    def compacted(self) -> int:
         """Events up to here are in the base: what is made from the base goes on after them. 0 if none are."""
 
-    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
-        """Replace what the base holds of these entities; it now has the events up to ``folded``. Atomic.
+    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
+        """Replace what the base holds of these entities; it now has the events up to ``compacted``. Atomic.
 
         Every saved state must have its events up to there before. A shared store refuses.
         """
@@ -83,7 +83,7 @@ class Store(Protocol):
     def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
         """Delete decisions with their labels, and what is saved of entities, the base included. Atomic.
 
-        All of it must be folded before: no place of theirs is given to another event.
+        All of it must be compacted before: no place of theirs is given to another event.
         """
 
     def scrub(self) -> bool:

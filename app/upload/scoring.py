@@ -12,7 +12,7 @@ import polars as pl
 
 from app.problems import FieldProblem, Refused
 from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
-from models.behaviour.continuation import Continuation
+from models.behaviour.state_fork import StateFork
 from models.csv_stream import Chunk, CsvSplitter
 from models.pan import contains_card_number
 from models.parsing import parse_rows
@@ -29,13 +29,13 @@ class CsvScoring:
     Args:
         scorer: the model.
         reasons: reason columns per row.
-        continuation: gives the rows their behaviour features, where the model has any.
+        fork: gives the rows their behaviour features, where the model has any.
     """
 
-    def __init__(self, scorer: Scorer, reasons: int, continuation: Continuation | None = None) -> None:
+    def __init__(self, scorer: Scorer, reasons: int, fork: StateFork | None = None) -> None:
         self._scorer = scorer
         self._reasons = reasons
-        self._continuation = continuation
+        self._fork = fork
         self._splitter = CsvSplitter("the body")
         self._begun = False
 
@@ -62,7 +62,7 @@ class CsvScoring:
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:
             self._check_header(chunk.frame.columns)
-        scored = annotate(self._scorer, chunk, self._reasons, self._continuation)
+        scored = annotate(self._scorer, chunk, self._reasons, self._fork)
         frame = mask_card_numbers(scored, [name for name, kind in scored.schema.items() if kind == pl.String])
         header, self._begun = not self._begun, True
         return csv_bytes(frame, header=header, delimiter=self._splitter.delimiter)
@@ -80,12 +80,12 @@ class CsvScoring:
         require_free_names(columns, (*added_columns(self._reasons), ERROR))
 
 
-def annotate(scorer: Scorer, chunk: Chunk, reasons: int, continuation: Continuation | None = None) -> pl.DataFrame:
+def annotate(scorer: Scorer, chunk: Chunk, reasons: int, fork: StateFork | None = None) -> pl.DataFrame:
     """All of a chunk's records in order: its columns, those of scoring, and ``error``."""
     parsed = parse_rows(scorer.schema, chunk.frame)
     behaviour = None
-    if continuation is not None:
-        parsed, behaviour = continuation.take(parsed)
+    if fork is not None:
+        parsed, behaviour = fork.take(parsed)
     scored = scored_frame(scorer, chunk.frame, parsed, reasons, behaviour)
     scored = scored.with_columns(pl.lit(None, pl.String).alias(ERROR))
     if not (parsed.errors or chunk.broken):

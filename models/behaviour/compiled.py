@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Int = Any  # an int64
-Wide = Any  # a uint64
+Uint64 = Any  # a uint64
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

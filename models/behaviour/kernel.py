@@ -11,6 +11,7 @@ events. Up to :data:`EXACT` events of an entity are kept singly, older ones merg
 from __future__ import annotations
 
 from models.behaviour.compiled import Floats, Int, Ints, compiled
+from models.behaviour.features import write
 from models.behaviour.layout import (
     APPROXIMATE,
     BULK,
@@ -53,7 +54,6 @@ from models.behaviour.plan import (
 )
 from models.behaviour.records import columns, copy_into, events_of, first_not_before, insert, reset, shift, size
 from models.behaviour.windows import move
-from models.behaviour.words import write
 
 __all__ = [
     "APPROXIMATE",

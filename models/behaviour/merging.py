@@ -22,7 +22,7 @@ from models.behaviour.layout import (
 )
 from models.behaviour.plan import P_CODES, P_EVENTS, P_FRAUD, P_HEADER, P_HIDDEN, P_LARGEST, P_SQUARES
 from models.behaviour.records import column, columns, events_of
-from models.behaviour.wide import add
+from models.behaviour.uint128 import add
 from models.behaviour.windows import hidden, is_latest, mark_latest
 
 _FINEST = 10

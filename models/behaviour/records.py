@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.behaviour.compiled import Int, Ints, Wide, compiled
+from models.behaviour.compiled import Int, Ints, Uint64, compiled
 from models.behaviour.layout import (
     AMOUNT,
     BULK,
@@ -45,7 +45,7 @@ from models.behaviour.plan import (
     P_STEP,
     P_WINDOWS,
 )
-from models.behaviour.wide import multiply
+from models.behaviour.uint128 import multiply
 
 _BLOCK = 16
 
@@ -86,7 +86,7 @@ def events_of(state: Ints, plan: Ints, i: Int) -> Int:
 
 
 @compiled
-def squares_of(state: Ints, plan: Ints, i: Int) -> tuple[Wide, Wide]:
+def squares_of(state: Ints, plan: Ints, i: Int) -> tuple[Uint64, Uint64]:
     """The sum of the squared amounts of record i."""
     if state[BULK]:
         high = column(state, plan, P_SQUARES) + i

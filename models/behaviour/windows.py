@@ -50,7 +50,7 @@ from models.behaviour.plan import (
     P_WINDOWS,
 )
 from models.behaviour.records import column, events_of, first_not_before, largest_of, latest_with, squares_of
-from models.behaviour.wide import add, subtract
+from models.behaviour.uint128 import add, subtract
 
 _HOUR = 3_600_000_000
 _HIDDEN_MASK = (1 << HIDDEN_BITS) - 1

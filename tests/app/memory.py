@@ -118,7 +118,7 @@ class Memory:
 
 
 class Unsaved:
-    """What states are to the last bit: the kernel's, in memory alone, never saved, replayed or folded.
+    """What states are to the last bit: the kernel's, in memory alone, never saved, replayed or compacted.
 
     Attributes:
         states: of each entity that has seen something.

@@ -303,7 +303,7 @@ class Machine(RuleBasedStateMachine):
         assert same_states(schema, self._unsaved.states, recorder.peek(sorted(self._unsaved.states)))
 
     def _the_log_can_be_checked(self) -> None:
-        """What is not folded, from what was; nothing is different."""
+        """What is not compacted, from what was; nothing is different."""
         found = LogCheck(self.till.recorder.store, Registry(self._payments.artifacts), self._payments.scorer).all(0)
         assert found.mismatches == []
         assert found.decisions + found.skipped.get(ERASED, 0) == len(self.memory.log)
@@ -369,7 +369,7 @@ def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
 ) -> None:
     monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
-    monkeypatch.setattr("app.recording.recovery.folded_part.__defaults__", (7,))  # so that a purge takes several steps
+    monkeypatch.setattr("app.recording.recovery.compacted_part.__defaults__", (7,))  # a purge takes several steps
     monkeypatch.setattr("app.decisions.purge._AT_ONCE", 2)
     place = request.getfixturevalue(f"{kind}_places")
     runs *= 20 if request.config.getoption("--long", default=False) else 1

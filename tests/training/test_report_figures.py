@@ -14,7 +14,7 @@ from models.rows import FRAUD, LEGITIMATE, Batch
 from models.schema import TransactionSchema, load_schema
 from models.scorer import Scorer
 from training.read import read_history
-from training.report import ScoredPart, headline, words
+from training.report import ScoredPart, format, headline
 from training.report.bootstrap import Estimate
 from training.report.clock import Clock, recorded
 from training.report.cost import CostCurve, CostTerms
@@ -69,8 +69,8 @@ def test_every_figure_equals_the_raw_arrays(tiny_scorer: Scorer, tiny_part: Scor
     assert sum(scenario.fraud for scenario in found.scenarios) == fraud.sum()
     sentence = headline.sentence(found, threshold.score, "the test period")
     assert sentence == (
-        f"At the threshold {words.score(threshold.score)}, {(fraud & alert).sum()} of {fraud.sum()} frauds in the test "
-        f"period were alerted, with {words.figure(alert.sum() / days)} alerts a day; "
+        f"At the threshold {format.score(threshold.score)}, {(fraud & alert).sum()} of {fraud.sum()} frauds "
+        f"in the test period were alerted, with {format.figure(alert.sum() / days)} alerts a day; "
         f"one in {1 / precision_score(fraud, alert):,.1f} alerts is fraud."
     )
 
@@ -160,20 +160,20 @@ def test_times_in_words(payments: TransactionSchema) -> None:
     [(0, "0"), (1, "100"), (0.9999, ">99.9"), (0.5364, "53.6"), (0.0052, "0.520"), (0.0169, "1.69"), (1e-7, "<0.001")],
 )
 def test_percent(value: float, shown: str) -> None:
-    assert words.percent(value) == f"{shown}\u00a0%"
+    assert format.percent(value) == f"{shown}\u00a0%"
 
 
 def test_scores_never_round_to_one() -> None:
-    assert words.score(0.998) == "0.998"
-    assert words.score(0.9936882) == "0.9937"
-    assert words.score(np.nextafter(1, 0)) == ">0.99999999"
-    assert words.score(0.0) == "0"
+    assert format.score(0.998) == "0.998"
+    assert format.score(0.9936882) == "0.9937"
+    assert format.score(np.nextafter(1, 0)) == ">0.99999999"
+    assert format.score(0.0) == "0"
 
 
 def test_text_from_data_holds_no_card_number() -> None:
-    assert words.plain("card 4111 1111 1111 1111 seen") == words.WITHHELD
-    assert words.plain("a\nb\x00c") == "a b c"
-    assert len(words.plain("x" * 500)) == 80
+    assert format.plain("card 4111 1111 1111 1111 seen") == format.WITHHELD
+    assert format.plain("a\nb\x00c") == "a b c"
+    assert len(format.plain("x" * 500)) == 80
 
 
 @pytest.fixture

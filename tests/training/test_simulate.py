@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidInput
 from training.simulate import SimulationConfig, simulate, write
-from training.simulator.draws import Choice, running_total, unroll
 from training.simulator.places import CITIES, distance_km
 from training.simulator.prices import CATEGORIES
+from training.simulator.weighted_choice import Choice, running_total, unroll
 
 ROOT = Path(__file__).parents[2]
 CONFIG = SimulationConfig(days=60, cards=2500, merchants=2000, fraud_rate=0.01, seed=7)

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from training.report.words import figure as digits
+from training.report.format import figure as digits
 
 #: Okabe & Ito's palette for colour-blind readers; every use comes with a line style, marker or label of its own.
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (

@@ -14,7 +14,7 @@ from models.rows import FRAUD, LEGITIMATE
 from models.thresholds import Threshold
 from training.optimise import FitProgress
 from training.report import canvas as c
-from training.report import words
+from training.report import format
 from training.report.curves import Curve
 from training.report.detection import Detection
 from training.report.part import ScoredPart
@@ -91,7 +91,7 @@ def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, fou
     axes.set_ylim(0, max(top[2] for top in tops) * 1.45)
     for name, x, y, colour in tops:
         c.label(axes, name, x, y, c.ABOVE, colour)
-    c.upright(axes, threshold.error, f"threshold {words.figure(threshold.error)}: alerts to the right", 0.96)
+    c.upright(axes, threshold.error, f"threshold {format.figure(threshold.error)}: alerts to the right", 0.96)
     if declined is not None:
         c.upright(axes, declined, "decline", 0.87, style="-.")
     caption = "How transactions spread over the reconstruction error. "
@@ -99,11 +99,11 @@ def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, fou
         caption = "How each class spreads over the reconstruction error; both curves have the same area. "
     if found.recall and found.legitimate_rate:
         caption += (
-            f"Right of the line lie {words.percent(found.recall.value)} of fraud and "
-            f"{words.percent(found.legitimate_rate.value)} of legitimate transactions."
+            f"Right of the line lie {format.percent(found.recall.value)} of fraud and "
+            f"{format.percent(found.legitimate_rate.value)} of legitimate transactions."
         )
     else:
-        caption += f"Right of the line lie {words.percent(found.alert_rate.value)} of all transactions."
+        caption += f"Right of the line lie {format.percent(found.alert_rate.value)} of all transactions."
     return Chart("How unusual transactions are", c.svg(figure, "errors", caption), caption)
 
 
@@ -121,7 +121,7 @@ def precision_recall(curve: Curve, found: Detection) -> Chart:
     axes.axhline(found.prevalence.value, color=c.FAINT, linestyle=":")
     c.label(
         axes,
-        f"random order: {words.percent(found.prevalence.value)}",
+        f"random order: {format.percent(found.prevalence.value)}",
         0,
         found.prevalence.value,
         (3, 4, "left", "bottom"),
@@ -131,11 +131,11 @@ def precision_recall(curve: Curve, found: Detection) -> Chart:
     if found.recall and found.precision:
         c.operating_point(axes, found.recall.value, found.precision.value, "threshold", rising=False)
         caption += (
-            f" At the threshold (diamond) {words.percent(found.recall.value)} of fraud is alerted and "
-            f"{words.percent(found.precision.value)} of alerts are fraud."
+            f" At the threshold (diamond) {format.percent(found.recall.value)} of fraud is alerted and "
+            f"{format.percent(found.precision.value)} of alerts are fraud."
         )
     if found.average_precision:
-        caption += f" The area under the line is the average precision, {words.ratio(found.average_precision.value)}."
+        caption += f" The area under the line is the average precision, {format.ratio(found.average_precision.value)}."
     return Chart("Precision and recall", c.svg(figure, "precision-recall", caption), caption)
 
 
@@ -152,11 +152,11 @@ def roc(curve: Curve, found: Detection) -> Chart:
     if found.recall and found.legitimate_rate:
         c.operating_point(axes, found.legitimate_rate.value, found.recall.value, "threshold")
         caption += (
-            f" At the threshold (diamond) {words.percent(found.recall.value)} of fraud and "
-            f"{words.percent(found.legitimate_rate.value)} of legitimate transactions are alerted."
+            f" At the threshold (diamond) {format.percent(found.recall.value)} of fraud and "
+            f"{format.percent(found.legitimate_rate.value)} of legitimate transactions are alerted."
         )
     if found.roc_auc:
-        caption += f" The area under the line (ROC AUC) is {words.ratio(found.roc_auc.value)}."
+        caption += f" The area under the line (ROC AUC) is {format.ratio(found.roc_auc.value)}."
     return Chart("ROC curve", c.svg(figure, "roc", caption), caption)
 
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from models.thresholds import Threshold
 from training.report import canvas as c
-from training.report import words
+from training.report import format
 from training.report.charts import Chart
 from training.report.cost import CostCurve
 from training.report.curves import Curve
@@ -25,11 +25,11 @@ def workload(curve: Curve, found: Detection) -> Chart:
     axes.set_xlim(volume[0], max(volume[-1], volume[0] * 10))
     caption = f"More alerts per {found.unit} catch more fraud, with less and less gain the further right."
     if found.alerts and found.recall:
-        text = f"threshold: {words.figure(found.volume.value)} per {found.unit}"
+        text = f"threshold: {format.figure(found.volume.value)} per {found.unit}"
         c.operating_point(axes, found.volume.value, found.recall.value, text)
         caption += (
-            f" Today's threshold (diamond) costs {words.figure(found.volume.value)} alerts per {found.unit} "
-            f"and catches {words.percent(found.recall.value)} of fraud."
+            f" Today's threshold (diamond) costs {format.figure(found.volume.value)} alerts per {found.unit} "
+            f"and catches {format.percent(found.recall.value)} of fraud."
         )
     return Chart("Alerts against fraud caught", c.svg(figure, "workload", caption), caption)
 
@@ -69,9 +69,9 @@ def cost(costs: CostCurve, threshold: Threshold, unit: str, now: float) -> Chart
     )
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: words.figure(value) if value < 100 else words.count(value))
+        FuncFormatter(lambda value, _: format.figure(value) if value < 100 else format.count(value))
     )
-    c.upright(axes, here, f"threshold {words.score(threshold.score)}", 0.95)
+    c.upright(axes, here, f"threshold {format.score(threshold.score)}", 0.95)
     caption = (
         "The solid line is the sum of the two others. The triangle is its lowest point in these data: it is known only "
         "afterwards and is not a reason to move the threshold there."

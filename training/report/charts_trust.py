@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 from models.calibration import Calibration
 from models.thresholds import Threshold
 from training.report import canvas as c
-from training.report import words
+from training.report import format
 from training.report.charts import Chart
 from training.report.trust import Stability, Trust
 from training.thresholds import alert_rate_interval
@@ -51,8 +51,8 @@ def alert_rates(trust: Trust, threshold: Threshold, calibration: Calibration) ->
     who = "transactions" if trust.all_rows else "legitimate transactions"
     caption = (
         f"On the dotted line {who} alert exactly as often as promised; the band is the promised interval. "
-        f"At the threshold (diamond): promised {words.percent(threshold.alert_rate)}, "
-        f"seen {words.percent(trust.seen.value)}."
+        f"At the threshold (diamond): promised {format.percent(threshold.alert_rate)}, "
+        f"seen {format.percent(trust.seen.value)}."
     )
     return Chart("Alert rate: promised and seen", c.svg(figure, "alert-rates", caption), caption)
 
@@ -114,8 +114,8 @@ def rate_by_period(stability: Stability, threshold: Threshold) -> Chart:
     c.spread_ticks(axes, list(at), list(stability.periods.names), 4 if unit == "hour" else 6)
     caption = (
         f"Alert rate of legitimate transactions per {unit} with its 95 % interval; the band is the promised interval. "
-        f"It ranges from {words.percent(float(stability.rate[full].min()))} "
-        f"to {words.percent(float(stability.rate[full].max()))}."
+        f"It ranges from {format.percent(float(stability.rate[full].min()))} "
+        f"to {format.percent(float(stability.rate[full].max()))}."
     )
     if not full.all():
         caption += f" A hollow point is a {unit} with few transactions"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.manifest import Manifest, Part
-from training.report import words
+from training.report import format
 from training.report.bootstrap import Estimate, mean_of_days
 from training.report.clock import Clock
 from training.report.clock import recorded as moment
@@ -19,22 +19,23 @@ def training(manifest: Manifest) -> list[Fact]:
     """The data: period and rows of each part, what was left out and why, how to recognise the data again."""
     record = manifest.training
     facts = [
-        ("All rows read", words.count(record.rows)),
+        ("All rows read", format.count(record.rows)),
         ("Training part", _part(record.train)),
         (
             "Calibration part",
-            f"{_part(record.calibration)}; {words.count(manifest.calibration.rows)} legitimate rows used",
+            f"{_part(record.calibration)}; {format.count(manifest.calibration.rows)} legitimate rows used",
         ),
         ("Test part", _part(record.test)),
     ]
     for reason, rows in record.left_out.items():
-        facts.append((f"Left out: {words.plain(reason)}", words.plural(rows, "row")))
+        facts.append((f"Left out: {format.plain(reason)}", format.plural(rows, "row")))
     return [
         *facts,
         ("Label delay", f"{record.label_delay}: a transaction's label counts as known only so long after it"),
         (
             "Profile",
-            f"{manifest.transaction_schema.name}, {words.plural(len(manifest.transaction_schema.features), 'feature')}",
+            f"{manifest.transaction_schema.name}, "
+            f"{format.plural(len(manifest.transaction_schema.features), 'feature')}",
         ),
         ("Seed", str(record.seed)),
         ("Fingerprint of the data (SHA-256)", record.fingerprint),
@@ -50,22 +51,22 @@ def version(manifest: Manifest) -> list[Fact]:
     )
     decline = []
     if threshold.decline is not None and threshold.decline_policy is not None:
-        policy = words.policy(threshold.decline_policy, currency)
-        decline = [("Decline threshold", f"score {words.score(threshold.decline)}: {policy}")]
+        policy = format.policy(threshold.decline_policy, currency)
+        decline = [("Decline threshold", f"score {format.score(threshold.decline)}: {policy}")]
     return [
         ("Model version", manifest.version),
         ("Trained", moment(manifest.created_at)),
         (
             "Threshold",
-            f"score {words.score(threshold.score)}, reconstruction error {words.figure(threshold.error)}",
+            f"score {format.score(threshold.score)}, reconstruction error {format.figure(threshold.error)}",
         ),
-        ("Chosen by", f"{words.policy(threshold.policy, currency)}, on the calibration part"),
+        ("Chosen by", f"{format.policy(threshold.policy, currency)}, on the calibration part"),
         *decline,
-        ("Network", f"{shape.architecture} autoencoder, {layers}, {words.plural(shape.members, 'member')}"),
-        ("Code", f"{words.plural(shape.code_size, 'number')} for {words.plural(shape.inputs, 'input')}"),
+        ("Network", f"{shape.architecture} autoencoder, {layers}, {format.plural(shape.members, 'member')}"),
+        ("Code", f"{format.plural(shape.code_size, 'number')} for {format.plural(shape.inputs, 'input')}"),
         (
             "Error",
-            f"{shape.error}; {words.count(shape.parameters)} parameters; {words.count(shape.steps)} steps",
+            f"{shape.error}; {format.count(shape.parameters)} parameters; {format.count(shape.steps)} steps",
         ),
         ("Training noise", f"{shape.noise:g} standard deviations"),
         ("Libraries", ", ".join(f"{name} {release}" for name, release in sorted(manifest.libraries.items()))),
@@ -74,15 +75,15 @@ def version(manifest: Manifest) -> list[Fact]:
 
 def evaluated(found: Detection, clock: Clock) -> list[Fact]:
     """The rows this page is about."""
-    labelled = f"{words.plural(found.fraud, 'fraud')}, {words.count(found.legitimate)} legitimate"
+    labelled = f"{format.plural(found.fraud, 'fraud')}, {format.count(found.legitimate)} legitimate"
     if found.known < found.rows:
-        labelled += f", {words.count(found.rows - found.known)} without a known label"
+        labelled += f", {format.count(found.rows - found.known)} without a known label"
     period = clock.period()
     return [
         *([("Period", period)] if period else []),
         (
             "Rows",
-            f"{words.count(found.rows)}: {labelled}" if found.labelled else f"{words.count(found.rows)}, no labels",
+            f"{format.count(found.rows)}: {labelled}" if found.labelled else f"{format.count(found.rows)}, no labels",
         ),
     ]
 
@@ -114,24 +115,24 @@ def metrics(found: Detection) -> list[MetricRow]:
         ),
     ]
     if found.cards:
-        days, k = words.plural(len(found.cards.daily), "day"), found.cards.k
+        days, k = format.plural(len(found.cards.daily), "day"), found.cards.k
         what = (
             f"compromised {found.entity} values among the {k} of highest score, divided by {k}, "
-            f"averaged over {days}; those found drop out. Perfect order would reach {words.ratio(found.cards.ceiling)}"
+            f"averaged over {days}; those found drop out. Perfect order would reach {format.ratio(found.cards.ceiling)}"
         )
         rows.append(
             (
                 f"Card precision@{k}",
                 mean_of_days(found.cards.daily),
                 "ratio",
-                words.plain(what, 400),
+                format.plain(what, 400),
             )
         )
     return [
         (
             name,
-            (words.ratio if show == "ratio" else words.percent)(estimate.value),
-            words.interval(estimate, show),
+            (format.ratio if show == "ratio" else format.percent)(estimate.value),
+            format.interval(estimate, show),
             what,
         )
         for name, estimate, show, what in rows
@@ -142,7 +143,7 @@ def metrics(found: Detection) -> list[MetricRow]:
 def _part(part: Part) -> str:
     if not part.rows:
         return "none"
-    fraud = f", of these {words.count(part.fraud)} fraud" if part.fraud else ""
-    unknown = f", {words.count(part.unlabelled)} without a known label" if part.unlabelled else ""
+    fraud = f", of these {format.count(part.fraud)} fraud" if part.fraud else ""
+    unknown = f", {format.count(part.unlabelled)} without a known label" if part.unlabelled else ""
     period = f"; {moment(part.start)} to {moment(part.end)}" if part.start and part.end else ""
-    return f"{words.plural(part.rows, 'row')}{fraud}{unknown}{period}"
+    return f"{format.plural(part.rows, 'row')}{fraud}{unknown}{period}"

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
 from training.optimise import FitProgress
-from training.report import charts, charts_choice, charts_trust, facts, headline, words
+from training.report import charts, charts_choice, charts_trust, facts, format, headline
 from training.report.alerts import look_at_alerts
 from training.report.bootstrap import LEVEL
 from training.report.canvas import look
@@ -67,7 +67,7 @@ def render_report(
     )
     environment.filters.update(
         {
-            name: getattr(words, name)
+            name: getattr(format, name)
             for name in (
                 "count",
                 "figure",
@@ -92,8 +92,8 @@ def render_report(
         found=found,
         threshold=threshold,
         terms=terms,
-        currency=words.plain(schema.currency),
-        money=words.money,
+        currency=format.plain(schema.currency),
+        money=format.money,
         trust=trust,
         alerts=look_at_alerts(scorer, part, clock),
         evaluated=facts.evaluated(found, clock),
@@ -101,7 +101,7 @@ def render_report(
         training=facts.training(manifest),
         version=facts.version(manifest),
         charts=_draw(scorer, part, found, trust, terms, loss or ()),
-        level=words.whole_percent(LEVEL),
+        level=format.whole_percent(LEVEL),
     )
     return page.encode()
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulator.draws import Bools, Choice, Floats, Ints, choose
 from training.simulator.merchants import Merchants
 from training.simulator.places import CITIES, city_distances_km
 from training.simulator.prices import CATEGORIES
+from training.simulator.weighted_choice import Bools, Choice, Floats, Ints, choose
 
 SHOPS, WEBSHOPS = 4, 2  # favourites of a card in each category
 PAYMENTS_PER_DAY = 0.92  # of a mean card; bursts, subscriptions and trips bring a card to about 1 a day

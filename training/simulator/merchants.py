@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulator.draws import Choice, Floats, Ints, choose
 from training.simulator.places import CITIES
 from training.simulator.prices import CATEGORIES
+from training.simulator.weighted_choice import Choice, Floats, Ints, choose
 
 FEWEST = 20  # one merchant of each category in one city, and a few to choose from
 MERCHANTS_PER_CITY = 30

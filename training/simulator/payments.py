@@ -6,8 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from training.simulator.draws import Bools, Ints
 from training.simulator.places import CITIES
+from training.simulator.weighted_choice import Bools, Ints
 
 SECOND = 1000
 MINUTE = 60 * SECOND

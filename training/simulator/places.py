@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.simulator.draws import Floats
+from training.simulator.weighted_choice import Floats
 
 EARTH_RADIUS_KM = 6371.0
 

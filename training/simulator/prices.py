@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.simulator.draws import Floats, Ints
+from training.simulator.weighted_choice import Floats, Ints
 
 
 class Category(NamedTuple):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from training.simulator.cards import SHOPS, WEBSHOPS, Cards
-from training.simulator.draws import Bools, Floats, Ints, choose, running_total, unroll
 from training.simulator.merchants import Merchants
 from training.simulator.payments import (
     ATM,
@@ -21,6 +20,7 @@ from training.simulator.payments import (
 )
 from training.simulator.places import CITIES
 from training.simulator.prices import CATEGORIES, CATEGORY, draw_cents
+from training.simulator.weighted_choice import Bools, Floats, Ints, choose, running_total, unroll
 
 WEEKDAYS = (0.92, 0.94, 0.97, 1.02, 1.18, 1.15, 0.82)  # payments relative to a mean day, Monday first
 CONTACTLESS_LIMIT_CENTS = 5000  # above it the terminal wants the chip, a telephone excepted

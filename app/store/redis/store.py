@@ -146,11 +146,11 @@ class RedisStore:
         """See the contract."""
         return int(self._wires.one("GET", self._keys.watermark) or 0)
 
-    def folded(self) -> int:
+    def compacted(self) -> int:
         """See the contract. Nothing ever is."""
         return 0
 
-    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         """See the contract. Refused: another process could write in between."""
         raise self._no_purge()
 

@@ -1,4 +1,4 @@
-"""Folding and erasing in an SQL store, down to its files."""
+"""Compacting and erasing in an SQL store, down to its files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from app.store.sql.engines import wait_for
 from app.store.sql.failures import guard
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, decision_keys, decisions, labels, states
-from app.store.sql.transaction import FOLDED
+from app.store.sql.transaction import COMPACTED
 from models.behaviour.keys import EntityKey
 
 #: What VACUUM goes over.
 _ERASED_FROM = (decisions, decision_keys, labels, states, base_states)
 
 
-def fold(connection: Connection, sql: Statements, base: Mapping[EntityKey, bytes], folded: int) -> None:
-    """See :meth:`app.store.contract.Store.fold`."""
+def compact(connection: Connection, sql: Statements, base: Mapping[EntityKey, bytes], compacted: int) -> None:
+    """See :meth:`app.store.contract.Store.compact`."""
     _zero_what_is_freed(connection)
     if base:
         connection.exec_driver_sql(sql.save_base, [(*key, content) for key, content in base.items()])
-    connection.exec_driver_sql(sql.set_meta, [(FOLDED, str(folded))])
+    connection.exec_driver_sql(sql.set_meta, [(COMPACTED, str(compacted))])
 
 
 def erase(connection: Connection, some: Sequence[Decision], entities: Sequence[EntityKey]) -> None:

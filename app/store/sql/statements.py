@@ -80,10 +80,10 @@ class Statements:
         self.save_state = text(_upsert(dialect, states, ("entity", "key"), ("seq", "content")))
         self.set_meta = text(_upsert(dialect, meta, ("name",), ("value",)))
         self.get_meta = text(select(meta.c.value).where(meta.c.name == ""))
-        # A place that was erased is folded, and stays taken.
-        folded = select(cast(meta.c.value, BigInteger)).where(meta.c.name == literal_column("'folded'"))
+        # A place that was erased is compacted, and stays taken.
+        compacted = select(cast(meta.c.value, BigInteger)).where(meta.c.name == literal_column("'folded'"))
         last = union_all(
-            select(func.max(decisions.c.seq).label("seq")), select(func.max(labels.c.seq)), folded
+            select(func.max(decisions.c.seq).label("seq")), select(func.max(labels.c.seq)), compacted
         ).subquery()
         self.last_seq = text(select(func.max(last.c.seq)))
 

@@ -15,12 +15,12 @@ from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, Vi
 from app.store.sql import migrations
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import FileLock
-from app.store.sql.purge import erase, fold, scrub
+from app.store.sql.purge import compact, erase, scrub
 from app.store.sql.query import page
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
-from app.store.sql.transaction import FOLDED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
+from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
 from app.store.sql.writer import Writer
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
@@ -119,7 +119,7 @@ class SqlStore:
             started = True
             while part := list(islice(rows, _BASE_ROWS)):
                 connection.exec_driver_sql(self._sql.insert_base, part)
-            values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0"), (FOLDED, "0")]
+            values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0"), (COMPACTED, "0")]
             connection.exec_driver_sql(self._sql.set_meta, values)
 
         self._writer.run(act, lambda: not started)
@@ -133,13 +133,13 @@ class SqlStore:
         """See the contract."""
         return int(self._meta(WATERMARK) or 0)
 
-    def folded(self) -> int:
+    def compacted(self) -> int:
         """See the contract."""
-        return int(self._meta(FOLDED) or 0)
+        return int(self._meta(COMPACTED) or 0)
 
-    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
+    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         """See the contract."""
-        self._write(lambda connection: fold(connection, self._sql, base, folded))
+        self._write(lambda connection: compact(connection, self._sql, base, compacted))
 
     def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
         """See the contract."""

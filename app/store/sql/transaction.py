@@ -15,7 +15,7 @@ from app.store.sql.statements import Lookup, Statements
 from models.behaviour.keys import EntityKey
 
 #: Names in the table ``meta``.
-ORIGIN, WATERMARK, FOLDED = "origin", "watermark", "folded"
+ORIGIN, WATERMARK, COMPACTED = "origin", "watermark", "folded"
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.decisions.export import csv_parts, frames, harmless
+from app.decisions.export import csv_parts, frames, spreadsheet_safe
 from app.service import create_app
 from app.settings import Settings
 from app.store.contract import Store
@@ -88,8 +88,8 @@ def test_harmless_texts_and_numbers_are_left_alone() -> None:
     frame = pl.DataFrame(
         {"text": ["a=1", "'=1", "", None, "2026", "ü-"], "number": [-1.5, 1e-300, 0.1, -0.0, 1e22, 5.0]}
     )
-    assert harmless(frame).equals(frame)
-    assert harmless(pl.DataFrame({"text": ["=1", " +1", "\u200b@x", "-5"]}))["text"].to_list() == [
+    assert spreadsheet_safe(frame).equals(frame)
+    assert spreadsheet_safe(pl.DataFrame({"text": ["=1", " +1", "\u200b@x", "-5"]}))["text"].to_list() == [
         "'=1",
         "' +1",
         "'\u200b@x",

@@ -106,8 +106,8 @@ class Stopping(Broken):
     ) -> None:
         self._write(lambda: self.store.transact(names, keys, events, work))
 
-    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
-        self._write(lambda: self.store.fold(base, folded))
+    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
+        self._write(lambda: self.store.compact(base, compacted))
 
     def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
         self._write(lambda: self.store.erase(decisions, entities))
@@ -137,9 +137,9 @@ def broken_off(
 
 @pytest.fixture(autouse=True)
 def saves_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that some states are saved and some are not; and a fold takes several steps."""
+    """So that some states are saved and some are not; and compaction takes several steps."""
     monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 40)
-    monkeypatch.setattr("app.recording.recovery.folded_part.__defaults__", (37,))
+    monkeypatch.setattr("app.recording.recovery.compacted_part.__defaults__", (37,))
     monkeypatch.setattr("app.decisions.purge._AT_ONCE", 30)
 
 
@@ -174,7 +174,7 @@ def test_before_a_time_then_all_goes_on_as_without(
     assert all(decision.features == features[decision.transaction_id] for decision in events(sql_backend.url)[0])
     with checking(payments, sql_backend.url) as check:
         found = check.all(0)
-    later = [decision for decision in events(plain)[0] if decision.seq > purged.folded]
+    later = [decision for decision in events(plain)[0] if decision.seq > purged.compacted]
     assert (found.decisions, found.mismatches) == (len(later), [])
     assert found.skipped == {ERASED: FIRST + THEN - 100 - len(later)}
 
@@ -227,7 +227,7 @@ def test_one_that_is_not_known_costs_no_history(payments: Payments, own_store: s
         assert check.all(0).skipped == {}
 
 
-def test_a_label_of_a_folded_decision_counts_after_the_fold(
+def test_a_label_of_a_compacted_decision_counts_after_compaction(
     payments: Payments, sql_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.recording.check_log._CHUNK", 1)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.decisions.export import harmless, write
+from app.decisions.export import spreadsheet_safe, write
 from app.decisions.transactions import transaction_frames
 from app.pseudonyms import Pseudonyms
 from app.recording.warm import warm
@@ -25,13 +25,13 @@ from app.store.contract import Store
 from app.store.open import open_store
 from app.store.query import Filter
 from app.store.records import Label
-from models.checked import checked_rows
 from models.pan import is_card_number
 from models.parsing import parse_rows
 from models.registry import Registry
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.schema import TransactionSchema, load_schema, parse_schema
 from models.scorer import Scorer
+from models.strict_tables import checked_rows
 from models.tables import TableReader
 from models.times import LAST_TIME, TIME_EXPECTED
 from tests.app.calls import Client
@@ -278,7 +278,7 @@ def test_every_value_comes_back(store: Store, tmp_path: Path, rows: list[dict[st
 
 def quoted(text: str | None) -> Any:
     """A text as a CSV has it."""
-    return harmless(pl.DataFrame({"text": [text]}, schema={"text": pl.String}))["text"][0]
+    return spreadsheet_safe(pl.DataFrame({"text": [text]}, schema={"text": pl.String}))["text"][0]
 
 
 @pytest.fixture

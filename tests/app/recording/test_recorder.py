@@ -260,11 +260,11 @@ class Broken:
     def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
         return self.store.log_columns(after, chunk)
 
-    def folded(self) -> int:
-        return self.store.folded()
+    def compacted(self) -> int:
+        return self.store.compacted()
 
-    def fold(self, base: Mapping[EntityKey, bytes], folded: int) -> None:
-        self.store.fold(base, folded)
+    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
+        self.store.compact(base, compacted)
 
     def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
         self.store.erase(decisions, entities)

@@ -16,8 +16,8 @@ from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Decision
 from models.batch import score_table
-from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
+from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
 from models.rows import Batch
 from models.scorer import Scorer
@@ -61,8 +61,8 @@ def test_a_model_without_behaviour_cannot_be_warmed(tiny_scorer: Scorer, own_sto
         warm(Settings(database_url=own_store), tiny_scorer, [tiny_csv])
 
 
-def scores(payments: Payments, source: Path, output: Path, continuation: Continuation) -> pl.DataFrame:
-    score_table(payments.scorer, source, output, continuation=continuation)
+def scores(payments: Payments, source: Path, output: Path, fork: StateFork) -> pl.DataFrame:
+    score_table(payments.scorer, source, output, fork=fork)
     return pl.read_parquet(output)
 
 
@@ -79,12 +79,12 @@ def test_a_table_goes_on_from_the_live_states_and_leaves_them_alone(
             one.reply(row)
         store = open_store(own_store, read_only=True)  # beside the service
         lookup = live_states(store, payments.schema)
-        table = scores(payments, source, tmp_path / "live.parquet", Continuation(behaviour, lookup))
+        table = scores(payments, source, tmp_path / "live.parquet", StateFork(behaviour, lookup))
         assert store.last_seq() == known
         store.close()
         served = {reply["transaction_id"]: reply["score"] for reply in (one.reply(row) for row in rows[known:])}
     assert dict(zip(table["transaction_id"], table["score"], strict=True)) == served
-    fresh = scores(payments, source, tmp_path / "empty.parquet", Continuation(behaviour, lambda _: {}))
+    fresh = scores(payments, source, tmp_path / "empty.parquet", StateFork(behaviour, lambda _: {}))
     assert not np.array_equal(fresh["score"], table["score"])
 
 
@@ -95,12 +95,12 @@ def test_rows_too_old_for_the_states_are_told_by_line(payments: Payments, tmp_pa
     frame.with_columns(old.alias("timestamp")).drop("index").write_parquet(source)
     snapshot = snapshot_of(payments.scorer)
     assert snapshot is not None
-    continuation = Continuation(Behaviour(payments.schema), lambda _: snapshot.states)
+    fork = StateFork(Behaviour(payments.schema), lambda _: snapshot.states)
     with pytest.raises(InvalidInput, match=r"row 4: timestamp: more than 3 days before"):
-        score_table(payments.scorer, source, tmp_path / "out.parquet", continuation=continuation)
+        score_table(payments.scorer, source, tmp_path / "out.parquet", fork=fork)
     report = score_table(
         payments.scorer, source, tmp_path / "out.parquet", on_error="reject",
-        continuation=Continuation(Behaviour(payments.schema), lambda _: snapshot.states),
+        fork=StateFork(Behaviour(payments.schema), lambda _: snapshot.states),
     )  # fmt: skip
     assert (report.rows, report.rejected) == (4, 1)
 
@@ -108,10 +108,8 @@ def test_rows_too_old_for_the_states_are_told_by_line(payments: Payments, tmp_pa
 def test_a_table_without_one_good_row_is_told_row_by_row(payments: Payments, tmp_path: Path) -> None:
     source = tmp_path / "bad.parquet"
     payments.frame.head(3).drop("is_fraud").with_columns(card_id=pl.lit("4111111111111111")).write_parquet(source)
-    continuation = Continuation(Behaviour(payments.schema), lambda _: {})
-    report = score_table(
-        payments.scorer, source, tmp_path / "out.parquet", on_error="reject", continuation=continuation
-    )
+    fork = StateFork(Behaviour(payments.schema), lambda _: {})
+    report = score_table(payments.scorer, source, tmp_path / "out.parquet", on_error="reject", fork=fork)
     assert (report.rows, report.rejected) == (0, 3)
 
 

@@ -19,8 +19,8 @@ from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.redis.store import RedisStore
+from app.telemetry.gauges import sampling
 from app.telemetry.metrics import STAGES, Metrics
-from app.telemetry.sampling import sampling
 from models.scorer import Scorer
 from tests import servers
 from tests.app.calls import CARDS, Client, exchange, renewed

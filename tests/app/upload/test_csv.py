@@ -15,8 +15,8 @@ from app.service import create_app
 from app.settings import Settings
 from app.upload.scoring import CsvScoring
 from models.annotate import WITHHELD, added_columns, scored_frame
-from models.behaviour.continuation import Continuation
 from models.behaviour.events import Behaviour
+from models.behaviour.state_fork import StateFork
 from models.csv_stream import CHUNK_BYTES
 from models.errors import InvalidInput
 from models.parsing import parse_rows
@@ -268,7 +268,7 @@ def test_annotated_frame_is_written_as_json_would_say(tiny_scorer: Scorer, table
 def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
     header = ",".join(payments.schema.inputs) + "\r\n"
     for rows in ("", "," * (len(payments.schema.inputs) - 1) + "\r\n"):
-        scoring = CsvScoring(payments.scorer, 0, Continuation(Behaviour(payments.schema), lambda _: {}))
+        scoring = CsvScoring(payments.scorer, 0, StateFork(Behaviour(payments.schema), lambda _: {}))
         lines = (scoring.feed((header + rows).encode()) + scoring.finish()).decode().splitlines()
         assert len(lines) == 1 + bool(rows)
         assert lines[-1].startswith(lines[0][:10] if not rows else ",,,")

@@ -19,7 +19,7 @@ from models.rows import FRAUD, ParsedRows
 Lookup = Callable[[Sequence[EntityKey]], Mapping[EntityKey, State]]
 
 
-class Continuation:
+class StateFork:
     """A copy of the states that goes on with the rows it is given; what it was copied from stays.
 
     Args:

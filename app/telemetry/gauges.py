@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOOP, _MEMORY, _STORE = 0.1, 1.0, 15.0
 
 
-def look(metrics: Metrics, model: ActiveModel) -> None:
+def update(metrics: Metrics, model: ActiveModel) -> None:
     """Set what can be read from memory. Any thread; the numbers may be of slightly different moments."""
     ledger = model.ledger
     recorder = ledger.recorder
@@ -62,7 +62,7 @@ async def _loop_lag(metrics: Metrics) -> None:
 async def _memory(metrics: Metrics, endpoints: Endpoints) -> None:
     while True:
         if endpoints.active is not None:
-            look(metrics, endpoints.active)
+            update(metrics, endpoints.active)
         await asyncio.sleep(_MEMORY)
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.simulator.cards import Cards
-from training.simulator.draws import Bools, Choice, Ints
 from training.simulator.merchants import Merchants
 from training.simulator.payments import Payments
 from training.simulator.prices import CATEGORY
+from training.simulator.weighted_choice import Bools, Choice, Ints
 
 
 @dataclass(frozen=True)
-class Scene:
+class World:
     """The world and its legitimate payments, sorted by time."""
 
     cards: Cards

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.behaviour.compiled import Wide, compiled
+from models.behaviour.compiled import Uint64, compiled
 
 
 @compiled
-def multiply(a: Wide, b: Wide) -> tuple[Wide, Wide]:
+def multiply(a: Uint64, b: Uint64) -> tuple[Uint64, Uint64]:
     """The product of two uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     a0, a1, b0, b1 = a & mask, a >> shift, b & mask, b >> shift
@@ -19,7 +19,7 @@ def multiply(a: Wide, b: Wide) -> tuple[Wide, Wide]:
 
 
 @compiled
-def add(high: Wide, low: Wide, other_high: Wide, other_low: Wide) -> tuple[Wide, Wide]:
+def add(high: Uint64, low: Uint64, other_high: Uint64, other_low: Uint64) -> tuple[Uint64, Uint64]:
     """The sum of two wide numbers."""
     total = low + other_low
     carry = np.uint64(1) if total < low else np.uint64(0)
@@ -27,7 +27,7 @@ def add(high: Wide, low: Wide, other_high: Wide, other_low: Wide) -> tuple[Wide,
 
 
 @compiled
-def subtract(high: Wide, low: Wide, other_high: Wide, other_low: Wide) -> tuple[Wide, Wide]:
+def subtract(high: Uint64, low: Uint64, other_high: Uint64, other_low: Uint64) -> tuple[Uint64, Uint64]:
     """The difference of two wide numbers, which is not negative."""
     borrow = np.uint64(1) if low < other_low else np.uint64(0)
     return high - other_high - borrow, low - other_low

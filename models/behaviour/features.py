@@ -60,7 +60,7 @@ from models.behaviour.plan import (
     ZSCORE,
 )
 from models.behaviour.records import events_of, latest_with
-from models.behaviour.wide import multiply, subtract
+from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
 _SHORTEST_TRIP = 60_000_000  # microseconds; a speed over less says nothing
