@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.access.keys import KEY_SHAPE
+from app.refusals import Conflict, FieldProblem, Refusal
 from app.store.errors import StoreUnavailable
-from models.errors import CounterfoilError, InvalidInput
+from models.errors import InvalidInput
 from models.pan import contains_card_number
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,15 +34,6 @@ _STORE_FAILS = (
 _NOT_AN_OBJECT = ("dict_type", "model_type", "model_attributes_type", "dataclass_type")
 
 
-class FieldProblem(BaseModel):
-    """What is wrong with one field."""
-
-    model_config = ConfigDict(frozen=True)
-
-    field: str = Field(description='Name of the field; "" for the body as a whole')
-    message: str = Field(description="What is wrong and what was expected")
-
-
 class Problem(BaseModel):
     """An error (RFC 9457). The same shape for every error of the API."""
 
@@ -55,7 +47,7 @@ class Problem(BaseModel):
     request_id: str = Field(description="As in the X-Request-ID header; quote it when you report a problem")
 
 
-class Refused(CounterfoilError):
+class Refused(Refusal):
     """A request that the service does not carry out.
 
     Args:
@@ -72,9 +64,8 @@ class Refused(CounterfoilError):
         errors: Iterable[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail, errors)
         self.kind = kind
-        self.errors = tuple(errors)
         self.headers = headers
 
 
@@ -103,9 +94,10 @@ KINDS = {
 def problem(error: Exception, request_id: str) -> Problem:
     """Any exception as what its caller may know of it."""
     match error:
-        case Refused():
-            status, title = KINDS[error.kind]
-            return _problem(error.kind, status, title, str(error), error.errors, request_id)
+        case Refusal():
+            kind = _kind(error)
+            status, title = KINDS[kind]
+            return _problem(kind, status, title, str(error), error.errors, request_id)
         case StoreUnavailable():
             return problem(Refused("store-unavailable", _STORE_FAILS), request_id)
         case InvalidInput():
@@ -118,6 +110,12 @@ def problem(error: Exception, request_id: str) -> Problem:
         case _:
             detail = "The service failed; it is not your request's fault. Quote the request id to its operator"
             return problem(Refused("internal-error", detail), request_id)
+
+
+def _kind(error: Refusal) -> str:
+    if isinstance(error, Refused):
+        return error.kind
+    return "conflict" if isinstance(error, Conflict) else "invalid-transaction"
 
 
 _HTTP_DETAILS = {

@@ -17,7 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from app.private_file import read_private
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
+from app.refusals import FieldProblem
 from app.requests.strict_object import Row
 from app.settings import PREFIX, Settings
 from models.behaviour.events import Behaviour

@@ -59,7 +59,7 @@ def profile(
 
     Example: counterfoil profile payments.csv --out bank.toml
     """
-    from models.tables import written_aside
+    from models.aside import written_aside
     from training.profile import guess_profile
 
     guess = guess_profile(data, label=label)

@@ -26,7 +26,7 @@ def evaluate(
 
     Example: counterfoil evaluate november.csv --json
     """
-    from models.tables import written_aside
+    from models.aside import written_aside
     from training.behaviour import continued
     from training.evaluate import measure
     from training.read import read_history

@@ -69,8 +69,9 @@ def replay(
     Example: counterfoil replay --since 1d, or: counterfoil replay tx-1, or: counterfoil replay tx-1 --reasons 5
     """
     from app.decisions.later_reasons import later_reasons
+    from app.decisions.options import moment_of
     from app.decisions.query import find
-    from app.recording.check_log import LogCheck, moment
+    from app.recording.check_log import LogCheck
     from app.store.open import open_store
     from models.bundle import read_manifest
 
@@ -79,7 +80,7 @@ def replay(
     if reasons is not None and transaction is None:
         raise InvalidInput("--reasons: of which transaction? Name one in place of --since")
     settings = settings_with({"artifacts": artifacts, "database_url": database})
-    start = moment(since) if since is not None else 0
+    start = moment_of(since, "--since") if since is not None else 0
     registry = registry_at(settings.artifacts)
     store = open_store(settings.database_url, read_only=True)
     try:
@@ -184,21 +185,21 @@ def purge(
 
     Example: counterfoil purge --before 400d, or: counterfoil purge --card card-000106
     """
-    from app.decisions.options import key_of, named_entity
+    from app.decisions.options import key_of, moment_of, named_entity
     from app.decisions.purge import purge_store
     from app.pseudonyms import Pseudonyms
-    from app.recording.check_log import moment
 
     named = named_entity(card, entity)
     if (before is None) == (named is None):
         raise InvalidInput("say what to erase: --before a time, or --card or --entity one of them")
     settings = settings_with({"artifacts": artifacts, "database_url": database})
     scorer = open_scorer(model, artifacts)
-    key = None if named is None else key_of(*named, scorer.schema, Pseudonyms.open(settings, scorer.schema))
-    moment_before = None if before is None else moment(before, "--before")
-    if moment_before is not None and moment_before > moment("0s"):
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    key = None if named is None else key_of(*named, scorer.schema, pseudonyms)
+    moment = None if before is None else moment_of(before, "--before")
+    if moment is not None and moment > moment_of("0s", "--before"):
         raise InvalidInput("--before: in the future")
-    purged = purge_store(settings, scorer, moment_before, key)
+    purged = purge_store(settings, scorer, pseudonyms, moment, key)
     out.print(f"{purged.decisions:,} decisions erased, with their labels")
     if purged.compacted:
         out.print(f"Decisions up to place {purged.compacted:,} can no longer be recomputed by 'counterfoil replay'.")

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
+from models.aside import written_aside
 from models.behaviour.events import Behaviour
 from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
@@ -20,7 +21,7 @@ from models.parsing import parse_rows, require_columns
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
 from models.scorer import Scorer
-from models.tables import TableReader, table_kind, write_frames, written_aside
+from models.tables import TableReader, table_kind, write_frames
 
 OnError = Literal["stop", "reject"]
 Progress = Callable[[int, int], None]

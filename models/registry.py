@@ -9,10 +9,10 @@ import os
 import shutil
 from pathlib import Path
 
+from models.aside import written_aside
 from models.errors import CounterfoilError, InvalidBundle, ModelNotFound
 from models.manifest import MANIFEST, Manifest
 from models.scorer import Scorer
-from models.tables import written_aside
 
 ACTIVE = "active"
 

@@ -1,11 +1,10 @@
-"""Tables on disk: CSV (also .gz, .zst) and Parquet, read in chunks and written aside, then renamed."""
+"""Tables on disk: CSV (also .gz, .zst) and Parquet, read and written in chunks."""
 
 from __future__ import annotations
 
 import glob
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,38 +175,11 @@ def _compressed(raw: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
         yield raw
 
 
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; renamed to ``path`` on success, deleted on any failure.
-
-    Raises:
-        InvalidInput: the folder does not exist or cannot be written.
-        OSError: naming the file; its disk is full, for one.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    if path.is_dir():
-        raise InvalidInput(f"{path}: cannot be written: it is a folder")
-    try:
-        aside.touch()
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        yield aside
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a disk that is full does not say whose
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def write_frames(path: Path, frames: Iterator[pl.DataFrame], *, delimiter: str = ",", kind: str = "") -> None:
     """Write frames of one schema, one after the other, in bounded memory.
 
     Args:
-        path: where to; written in place, so give it a path from :func:`written_aside`.
+        path: where to; written in place, so give it a path from :func:`models.aside.written_aside`.
         frames: at least one frame; the first fixes the columns and types.
         delimiter: of a CSV's cells.
         kind: one of SUFFIXES; the path's own by default.

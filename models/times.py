@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
+from models.durations import duration_seconds
 from models.errors import InvalidInput
 from models.schema import TimeFormat, TimestampColumn
 
@@ -44,12 +46,12 @@ def parse_time(value: str | float, form: TimeFormat) -> int:
     if isinstance(value, str):
         if form != "elapsed-s" and _ISO_PATTERNS.get(form, _ISO_DEFAULT).match(value):
             try:
-                moment = datetime.fromisoformat(value)
+                read = datetime.fromisoformat(value)
             except ValueError:
                 raise ValueError(TIME_EXPECTED[form]) from None
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            micros = (moment - _EPOCH) // _MICROSECOND
+            if read.tzinfo is None:
+                read = read.replace(tzinfo=UTC)
+            micros = (read - _EPOCH) // _MICROSECOND
             if 0 <= micros <= LAST_TIME:
                 return micros
     elif form in _MICROSECONDS and math.isfinite(value):
@@ -57,6 +59,18 @@ def parse_time(value: str | float, form: TimeFormat) -> int:
         if 0 <= scaled <= LAST_TIME:
             return int(scaled)
     raise ValueError(TIME_EXPECTED[form])
+
+
+def moment(text: str, form: TimeFormat = "iso8601-utc") -> int:
+    """Microseconds since 1970 UTC of a time, or of so long ago, e.g. ``7d``.
+
+    Raises:
+        ValueError: neither; the message is the form of time that was expected.
+    """
+    try:
+        return time.time_ns() // 1_000 - duration_seconds(text) * 1_000_000
+    except ValueError:
+        return parse_time(text, form)
 
 
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1) - datetime(1970, 1, 1)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from models.aside import written_aside
 from models.errors import InvalidInput
-from models.tables import written_aside
 from training.simulator import cards as card_holders
 from training.simulator import fraud, merchants, routine
 from training.simulator.payments import CHANNELS, DAY, Payments, concat

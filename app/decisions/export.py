@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 from pydantic_core import from_json, to_json
 
 from app.decisions.query import MOST
-from app.decisions.replies import line
+from app.decisions.replies import DecisionLine, as_fields, line
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
+from models.aside import written_aside
 from models.schema import TransactionSchema
-from models.tables import csv_bytes, table_kind, write_frames, written_aside
+from models.tables import csv_bytes, table_kind, write_frames
 
 UTC = pl.Datetime("us", "UTC")
 #: What a spreadsheet takes for the beginning of a formula, white space and invisible characters before it included.
 _FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u{feff}\u{200b}]*[=+\-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}])"
 _TIMES = ("arrived_at", "time", "label_known_at")
+#: Types of the columns, by what a decision's field holds; the others are texts.
+_KINDS: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +105,18 @@ def spreadsheet_safe(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
-    told = line(recorded, schema)
+    told = as_fields(line(recorded, schema))
     reasons = from_json(recorded.decision.reply)["reasons"]
-    return {
-        **told,
-        "reasons": "; ".join(reason["text"] for reason in reasons),
-        "transaction": to_json(told["transaction"]).decode(),
-    }
+    transaction = to_json(told.pop("transaction")).decode()
+    return {**told, "reasons": "; ".join(reason["text"] for reason in reasons), "transaction": transaction}
 
 
 def _frame(rows: list[dict[str, Any]], schema: TransactionSchema) -> pl.DataFrame:
-    moment: Any = pl.Float64 if schema.elapsed or schema.timestamp is None else pl.String
-    types: dict[str, Any] = {
-        "transaction_id": pl.String,
-        "seq": pl.Int64,
-        "arrived_at": pl.String,
-        "time": moment,
-        "score": pl.Float64,
-        "threshold": pl.Float64,
-        "is_anomaly": pl.Boolean,
-        "decision": pl.String,
-        "reconstruction_error": pl.Float64,
-        "model_version": pl.String,
-        "caller": pl.String,
-        "latency_ms": pl.Float64,
-        "label": pl.String,
-        "label_known_at": pl.String,
-        "reasons": pl.String,
-        "transaction": pl.String,
-    }
+    types = {name: _KINDS.get(kind, pl.String) for name, kind in get_type_hints(DecisionLine).items()}
+    del types["transaction"]  # it comes last
+    types |= {"reasons": pl.String, "transaction": pl.String}
+    if schema.elapsed or schema.timestamp is None:
+        types["time"] = pl.Float64
     frame = pl.DataFrame(rows, schema=types, orient="row")
     times = [name for name in _TIMES if types[name] == pl.String]
     return frame.with_columns(

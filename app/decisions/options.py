@@ -12,6 +12,7 @@ from app.store.query import Filter
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from models.schema import TransactionSchema
+from models.times import moment
 
 #: The section of the profile that --card is short for.
 CARD = "card"
@@ -42,6 +43,18 @@ def filter_of(
     if entity is None:
         return wanted
     return replace(wanted, entities=(key_of(*entity, schema, pseudonyms),))
+
+
+def moment_of(text: str, option: str) -> int:
+    """The moment that an option means, microseconds since 1970 UTC.
+
+    Raises:
+        InvalidInput: naming the option.
+    """
+    try:
+        return moment(text)
+    except ValueError:
+        raise InvalidInput(f"{option}: expected a time, e.g. 2026-01-31T08:15:00Z, or a duration, e.g. 7d") from None
 
 
 def named_entity(card: str | None, entity: str | None) -> tuple[str, str] | None:

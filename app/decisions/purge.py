@@ -151,10 +151,13 @@ def _at_once(work: Callable[[], Any]) -> Any:
     return work()
 
 
-def purge_store(settings: Settings, scorer: Scorer, before: int | None, entity: EntityKey | None) -> Purged:
+def purge_store(
+    settings: Settings, scorer: Scorer, pseudonyms: Pseudonyms, before: int | None, entity: EntityKey | None
+) -> Purged:
     """Erase from a store that no service has open.
 
     Args:
+        pseudonyms: of the store, as the settings want them.
         before: a time as for :meth:`Purge.before`; or else ``entity``, as for :meth:`Purge.entity`.
 
     Raises:
@@ -165,7 +168,6 @@ def purge_store(settings: Settings, scorer: Scorer, before: int | None, entity: 
         if store.shared:
             store.scrub()  # says why not
     try:
-        pseudonyms = Pseudonyms.open(settings, scorer.schema)
         recorder = Recorder.open(settings, scorer, RequestModel(scorer.schema, scorer.vocabulary, 1, pseudonyms))
     except StoreInUse as error:
         raise StoreInUse(f"{error}. A service that runs erases itself: POST /v1/purge") from None

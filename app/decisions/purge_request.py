@@ -14,16 +14,16 @@ from pydantic_core import PydanticCustomError
 
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_filters, entity_key
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.ledger import Ledger
+from app.refusals import FieldProblem
 from app.requests.field_schema import NO_NUL, TIME
 from app.requests.fields import field_type
 from app.requests.strict_object import StrictObject
 from models.behaviour.keys import EntityKey
-from models.durations import duration_seconds
 from models.schema import EntityColumn, TransactionSchema
-from models.times import parse_time
+from models.times import moment
 
 BEFORE = "before"
 _LONGEST_ID, _MOST_SECONDS = 1_000, 60
@@ -108,13 +108,8 @@ def json_schema(schema: TransactionSchema | None) -> dict[str, Any]:
 
 
 def _before(value: Any) -> int:
-    text = value if isinstance(value, str) else ""
     try:
-        return time.time_ns() // 1_000 - duration_seconds(text) * 1_000_000
-    except ValueError:
-        pass
-    try:
-        return parse_time(text, "iso8601")
+        return moment(value if isinstance(value, str) else "", "iso8601")
     except ValueError as error:
         raise PydanticCustomError("value", "expected {time}, or a duration, e.g. 400d", {"time": str(error)}) from None
 

@@ -12,17 +12,17 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from app.problems import FieldProblem, Refused, name_or_withheld
+from app.problems import Refused, name_or_withheld
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
-from app.recording.check_log import moment
+from app.refusals import FieldProblem
 from app.requests.feedback import LABELS
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
 from models.behaviour.keys import EntityKey, key_digest
-from models.errors import InvalidInput
 from models.pan import contains_card_number
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
+from models.times import moment
 
 DEFAULT_LIMIT, MOST = 100, 1_000
 FORMATS = ("csv", "parquet")
@@ -177,7 +177,7 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 def _moment(text: str) -> int:
     try:
         return moment(text)
-    except InvalidInput:
+    except ValueError:
         raise ValueError("expected a time, e.g. 2026-01-31T08:15:00Z (+ as %2B), or a duration, e.g. 7d") from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -81,30 +81,30 @@ class DecisionReply(DecisionLine):
     labels: Annotated[list[LabelReply], Field(description="Oldest first; the last counts")]
 
 
-def line(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
-    """The fields of :class:`DecisionLine`.
+def line(recorded: Recorded, schema: TransactionSchema) -> DecisionLine:
+    """A decision in short.
 
     Args:
         schema: says what the transaction's time means.
     """
     decision, last = recorded.decision, recorded.labels[-1] if recorded.labels else None
-    return {
-        "transaction_id": decision.transaction_id,
-        "seq": decision.seq,
-        "arrived_at": iso_text(decision.arrived_at),
-        "time": _time(decision.time, schema),
-        "score": decision.score,
-        "threshold": decision.threshold,
-        "is_anomaly": decision.score >= decision.threshold,
-        "decision": decision.decision,
-        "reconstruction_error": decision.error,
-        "model_version": decision.model_version,
-        "caller": decision.caller,
-        "latency_ms": decision.latency_us / 1_000,
-        "label": last.label if last else None,
-        "label_known_at": iso_text(last.known_at) if last else None,
-        "transaction": _transaction(decision, schema),
-    }
+    return DecisionLine(
+        transaction_id=decision.transaction_id,
+        seq=decision.seq,
+        arrived_at=iso_text(decision.arrived_at),
+        time=_time(decision.time, schema),
+        score=decision.score,
+        threshold=decision.threshold,
+        is_anomaly=decision.score >= decision.threshold,
+        decision=decision.decision,
+        reconstruction_error=decision.error,
+        model_version=decision.model_version,
+        caller=decision.caller,
+        latency_ms=decision.latency_us / 1_000,
+        label=last.label if last else None,
+        label_known_at=iso_text(last.known_at) if last else None,
+        transaction=_transaction(decision, schema),
+    )
 
 
 def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | None) -> DecisionReply:
@@ -117,7 +117,7 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     own = manifest.transaction_schema if manifest else schema
     answered = from_json(decision.reply)
     return DecisionReply(
-        **line(recorded, own),
+        **as_fields(line(recorded, own)),
         features=_features(decision, manifest) if manifest else None,
         reasons=answered["reasons"],
         approximate=answered["approximate"],
@@ -126,6 +126,11 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
             for label in recorded.labels
         ],
     )
+
+
+def as_fields(told: DecisionLine) -> dict[str, Any]:
+    """Value by name of the field, in order; values are not copied."""
+    return {field.name: getattr(told, field.name) for field in fields(DecisionLine)}
 
 
 def _transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:

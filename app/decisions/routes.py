@@ -23,7 +23,7 @@ from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
 from app.decisions.query import Asked, asked, checked_text, cursor, find, refuse
-from app.decisions.replies import DecisionLine, DecisionPage, line, whole
+from app.decisions.replies import DecisionPage, line, whole
 from app.decisions.transactions import transaction_frames
 from app.endpoints import ActiveModel
 from app.problems import Refused
@@ -171,7 +171,7 @@ class Decisions:
 
 def _page(store: Store, schema: TransactionSchema, want: Asked) -> bytes:
     page = store.page(want.filter, want.before, want.limit)
-    lines = [DecisionLine(**line(recorded, schema)) for recorded in page.decisions]
+    lines = [line(recorded, schema) for recorded in page.decisions]
     return to_json(DecisionPage(lines, None if page.before is None else cursor(page.before)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
@@ -22,12 +21,10 @@ from models.behaviour.events import Behaviour
 from models.behaviour.kernel import relabel
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
-from models.durations import duration_seconds
 from models.errors import CounterfoilError, InvalidInput
 from models.registry import Registry
 from models.rows import Batch
 from models.scorer import Scorer
-from models.times import parse_time
 
 _CHUNK = 1_024
 ERASED = "cannot be checked: erased history"
@@ -222,20 +219,3 @@ class LogCheck:
 def _chunks(log: Iterator[Decision | LabelEvent]) -> Iterator[list[Decision | LabelEvent]]:
     while chunk := list(islice(log, _CHUNK)):
         yield chunk
-
-
-def moment(text: str, option: str = "--since") -> int:
-    """Microseconds since 1970 UTC of an ISO 8601 time, or of so long ago, e.g. ``7d``.
-
-    Raises:
-        InvalidInput: neither.
-    """
-    try:
-        return time.time_ns() // 1_000 - duration_seconds(text) * 1_000_000
-    except ValueError:
-        try:
-            return parse_time(text, "iso8601-utc")
-        except ValueError:
-            raise InvalidInput(
-                f"{option}: expected a time, e.g. 2026-01-31T08:15:00Z, or a duration, e.g. 7d"
-            ) from None

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
 from app.recording.live_states import LiveStates
 from app.recording.recovery import Recovered, recover
+from app.refusals import FieldProblem
 from app.replies import score_reply
 from app.requests.asked import Asked
 from app.requests.idempotency import HEADER

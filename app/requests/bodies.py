@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from app.problems import FieldProblem, Refused, name_or_withheld
+from app.problems import Refused, name_or_withheld
+from app.refusals import FieldProblem
 from app.settings import MAX_REASONS
 
 _DIGITS = re.compile(r"[0-9]{1,18}")

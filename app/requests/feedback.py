@@ -7,7 +7,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
+from app.refusals import FieldProblem
 from app.requests.fields import choice_type, field_type
 from app.requests.strict_object import StrictObject
 from app.store.records import Label

@@ -9,7 +9,8 @@ from hashlib import blake2b
 from pydantic_core import to_json
 from starlette.requests import Request
 
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
+from app.refusals import FieldProblem
 from models.pan import contains_card_number
 
 HEADER = "Idempotency-Key"

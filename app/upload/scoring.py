@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
-from app.problems import FieldProblem, Refused
+from app.problems import Refused
+from app.refusals import FieldProblem
 from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
 from models.behaviour.state_fork import StateFork
 from models.csv_stream import Chunk, CsvSplitter

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.recording.check_log import LogCheck, moment
+from app.recording.check_log import LogCheck
 from app.store.open import open_store
 from models.errors import InvalidInput
 from models.registry import Registry
@@ -73,10 +73,3 @@ def test_what_was_changed_is_found(payments: Payments, served: str, statement: s
 def test_an_empty_store_and_other_sections_are_said_so(payments: Payments, tiny_scorer: object, own_store: str) -> None:
     with pytest.raises(InvalidInput, match="no such database"):
         check(payments, own_store)
-
-
-def test_since_is_a_time_or_a_duration() -> None:
-    assert moment("2026-01-31T08:15:00Z") == 1_769_847_300_000_000
-    assert moment("1d") - moment("2d") == pytest.approx(86_400_000_000, abs=5_000_000)
-    with pytest.raises(InvalidInput, match="--since"):
-        moment("yesterday")
