@@ -29,10 +29,11 @@ from app.store.errors import StoreUnavailable
 from app.store.open import open_store
 from app.store.records import Decision, Label, LabelEvent, Name, SavedState, View, Writes
 from app.telemetry.metrics import Metrics
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, Entity
-from models.behaviour.kernel import NEVER, NEWEST, relabel
+from models.behaviour.kernel import relabel
 from models.behaviour.keys import EntityKey
-from models.behaviour.plan import P_LATE
 from models.behaviour.replay import State, empty, packed, step
 from models.rows import Batch
 from models.scorer import Scorer
@@ -381,10 +382,10 @@ class Recorder:
             state = work.states.get(key)
             if state is None:
                 state = self._state(key, entity, view).copy()
-            if state[NEWEST] != NEVER and event[0] < state[NEWEST] - entity.plan[P_LATE]:
+            if state[L.NEWEST] != L.NEVER and event[0] < state[L.NEWEST] - entity.plan[P.LATE]:
                 raise _untimely(
                     schema.timestamp,
-                    f"more than {int(entity.plan[P_LATE]) // 86_400_000_000} days before the newest transaction of the "
+                    f"more than {int(entity.plan[P.LATE]) // 86_400_000_000} days before the newest transaction of the "
                     f"same {entity.name}: no history is kept for it",
                 )
             states.append((key, entity, state, event))

@@ -17,8 +17,9 @@ from app.recording.live_states import LiveStates
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
 from app.store.records import LogColumns, Origin, View, Writes
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour, EntityEvents
-from models.behaviour.kernel import NEVER, relabel
+from models.behaviour.kernel import relabel
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, packed, replay_entity
 from models.behaviour.snapshot import Snapshot
@@ -247,7 +248,7 @@ _NOTHING = _Known(0, np.empty(0, np.int64))
 
 def counts(origin: Origin, seq: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which transactions of the log, by their places and times, the base does not hold already."""
-    return (seq > origin.seq) | (time > (NEVER if origin.as_of is None else origin.as_of))
+    return (seq > origin.seq) | (time > (L.NEVER if origin.as_of is None else origin.as_of))
 
 
 def _advanced(

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.behaviour import layout as L
 from models.behaviour.keys import EntityKey, key_digest
-from models.behaviour.layout import E_AMOUNT, E_CODES, E_FRAUD, E_PLACE, E_TIME, NO_PLACE
 from models.behaviour.plan import plan_of
 from models.behaviour.spec import EntityBehaviour
 from models.schema import TransactionSchema
@@ -34,11 +34,11 @@ def minor_units(amount: NDArray[np.float64], digits: int) -> NDArray[np.int64]:
 
 
 def packed_place(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Places to 1e-7 degrees as one number; :data:`NO_PLACE` where a coordinate is missing."""
+    """Places to 1e-7 degrees as one number; ``layout.NO_PLACE`` where a coordinate is missing."""
     missing = np.isnan(latitude) | np.isnan(longitude)
     north = np.rint(np.nan_to_num(latitude) * _DEGREES).astype(np.int64) + 900_000_000
     east = np.rint(np.nan_to_num(longitude) * _DEGREES).astype(np.int64) + 1_800_000_000
-    return np.where(missing, NO_PLACE, north << 32 | east)
+    return np.where(missing, L.NO_PLACE, north << 32 | east)
 
 
 def _minor_units_of_one(amount: float, digits: int) -> int:
@@ -49,7 +49,7 @@ def _minor_units_of_one(amount: float, digits: int) -> int:
 def _place_of_one(latitude: float, longitude: float) -> int:
     """:func:`packed_place`, which is slow for one."""
     if math.isnan(latitude) or math.isnan(longitude):
-        return NO_PLACE
+        return L.NO_PLACE
     return (round(latitude * _DEGREES) + 900_000_000) << 32 | (round(longitude * _DEGREES) + 1_800_000_000)
 
 
@@ -121,7 +121,7 @@ class Behaviour:
         found = []
         for entity in self.entities:
             behaviour = entity.behaviour
-            place = NO_PLACE
+            place = L.NO_PLACE
             if behaviour.uses_place:
                 latitude, longitude = behaviour.place
                 place = _place_of_one(row[latitude], row[longitude])
@@ -156,18 +156,18 @@ class Behaviour:
         found = []
         for entity_ in self.entities:
             behaviour = entity_.behaviour
-            events = np.empty((rows, E_CODES + len(behaviour.code_columns)), np.int64)
-            events[:, E_TIME] = time
-            events[:, E_AMOUNT] = amount
-            events[:, E_FRAUD] = 0 if fraud is None else fraud
-            events[:, E_PLACE] = NO_PLACE
+            events = np.empty((rows, L.E_CODES + len(behaviour.code_columns)), np.int64)
+            events[:, L.E_TIME] = time
+            events[:, L.E_AMOUNT] = amount
+            events[:, L.E_FRAUD] = 0 if fraud is None else fraud
+            events[:, L.E_PLACE] = L.NO_PLACE
             if behaviour.uses_place:
-                events[:, E_PLACE] = packed_place(*(numeric[:, self._numeric[name]] for name in behaviour.place))
+                events[:, L.E_PLACE] = packed_place(*(numeric[:, self._numeric[name]] for name in behaviour.place))
             for i, name in enumerate(behaviour.code_columns):
                 if name not in codes:
                     group, values = grouped(columns[name])
                     codes[name] = np.array([value_code(value) for value in values], np.int64)[group]
-                events[:, E_CODES + i] = codes[name]
+                events[:, L.E_CODES + i] = codes[name]
             group, values = grouped(columns[behaviour.key])
             found.append(EntityEvents(entity_.name, group, [key_digest(value) for value in values], events))
         return found

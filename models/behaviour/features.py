@@ -6,59 +6,9 @@ import math
 
 import numpy as np
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.compiled import Floats, Int, Ints, compiled
-from models.behaviour.layout import (
-    BULK,
-    CAP,
-    D_FRAUD,
-    D_N,
-    D_SIZE,
-    DISTINCTS,
-    E_AMOUNT,
-    E_CODES,
-    E_PLACE,
-    E_TIME,
-    HI,
-    HOURS,
-    LARGEST,
-    LO,
-    MERGED,
-    NO_PLACE,
-    S1,
-    S2_HIGH,
-    S2_LOW,
-    TAIL,
-    WINDOWS_AT,
-    N,
-)
-from models.behaviour.plan import (
-    COUNT,
-    DISTINCT,
-    FRAUD_SHARE,
-    HOUR_RARITY,
-    IS_NEW,
-    KM_FROM_LAST,
-    KMH,
-    MAX,
-    MEAN,
-    NEW,
-    OP_SIZE,
-    P_DELAYED_AT,
-    P_HEADER,
-    P_HISTOGRAM,
-    P_LISTS,
-    P_LONGEST,
-    P_OPS,
-    P_PLACE,
-    P_SCALE,
-    P_STEP,
-    P_WINDOWS,
-    RATIO_TO_MEAN,
-    SINCE_LAST,
-    STD,
-    SUM,
-    ZSCORE,
-)
 from models.behaviour.records import events_of, latest_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
@@ -73,12 +23,12 @@ _TWO_64 = 18446744073709551616.0
 @compiled
 def _std(state: Ints, window: Int) -> float:
     """The sample standard deviation in minor units: sqrt((n S2 - S1^2) / (n (n - 1))), its numerator exact."""
-    n, sum_ = np.uint64(state[window + N]), np.uint64(abs(state[window + S1]))
-    high, low = multiply(n, np.uint64(state[window + S2_LOW]))
-    high += n * np.uint64(state[window + S2_HIGH])
+    n, sum_ = np.uint64(state[window + L.N]), np.uint64(abs(state[window + L.S1]))
+    high, low = multiply(n, np.uint64(state[window + L.S2_LOW]))
+    high += n * np.uint64(state[window + L.S2_HIGH])
     square_high, square_low = multiply(sum_, sum_)
     high, low = subtract(high, low, square_high, square_low)
-    count = float(state[window + N])
+    count = float(state[window + L.N])
     return math.sqrt((float(high) * _TWO_64 + float(low)) / (count * (count - 1.0)))
 
 
@@ -100,8 +50,8 @@ def _kilometres(a: Int, b: Int) -> float:
 
 @compiled
 def _hour_rarity(state: Ints, plan: Ints, t: Int, n: float) -> float:
-    at, hour = plan[P_HISTOGRAM], hour_of(t)
-    near = state[at + (hour + HOURS - 1) % HOURS] + 2 * state[at + hour] + state[at + (hour + 1) % HOURS]
+    at, hour = plan[P.HISTOGRAM], hour_of(t)
+    near = state[at + (hour + L.HOURS - 1) % L.HOURS] + 2 * state[at + hour] + state[at + (hour + 1) % L.HOURS]
     return math.log((4.0 * n + 24.0) / (24.0 * (near + 1.0)))
 
 
@@ -109,8 +59,8 @@ def _hour_rarity(state: Ints, plan: Ints, t: Int, n: float) -> float:
 def _events_after(state: Ints, plan: Ints) -> Int:
     """Events not before the frontier: how many values they may have hidden where records before it are merged."""
     events = np.int64(0)
-    if state[BULK]:
-        for i in range(state[HI], state[TAIL]):
+    if state[L.BULK]:
+        for i in range(state[L.HI], state[L.TAIL]):
             events += events_of(state, plan, i)
     return events
 
@@ -118,64 +68,64 @@ def _events_after(state: Ints, plan: Ints) -> Int:
 @compiled
 def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: PLR0912, PLR0915 - one branch a word
     """The features of an event, the cache being at its time."""
-    windows, at, cap, step = plan[P_WINDOWS], plan[P_HEADER], state[CAP], plan[P_STEP]
-    longest = WINDOWS_AT + (windows - 1) * step
-    scale, t = float(plan[P_SCALE]), event[E_TIME]
-    hi, lo = state[HI], state[longest + LO]
+    windows, at, cap, step = plan[P.WINDOWS], plan[P.HEADER], state[L.CAP], plan[P.STEP]
+    longest = L.WINDOWS_AT + (windows - 1) * step
+    scale, t = float(plan[P.SCALE]), event[L.E_TIME]
+    hi, lo = state[L.HI], state[longest + L.LO]
     is_new = hi == lo
-    since = plan[P_LONGEST] if is_new else t - state[at + hi - 1]
+    since = plan[P.LONGEST] if is_new else t - state[at + hi - 1]
     km = 0.0
-    if plan[P_PLACE] and not is_new and event[E_PLACE] != NO_PLACE:
-        last = state[at + plan[P_PLACE] * cap + hi - 1]
-        if last != NO_PLACE:
-            km = _kilometres(last, event[E_PLACE])
+    if plan[P.PLACE] and not is_new and event[L.E_PLACE] != L.NO_PLACE:
+        last = state[at + plan[P.PLACE] * cap + hi - 1]
+        if last != L.NO_PLACE:
+            km = _kilometres(last, event[L.E_PLACE])
     hiding = _events_after(state, plan)
     window = n = sum_ = np.int64(0)
     std = mean = value = 0.0
-    op = P_LISTS + windows
-    for _ in range(plan[P_OPS]):
+    op = P.LISTS + windows
+    for _ in range(plan[P.OPS]):
         kind, which, code, to = plan[op], plan[op + 1], plan[op + 2], plan[op + 3]
-        op += OP_SIZE
-        if window != WINDOWS_AT + which * step:
-            window = WINDOWS_AT + which * step
-            n, sum_, std = state[window + N], state[window + S1], -1.0
+        op += P.OP_SIZE
+        if window != L.WINDOWS_AT + which * step:
+            window = L.WINDOWS_AT + which * step
+            n, sum_, std = state[window + L.N], state[window + L.S1], -1.0
             mean = sum_ / float(n) if n else 0.0
-        if kind == COUNT:
+        if kind == P.COUNT:
             value = float(n)
-        elif kind == SUM:
+        elif kind == P.SUM:
             value = sum_ / scale
-        elif kind == MEAN:
+        elif kind == P.MEAN:
             value = sum_ / (n * scale) if n else 0.0
-        elif kind == STD:
+        elif kind == P.STD:
             if std < 0.0:
                 std = _std(state, window) if n > 1 else 0.0
             value = std / scale
-        elif kind == MAX:
-            value = state[window + LARGEST] / scale if n else 0.0
-        elif kind == DISTINCT:
-            value = float(state[window + DISTINCTS + code])
-            if hiding and state[MERGED] >= t - plan[P_LISTS + which]:
+        elif kind == P.MAX:
+            value = state[window + L.LARGEST] / scale if n else 0.0
+        elif kind == P.DISTINCT:
+            value = float(state[window + L.DISTINCTS + code])
+            if hiding and state[L.MERGED] >= t - plan[P.LISTS + which]:
                 value += float(hiding)
-        elif kind == RATIO_TO_MEAN:
-            value = event[E_AMOUNT] / max(mean, 1.0) if n else 1.0
-        elif kind == ZSCORE:
+        elif kind == P.RATIO_TO_MEAN:
+            value = event[L.E_AMOUNT] / max(mean, 1.0) if n else 1.0
+        elif kind == P.ZSCORE:
             if std < 0.0:
                 std = _std(state, window) if n > 1 else 0.0
-            value = (n * event[E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
-        elif kind == FRAUD_SHARE:
-            delayed = plan[P_DELAYED_AT] + which * D_SIZE
-            value = state[delayed + D_FRAUD] / float(state[delayed + D_N]) if state[delayed + D_N] else 0.0
-        elif kind == SINCE_LAST:
+            value = (n * event[L.E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
+        elif kind == P.FRAUD_SHARE:
+            delayed = plan[P.DELAYED_AT] + which * L.D_SIZE
+            value = state[delayed + L.D_FRAUD] / float(state[delayed + L.D_N]) if state[delayed + L.D_N] else 0.0
+        elif kind == P.SINCE_LAST:
             value = since / 1e6
-        elif kind == KM_FROM_LAST:
+        elif kind == P.KM_FROM_LAST:
             value = km
-        elif kind == KMH:
+        elif kind == P.KMH:
             value = km / (max(since, _SHORTEST_TRIP) / 3.6e9)
-        elif kind == NEW:
-            known = is_new or latest_with(state, plan, code, event[E_CODES + code], lo, hi) >= 0
+        elif kind == P.NEW:
+            known = is_new or latest_with(state, plan, code, event[L.E_CODES + code], lo, hi) >= 0
             value = 0.0 if known else 1.0
-        elif kind == HOUR_RARITY:
+        elif kind == P.HOUR_RARITY:
             value = _hour_rarity(state, plan, t, float(n))
-        elif kind == IS_NEW:
+        elif kind == P.IS_NEW:
             value = 1.0 if is_new else 0.0
         out[to] = value

@@ -9,25 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.compiled import Int, Ints, compiled
-from models.behaviour.layout import (
-    AMOUNT,
-    CAP,
-    FRONTIER,
-    HEAD,
-    HIDDEN_BITS,
-    MERGED,
-    NEVER,
-    TAIL,
-)
-from models.behaviour.plan import P_CODES, P_EVENTS, P_FRAUD, P_HEADER, P_HIDDEN, P_LARGEST, P_SQUARES
 from models.behaviour.records import column, columns, events_of
 from models.behaviour.uint128 import add
 from models.behaviour.windows import hidden, is_latest, mark_latest
 
 _FINEST = 10
 _FREED = 512  # records that a merge has to free, so that the next is not due at once
-_MOST_HIDDEN = (1 << HIDDEN_BITS) - 1
+_MOST_HIDDEN = (1 << L.HIDDEN_BITS) - 1
 
 
 @compiled
@@ -38,8 +29,8 @@ def _mergeable(both: Int, newer: Int, k: Int) -> bool:
 @compiled
 def _pairs(state: Ints, plan: Ints, k: Int, total: Int) -> Int:
     """How many pairs of neighbours would be merged."""
-    pairs, newer, i = 0, total, state[HEAD]
-    while i + 1 < state[TAIL]:
+    pairs, newer, i = 0, total, state[L.HEAD]
+    while i + 1 < state[L.TAIL]:
         first = events_of(state, plan, i)
         both = first + events_of(state, plan, i + 1)
         if _mergeable(both, newer - both, k):
@@ -52,14 +43,14 @@ def _pairs(state: Ints, plan: Ints, k: Int, total: Int) -> Int:
 @compiled
 def _merge_two(state: Ints, plan: Ints, older: Int, to: Int) -> None:
     """Add a record to the next one, whose time, place and codes stay, and write that one where it goes."""
-    newer, at, cap = older + 1, plan[P_HEADER], state[CAP]
-    for place in (P_EVENTS, P_FRAUD):
+    newer, at, cap = older + 1, plan[P.HEADER], state[L.CAP]
+    for place in (P.EVENTS, P.FRAUD):
         if plan[place]:
             start = column(state, plan, place)
             state[start + newer] += state[start + older]
-    state[at + AMOUNT * cap + newer] += state[at + AMOUNT * cap + older]
-    if plan[P_SQUARES]:
-        high = column(state, plan, P_SQUARES)
+    state[at + L.AMOUNT * cap + newer] += state[at + L.AMOUNT * cap + older]
+    if plan[P.SQUARES]:
+        high = column(state, plan, P.SQUARES)
         low = high + cap
         square_high, square_low = add(
             np.uint64(state[high + older]),
@@ -68,22 +59,22 @@ def _merge_two(state: Ints, plan: Ints, older: Int, to: Int) -> None:
             np.uint64(state[low + newer]),
         )
         state[high + newer], state[low + newer] = np.int64(square_high), np.int64(square_low)
-    if plan[P_LARGEST]:
-        largest = column(state, plan, P_LARGEST)
+    if plan[P.LARGEST]:
+        largest = column(state, plan, P.LARGEST)
         state[largest + newer] = max(state[largest + older], state[largest + newer])
     values = np.int64(0)
-    for c in range(plan[P_CODES]):
+    for c in range(plan[P.CODES]):
         more = hidden(state, plan, older, c) + hidden(state, plan, newer, c) + is_latest(state, plan, older, c)
-        values |= min(more, _MOST_HIDDEN) << (HIDDEN_BITS * c)
-    if plan[P_HIDDEN]:
-        state[column(state, plan, P_HIDDEN) + newer] = values
+        values |= min(more, _MOST_HIDDEN) << (L.HIDDEN_BITS * c)
+    if plan[P.HIDDEN]:
+        state[column(state, plan, P.HIDDEN) + newer] = values
     _move_one(state, plan, newer, to)
-    state[MERGED] = max(state[MERGED], state[at + to])
+    state[L.MERGED] = max(state[L.MERGED], state[at + to])
 
 
 @compiled
 def _move_one(state: Ints, plan: Ints, i: Int, to: Int) -> None:
-    at, cap = plan[P_HEADER], state[CAP]
+    at, cap = plan[P.HEADER], state[L.CAP]
     for c in range(columns(plan, 1)):
         state[at + c * cap + to] = state[at + c * cap + i]
 
@@ -91,18 +82,18 @@ def _move_one(state: Ints, plan: Ints, i: Int, to: Int) -> None:
 @compiled
 def merge(state: Ints, plan: Ints) -> None:
     """Merge neighbours, with the largest k that frees enough. The cache is void afterwards."""
-    if plan[P_CODES]:
-        mark_latest(state, plan, state[HEAD], state[TAIL])
+    if plan[P.CODES]:
+        mark_latest(state, plan, state[L.HEAD], state[L.TAIL])
     total = np.int64(0)
-    for i in range(state[HEAD], state[TAIL]):
+    for i in range(state[L.HEAD], state[L.TAIL]):
         total += events_of(state, plan, i)
     k = _FINEST
     while k > 0 and _pairs(state, plan, k, total) < _FREED:
         k -= 1
-    newer, i, to = total, state[HEAD], state[HEAD]
-    while i < state[TAIL]:
+    newer, i, to = total, state[L.HEAD], state[L.HEAD]
+    while i < state[L.TAIL]:
         first = events_of(state, plan, i)
-        both = first + events_of(state, plan, i + 1) if i + 1 < state[TAIL] else 2 * total
+        both = first + events_of(state, plan, i + 1) if i + 1 < state[L.TAIL] else 2 * total
         if _mergeable(both, newer - both, k):
             _merge_two(state, plan, i, to)
             newer, i = newer - both, i + 2
@@ -110,5 +101,5 @@ def merge(state: Ints, plan: Ints) -> None:
             _move_one(state, plan, i, to)
             newer, i = newer - first, i + 1
         to += 1
-    state[TAIL] = to
-    state[FRONTIER] = NEVER
+    state[L.TAIL] = to
+    state[L.FRONTIER] = L.NEVER

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.behaviour.layout import D_SIZE, DISTINCTS, FIRST_FREE, HOURS, WINDOWS_AT
+from models.behaviour import layout as L
 
 if TYPE_CHECKING:
     from models.behaviour.spec import EntityBehaviour
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 #: How much later than an entity's newest event another may be and still have exact features: three days.
 LATEST_SECONDS = 3 * 86_400
 
-# Places in a plan. Times are in microseconds. From P_LISTS on: the windows, then the operations.
+# Places in a plan. Times are in microseconds. From LISTS on: the windows, then the operations.
 (
-    P_WINDOWS,  # how many
-    P_DELAYED,  # how many windows of fraud_share
-    P_CODES,  # how many code columns
-    P_DELAY,  # the label delay
-    P_RETENTION,  # how long before the newest event an event still matters
-    P_LATE,  # how long before the newest event another may come
-    P_OPS,  # how many features
-    P_SCALE,  # minor units in one of the amount's
-    P_LONGEST,  # the longest window
-    P_HEADER,  # length of a state's header
-    P_STEP,  # length of a window in it
-    P_DELAYED_AT,  # where the delayed windows stand in it
-    P_HISTOGRAM,  # where the hours stand in it; 0 without
-    P_COLUMNS,  # columns of a state that cannot merge
-    P_FRAUD,  # the column of fraud; 0 without
-    P_PLACE,  # the column of places; 0 without
-    P_MARKS,  # the column of marks, before those of codes; 0 without
-    P_BULK_COLUMNS,  # columns of a state that can merge: as above, then these
-    P_EVENTS,  # how many events a record stands for
-    P_SQUARES,  # two columns, the sum of squared amounts: high, low; 0 without
-    P_LARGEST,  # the largest amount; 0 without
-    P_HIDDEN,  # hidden values; 0 without
-    P_LISTS,
+    WINDOWS,  # how many
+    DELAYED,  # how many windows of fraud_share
+    CODES,  # how many code columns
+    DELAY,  # the label delay
+    RETENTION,  # how long before the newest event an event still matters
+    LATE,  # how long before the newest event another may come
+    OPS,  # how many features
+    SCALE,  # minor units in one of the amount's
+    LONGEST,  # the longest window
+    HEADER,  # length of a state's header
+    STEP,  # length of a window in it
+    DELAYED_AT,  # where the delayed windows stand in it
+    HISTOGRAM,  # where the hours stand in it; 0 without
+    COLUMNS,  # columns of a state that cannot merge
+    FRAUD,  # the column of fraud; 0 without
+    PLACE,  # the column of places; 0 without
+    MARKS,  # the column of marks, before those of codes; 0 without
+    BULK_COLUMNS,  # columns of a state that can merge: as above, then these
+    EVENTS,  # how many events a record stands for
+    SQUARES,  # two columns, the sum of squared amounts: high, low; 0 without
+    LARGEST,  # the largest amount; 0 without
+    HIDDEN,  # hidden values; 0 without
+    LISTS,
 ) = range(23)
 #: Of an operation: kind of feature, window, code column, where to write.
 OP_SIZE = 4
@@ -94,10 +94,10 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
     shares, histogram = "fraud_share" in words, "hour_rarity" in words
     delay = behaviour.label_delay_seconds * _SECOND if shares else 0
     late = LATEST_SECONDS * _SECOND
-    step = DISTINCTS + len(codes)
-    delayed_at = WINDOWS_AT + len(windows) * step
-    hours_at = delayed_at + len(windows) * D_SIZE * shares
-    place_column = FIRST_FREE + shares
+    step = L.DISTINCTS + len(codes)
+    delayed_at = L.WINDOWS_AT + len(windows) * step
+    hours_at = delayed_at + len(windows) * L.D_SIZE * shares
+    place_column = L.FIRST_FREE + shares
     marks_column = place_column + behaviour.uses_place
     squares, largest = "std" in words or "zscore" in words, "max" in words
     events_column = marks_column + (1 + len(codes) if codes else 0)
@@ -109,29 +109,29 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
         window = behaviour.windows.index(feature.window) if feature.window else len(windows) - 1
         ops.append((window, KINDS[feature.word], codes.index(feature.column) if feature.column else 0, i))
     fixed = {
-        P_WINDOWS: len(windows),
-        P_DELAYED: len(windows) * shares,
-        P_CODES: len(codes),
-        P_DELAY: delay,
-        P_RETENTION: windows[-1] + delay + late,
-        P_LATE: late,
-        P_OPS: len(ops),
-        P_SCALE: 10**minor_digits,
-        P_LONGEST: windows[-1],
-        P_HEADER: hours_at + HOURS * histogram,
-        P_STEP: step,
-        P_DELAYED_AT: delayed_at,
-        P_HISTOGRAM: hours_at * histogram,
-        P_COLUMNS: events_column,
-        P_FRAUD: FIRST_FREE * shares,
-        P_PLACE: place_column * behaviour.uses_place,
-        P_MARKS: marks_column * bool(codes),
-        P_BULK_COLUMNS: hidden_column + bool(codes),
-        P_EVENTS: events_column,
-        P_SQUARES: squares_column * squares,
-        P_LARGEST: largest_column * largest,
-        P_HIDDEN: hidden_column * bool(codes),
+        WINDOWS: len(windows),
+        DELAYED: len(windows) * shares,
+        CODES: len(codes),
+        DELAY: delay,
+        RETENTION: windows[-1] + delay + late,
+        LATE: late,
+        OPS: len(ops),
+        SCALE: 10**minor_digits,
+        LONGEST: windows[-1],
+        HEADER: hours_at + L.HOURS * histogram,
+        STEP: step,
+        DELAYED_AT: delayed_at,
+        HISTOGRAM: hours_at * histogram,
+        COLUMNS: events_column,
+        FRAUD: L.FIRST_FREE * shares,
+        PLACE: place_column * behaviour.uses_place,
+        MARKS: marks_column * bool(codes),
+        BULK_COLUMNS: hidden_column + bool(codes),
+        EVENTS: events_column,
+        SQUARES: squares_column * squares,
+        LARGEST: largest_column * largest,
+        HIDDEN: hidden_column * bool(codes),
     }
     # Window by window, so that the kernel takes each one's numbers once.
     listed = [value for window, kind, code, to in sorted(ops) for value in (kind, window, code, to)]
-    return np.array([fixed[i] for i in range(P_LISTS)] + windows + listed, dtype=np.int64)
+    return np.array([fixed[i] for i in range(LISTS)] + windows + listed, dtype=np.int64)

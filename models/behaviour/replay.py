@@ -8,25 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.compiled import Floats, Int, Ints, compiled
 from models.behaviour.events import Behaviour, Entity, EntityEvents
-from models.behaviour.kernel import (
-    BULK,
-    CAP,
-    CAPACITY,
-    EXACT,
-    FULL,
-    HEAD,
-    TAIL,
-    TOO_LATE,
-    advance,
-    columns,
-    copy_into,
-    reset,
-    size,
-)
+from models.behaviour.kernel import advance
 from models.behaviour.keys import EntityKey
-from models.behaviour.plan import P_CODES, P_HEADER, P_MARKS, P_OPS
+from models.behaviour.records import columns, copy_into, reset, size
 
 #: An entity's state: int64, see :mod:`models.behaviour.kernel`.
 State = NDArray[np.int64]
@@ -80,7 +68,7 @@ def replay_entity(
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], dict[EntityKey, State]]:
     """:func:`replay` of one kind of entity: features, status, states."""
     rows = len(events.group)
-    features = np.empty((rows, int(entity.plan[P_OPS])))
+    features = np.empty((rows, int(entity.plan[P.OPS])))
     status = np.zeros(rows, np.int8)
     return features, status, _replay_into(entity, events, features, 0, status, before, keep)
 
@@ -100,13 +88,13 @@ def _replay_into(
     begins = [before((entity.name, digest)) if before else None for digest in events.digests]
     first = np.concatenate([state for state in begins if state is not None] or [np.empty(0, np.int64)])
     lengths = np.array([0 if state is None else len(state) for state in begins], np.int64)
-    held = np.array([0 if state is None else state[TAIL] - state[HEAD] for state in begins], np.int64)
-    bulk = np.array([0 if state is None else state[BULK] for state in begins], np.int64)
-    records = np.minimum(counts + held, EXACT)
-    merges = (bulk > 0) | (counts + held > EXACT)
+    held = np.array([0 if state is None else state[L.TAIL] - state[L.HEAD] for state in begins], np.int64)
+    bulk = np.array([0 if state is None else state[L.BULK] for state in begins], np.int64)
+    records = np.minimum(counts + held, L.EXACT)
+    merges = (bulk > 0) | (counts + held > L.EXACT)
     room = np.zeros(groups, np.int64)
     if keep:
-        room = plan[P_HEADER] + np.where(merges, columns(plan, 1), columns(plan, 0)) * records
+        room = plan[P.HEADER] + np.where(merges, columns(plan, 1), columns(plan, 0)) * records
     kept = np.empty(int(room.sum()), np.int64)
     used = np.zeros(groups, np.int64)
     _run(plan, events.events, order, counts, first, lengths, held, features, column, status, kept, room, used)
@@ -135,21 +123,21 @@ def _run(
     room: Ints,
     used: Ints,
 ) -> None:
-    small = np.empty(size(plan, CAPACITY, 0), np.int64)
-    large = np.empty(size(plan, CAPACITY, 1), np.int64)
+    small = np.empty(size(plan, L.CAPACITY, 0), np.int64)
+    large = np.empty(size(plan, L.CAPACITY, 1), np.int64)
     # By the block, so that the waits for rows that are far apart in memory overlap.
     taken = np.empty((_BLOCK, events.shape[1]), np.int64)
-    written = np.empty((_BLOCK, plan[P_OPS]))
+    written = np.empty((_BLOCK, plan[P.OPS]))
     at = begin = keep_at = 0
     for g in range(len(counts)):
-        capacity = min(counts[g] + held[g], CAPACITY)
+        capacity = min(counts[g] + held[g], L.CAPACITY)
         state = small
         if lengths[g]:
             given = first[begin : begin + lengths[g]]
             begin += lengths[g]
-            if given[BULK]:
-                state, capacity = large, np.int64(CAPACITY)
-            copy_into(given, state, plan, capacity, given[BULK])
+            if given[L.BULK]:
+                state, capacity = large, np.int64(L.CAPACITY)
+            copy_into(given, state, plan, capacity, given[L.BULK])
         else:
             reset(state, plan, capacity, 0)
         for start in range(at, at + counts[g], _BLOCK):
@@ -158,40 +146,40 @@ def _run(
                 taken[k] = events[rows[k]]
             for k in range(len(rows)):
                 answer = advance(state, plan, taken[k], written[k])
-                if answer == FULL:
-                    copy_into(state, large, plan, CAPACITY, 1)
+                if answer == L.FULL:
+                    copy_into(state, large, plan, L.CAPACITY, 1)
                     state = large
                     answer = advance(state, plan, taken[k], written[k])
-                if answer == TOO_LATE:
+                if answer == L.TOO_LATE:
                     written[k] = np.nan
                 if answer < 0 or (answer > 0 and status[rows[k]] == 0):
                     status[rows[k]] = answer
             for k in range(len(rows)):
-                features[rows[k], column : column + plan[P_OPS]] = written[k]
+                features[rows[k], column : column + plan[P.OPS]] = written[k]
         at += counts[g]
         if len(kept):
-            count = state[TAIL] - state[HEAD]
-            used[g] = size(plan, count, state[BULK])
-            copy_into(state, kept[keep_at : keep_at + used[g]], plan, count, state[BULK])
+            count = state[L.TAIL] - state[L.HEAD]
+            used[g] = size(plan, count, state[L.BULK])
+            copy_into(state, kept[keep_at : keep_at + used[g]], plan, count, state[L.BULK])
             keep_at += room[g]
 
 
 def packed(entity: Entity, state: State) -> State:
     """The same state in as little room as it needs, as it is saved."""
-    held = int(state[TAIL] - state[HEAD])
-    small = np.empty(size(entity.plan, held, state[BULK]), np.int64)
-    copy_into(state, small, entity.plan, held, state[BULK])
+    held = int(state[L.TAIL] - state[L.HEAD])
+    small = np.empty(size(entity.plan, held, state[L.BULK]), np.int64)
+    copy_into(state, small, entity.plan, held, state[L.BULK])
     return small
 
 
 def grown(entity: Entity, state: State) -> State:
     """The same state with more room, or, where it has all that there is, in the form that can merge records."""
-    bulk = int(state[BULK] or state[TAIL] - state[HEAD] >= EXACT)
+    bulk = int(state[L.BULK] or state[L.TAIL] - state[L.HEAD] >= L.EXACT)
     wider = _SMALLEST
-    while wider <= state[CAP]:
+    while wider <= state[L.CAP]:
         wider *= 2
-    if bulk or wider >= EXACT:
-        wider = CAPACITY
+    if bulk or wider >= L.EXACT:
+        wider = L.CAPACITY
     bigger = np.empty(size(entity.plan, wider, bulk), np.int64)
     copy_into(state, bigger, entity.plan, wider, bulk)
     return bigger
@@ -207,11 +195,11 @@ def empty(entity: Entity) -> State:
 def content(entity: Entity, state: State) -> State:
     """What a state remembers, without its cache: equal for equal histories, however it came about."""
     small, plan = packed(entity, state), entity.plan
-    held, width = int(small[CAP]), columns(plan, small[BULK])
-    records = small[plan[P_HEADER] :].reshape(width, held)
-    if plan[P_CODES]:
-        records = np.delete(records, int(plan[P_MARKS]), axis=0)
-    remembered: State = np.append(records.ravel(), small[BULK])
+    held, width = int(small[L.CAP]), columns(plan, small[L.BULK])
+    records = small[plan[P.HEADER] :].reshape(width, held)
+    if plan[P.CODES]:
+        records = np.delete(records, int(plan[P.MARKS]), axis=0)
+    remembered: State = np.append(records.ravel(), small[L.BULK])
     return remembered
 
 
@@ -222,7 +210,7 @@ def step(entity: Entity, state: State, event: NDArray[np.int64], out: NDArray[np
         The state to go on with, and the answer.
     """
     answer = advance(state, entity.plan, event, out)
-    while answer == FULL:
+    while answer == L.FULL:
         state = grown(entity, state)
         answer = advance(state, entity.plan, event, out)
     return state, int(answer)

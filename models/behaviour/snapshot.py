@@ -9,23 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, Entity
-from models.behaviour.kernel import size
 from models.behaviour.keys import EntityKey
-from models.behaviour.layout import (
-    BULK,
-    CAP,
-    CAPACITY,
-    D_LO,
-    D_SIZE,
-    HEAD,
-    HI,
-    HI_DELAYED,
-    LO,
-    TAIL,
-    WINDOWS_AT,
-)
-from models.behaviour.plan import P_DELAYED, P_DELAYED_AT, P_HEADER, P_STEP, P_WINDOWS
+from models.behaviour.records import size
 from models.behaviour.replay import State
 from models.errors import InvalidBundle
 
@@ -97,11 +85,15 @@ class Snapshot:
 def usable(entity: Entity, state: State) -> bool:
     """Whether an array can be a state of this entity: the kernel does not check its bounds again."""
     plan = entity.plan
-    if state.dtype != np.int64 or state.ndim != 1 or len(state) < plan[P_HEADER]:
+    if state.dtype != np.int64 or state.ndim != 1 or len(state) < plan[P.HEADER]:
         return False
-    capacity, head, tail, bulk = (int(state[i]) for i in (CAP, HEAD, TAIL, BULK))
-    if bulk not in (0, 1) or not 0 <= head <= tail <= capacity <= CAPACITY or len(state) != size(plan, capacity, bulk):
+    capacity, head, tail, bulk = (int(state[i]) for i in (L.CAP, L.HEAD, L.TAIL, L.BULK))
+    if (
+        bulk not in (0, 1)
+        or not 0 <= head <= tail <= capacity <= L.CAPACITY
+        or len(state) != size(plan, capacity, bulk)
+    ):
         return False
-    first = [WINDOWS_AT + w * plan[P_STEP] + LO for w in range(plan[P_WINDOWS])]
-    first += [plan[P_DELAYED_AT] + d * D_SIZE + D_LO for d in range(plan[P_DELAYED])]
-    return all(0 <= state[i] <= tail for i in (*first, HI, HI_DELAYED))
+    first = [L.WINDOWS_AT + w * plan[P.STEP] + L.LO for w in range(plan[P.WINDOWS])]
+    first += [plan[P.DELAYED_AT] + d * L.D_SIZE + L.D_LO for d in range(plan[P.DELAYED])]
+    return all(0 <= state[i] <= tail for i in (*first, L.HI, L.HI_DELAYED))

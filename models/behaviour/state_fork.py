@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, EntityEvents
-from models.behaviour.kernel import NEVER, NEWEST
 from models.behaviour.keys import EntityKey
-from models.behaviour.plan import LATEST_SECONDS
 from models.behaviour.replay import State, replay
 from models.rows import FRAUD, ParsedRows
 
@@ -42,7 +42,7 @@ class StateFork:
         late = self._late(events, len(parsed.time))
         if late.any():
             cause = (
-                f"more than {LATEST_SECONDS // 86_400} days before what its card or merchant already has: no history"
+                f"more than {P.LATEST_SECONDS // 86_400} days before what its card or merchant already has: no history"
             )
             parsed = parsed.refuse(late, self.behaviour.timestamp, cause)
             events = self._events(parsed)
@@ -65,15 +65,15 @@ class StateFork:
     def _late(self, events: list[EntityEvents], rows: int) -> NDArray[np.bool_]:
         late = np.zeros(rows, bool)
         for entity in events:
-            begin = np.full(len(entity.digests), NEVER, np.int64)
+            begin = np.full(len(entity.digests), L.NEVER, np.int64)
             for i, digest in enumerate(entity.digests):
                 state = self._states[entity.name, digest]
                 if state is not None:
-                    begin[i] = state[NEWEST]
+                    begin[i] = state[L.NEWEST]
             order = np.argsort(entity.group, kind="stable")
             time, group = entity.events[order, 0], entity.group[order]
             newest = _running_maximum(time, group, begin)
-            late[order] |= (newest != NEVER) & (time < newest - LATEST_SECONDS * 1_000_000)
+            late[order] |= (newest != L.NEVER) & (time < newest - P.LATEST_SECONDS * 1_000_000)
         return late
 
 

@@ -25,7 +25,7 @@ import pytest
 from app.recording.recovery import read_saved, rebuild
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
-from models.behaviour.plan import LATEST_SECONDS
+from models.behaviour import plan as P
 from tests.app.traffic import (
     Client,
     Comparison,
@@ -283,7 +283,7 @@ def test_refused_rows_had_a_reason(outcome: Outcome) -> None:
     for row in outcome.sender.refused:
         mine: dict[str, Any] = frame.row(row, named=True)
         same = (pl.col("card_id") == mine["card_id"]) | (pl.col("merchant_id") == mine["merchant_id"])
-        assert frame.filter(same)["timestamp"].max() > mine["timestamp"] + timedelta(seconds=LATEST_SECONDS)
+        assert frame.filter(same)["timestamp"].max() > mine["timestamp"] + timedelta(seconds=P.LATEST_SECONDS)
 
 
 def test_the_run_was_as_hard_as_meant(outcome: Outcome) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour
-from models.behaviour.layout import E_CODES
 from models.behaviour.replay import empty, step
 from models.bundle import load_bundle, read_states
 from models.errors import InvalidBundle
@@ -51,7 +51,7 @@ def test_the_beginning_is_left_out_until_the_longest_window_is_full() -> None:
 def test_a_forgotten_entity_looks_as_the_kernel_writes_a_new_one() -> None:
     for entity in BEHAVIOUR.entities:
         out = np.empty(len(entity.behaviour.derived))
-        event = np.zeros(E_CODES + len(entity.behaviour.code_columns), np.int64)
+        event = np.zeros(L.E_CODES + len(entity.behaviour.code_columns), np.int64)
         event[:2] = (10 * DAY, 1_234)
         step(entity, empty(entity), event, out)
         assert np.array_equal(out, cold(BEHAVIOUR, entity.name))

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour, EntityEvents
-from models.behaviour.kernel import TOO_LATE, relabel
+from models.behaviour.kernel import relabel
 from models.behaviour.replay import State, empty, step
 from models.schema import TransactionSchema, load_schema, parse_schema
 from tests.models.behaviour import oracle
@@ -195,7 +196,7 @@ def run_live(
         if meddle:
             state = meddle(i, state)
         states[digest], status[i] = step(entity, state, event, out[i])
-        if known_at and payment.fraud and status[i] != TOO_LATE:
+        if known_at and payment.fraud and status[i] != L.TOO_LATE:
             waiting.append((known_at(payment), digest, payment.time))
     for _, digest, time in waiting:
         relabel(states[digest], entity.plan, time, 1)

@@ -8,22 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models.behaviour import compiled, kernel, replay, windows
+from models.behaviour import compiled, kernel, records, replay, windows
 
 _RUN = """
 import numpy as np
 from models.behaviour.layout import NEWEST
-from models.behaviour.plan import P_HEADER, P_LISTS
+from models.behaviour import plan as P
 from models.behaviour.records import reset
-plan, state = np.zeros(P_LISTS, np.int64), np.zeros(9, np.int64)
-plan[P_HEADER] = 9
+plan, state = np.zeros(P.LISTS, np.int64), np.zeros(9, np.int64)
+plan[P.HEADER] = 9
 reset(state, plan, 0, 0)
 print(state[NEWEST], reset.stats.cache_hits.total())
 """
 
 
 def test_the_kernel_goes_by_all_of_its_sources() -> None:
-    functions: list[Any] = [kernel.advance, kernel.relabel, kernel.copy_into, replay._run, windows.move]
+    functions: list[Any] = [kernel.advance, kernel.relabel, records.copy_into, replay._run, windows.move]
     assert {function._cache._cache_file._source_stamp for function in functions} == {compiled._sources()}
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour, minor_units, packed_place
-from models.behaviour.kernel import E_PLACE, NO_PLACE
 from tests.models.behaviour.streams import CARD, MERCHANT, MIXED, START, Payment, columns_of, payments, schema_of
 
 _SCHEMA = schema_of(card=CARD, shop=MERCHANT, mixed=MIXED)
@@ -52,13 +52,13 @@ def test_halves_of_cents(amount: float, cents: int) -> None:
 
 @pytest.mark.parametrize("place", [(np.nan, 1.0), (1.0, np.nan), (np.nan, np.nan)])
 def test_half_a_place_is_none(place: tuple[float, float]) -> None:
-    assert packed_place(np.array([place[0]]), np.array([place[1]])).tolist() == [NO_PLACE]
+    assert packed_place(np.array([place[0]]), np.array([place[1]])).tolist() == [L.NO_PLACE]
 
 
 def test_the_corners_of_the_earth() -> None:
     corners = {(north, east) for north in (-90.0, 0.0, 90.0) for east in (-180.0, 0.0, 180.0)}
     packed = {int(packed_place(np.array([n]), np.array([e]))[0]) for n, e in corners}
     assert len(packed) == len(corners)
-    assert min(packed) >= 0 > NO_PLACE
+    assert min(packed) >= 0 > L.NO_PLACE
     (event,) = (event for (name, _), event in _BEHAVIOUR.of_row(_ODD.row()) if name == "card")
-    assert event[E_PLACE] == NO_PLACE
+    assert event[L.E_PLACE] == L.NO_PLACE

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.behaviour import layout as L
+from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, EntityEvents
-from models.behaviour.kernel import APPROXIMATE, BULK, DONE, EXACT, HEAD, TAIL, relabel
-from models.behaviour.layout import E_AMOUNT, E_CODES, E_FRAUD, E_PLACE, E_TIME, NO_PLACE
+from models.behaviour.kernel import relabel
 from models.behaviour.replay import State, content, packed, replay
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, START, schema_of
 
@@ -33,9 +34,9 @@ _BOUNDS = ((4_096, 0.0), (7_500, 2**-9), (75_000, 2**-8), (14_000_000, 2**-7))
 def _events(
     time: NDArray[np.int64], amount: NDArray[np.int64], card: NDArray[np.int64], fraud: NDArray[np.bool_]
 ) -> EntityEvents:
-    events = np.empty((len(time), E_CODES + 1), np.int64)
-    events[:, E_TIME], events[:, E_AMOUNT], events[:, E_FRAUD], events[:, E_CODES] = time, amount, fraud, card
-    events[:, E_PLACE] = NO_PLACE
+    events = np.empty((len(time), L.E_CODES + 1), np.int64)
+    events[:, L.E_TIME], events[:, L.E_AMOUNT], events[:, L.E_FRAUD], events[:, L.E_CODES] = time, amount, fraud, card
+    events[:, L.E_PLACE] = L.NO_PLACE
     return EntityEvents("shop", np.zeros(len(time), np.int64), [b"0" * 16], events)
 
 
@@ -66,8 +67,8 @@ def _burst(seed: int, rows: int, days: float, late: float) -> EntityEvents:
 def test_errors_are_within_the_bound(seed: int, rows: int, days: float) -> None:
     events = _burst(seed, rows, days, late=0)
     replayed = replay(_SHOP_BEHAVIOUR, [events])
-    time, amount = events.events[:, E_TIME], events.events[:, E_AMOUNT]
-    card, fraud = events.events[:, E_CODES], events.events[:, E_FRAUD]
+    time, amount = events.events[:, L.E_TIME], events.events[:, L.E_AMOUNT]
+    card, fraud = events.events[:, L.E_CODES], events.events[:, L.E_FRAUD]
     kept = max(int((time > t - 7 * DAY - _DELAY - 3 * DAY).sum() - (time > t).sum()) for t in time[:: rows // 50])
     error = _bound(kept)
     for i in np.random.default_rng(seed).integers(rows // 2, rows, 25):
@@ -88,14 +89,14 @@ def test_errors_are_within_the_bound(seed: int, rows: int, days: float) -> None:
             known = (time[:i] >= until - window) & (time[:i] < until)
             newer = (time[:i] >= until - window).sum()
             share = found[f"fraud_share_{name}"]
-            if replayed.status[i] == DONE:
+            if replayed.status[i] == L.DONE:
                 assert share == (fraud[:i][known].sum() / known.sum() if known.any() else 0)
             elif known.any():
                 most = error * newer / known.sum()
                 assert abs(share - fraud[:i][known].mean()) <= 2 * most / max(1 - most, 1e-9) + 1e-12
-    assert (replayed.status[:EXACT] == DONE).all()
-    if kept > EXACT and days <= 5:
-        assert replayed.status[-1] == APPROXIMATE
+    assert (replayed.status[: L.EXACT] == L.DONE).all()
+    if kept > L.EXACT and days <= 5:
+        assert replayed.status[-1] == L.APPROXIMATE
 
 
 @settings(max_examples=10)
@@ -111,16 +112,16 @@ def test_late_events_and_restarts(seed: int, cut: int) -> None:
     entity = _SHOP_BEHAVIOUR.entities[0]
     (one,), (other,) = whole.states.values(), rest.states.values()
     assert np.array_equal(content(entity, one), content(entity, other))
-    assert one[BULK]
-    assert one[TAIL] - one[HEAD] <= EXACT
-    time, card = events.events[:, E_TIME], events.events[:, E_CODES]
+    assert one[L.BULK]
+    assert one[L.TAIL] - one[L.HEAD] <= L.EXACT
+    time, card = events.events[:, L.E_TIME], events.events[:, L.E_CODES]
     late = np.flatnonzero(np.maximum.accumulate(time) > time)
     random = np.random.default_rng(seed)
     for i in (*random.choice(late[late > 4_000], 40), *random.integers(4_096, 9_000, 20)):
         for name, window in zip(("1h", "1d", "7d"), _WINDOWS, strict=True):
             seen = (time[:i] >= time[i] - window) & (time[:i] < time[i])
             assert whole.features[i, _NAMES.index(f"distinct_card_id_{name}")] >= len(set(card[:i][seen].tolist()))
-            if whole.status[i] == DONE:
+            if whole.status[i] == L.DONE:
                 assert whole.features[i, _NAMES.index(f"count_{name}")] == seen.sum()
 
 
@@ -142,27 +143,26 @@ def test_service_and_replay_merge_at_the_same_event() -> None:
 
 def test_labels_find_merged_records() -> None:
     events = _burst(2, 9_000, 8, late=0.03)
-    events.events[:, E_FRAUD] = 0
+    events.events[:, L.E_FRAUD] = 0
     entity = _SHOP_BEHAVIOUR.entities[0]
     (state,) = replay(_SHOP_BEHAVIOUR, [events], keep=True).states.values()
     before = content(entity, state)
 
     def frauds() -> int:
-        records: State = content(entity, state)[:-1].reshape(-1, state[TAIL] - state[HEAD])
+        records: State = content(entity, state)[:-1].reshape(-1, state[L.TAIL] - state[L.HEAD])
         return int(records[entity.plan[_fraud_place()]].sum())
 
-    for t in events.events[:, E_TIME]:
+    for t in events.events[:, L.E_TIME]:
         relabel(state, entity.plan, t, 1)
     assert frauds() == 9_000
-    for t in events.events[:, E_TIME]:
+    for t in events.events[:, L.E_TIME]:
         relabel(state, entity.plan, t, -1)
     assert np.array_equal(before, content(entity, state))
 
 
 def _fraud_place() -> int:
-    from models.behaviour.plan import P_FRAUD
 
-    return P_FRAUD
+    return P.FRAUD
 
 
 @pytest.mark.parametrize("amount", [10**12, -(10**12)])
@@ -182,4 +182,4 @@ def test_the_guarantee_of_the_docs() -> None:
     for (most, _), (_, bound) in pairwise(_BOUNDS[1:]):
         k = round(-np.log2(bound)) + 1
         singles = 2 ** (k + 1)
-        assert most < singles * (1 + 2.0**-k) ** ((EXACT - 2 * 511 - singles) / 2)
+        assert most < singles * (1 + 2.0**-k) ** ((L.EXACT - 2 * 511 - singles) / 2)

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour
-from models.behaviour.kernel import BULK, CAP, CAPACITY, TOO_LATE, advance, copy_into, relabel, size
+from models.behaviour.kernel import advance, relabel
+from models.behaviour.records import copy_into, size
 from models.behaviour.replay import State, content, empty, grown, packed, replay, step
 from models.behaviour.windows import move
 from tests.models.behaviour import oracle
@@ -60,7 +62,7 @@ def test_features_are_as_defined(name: str, rows: list[Payment]) -> None:
         mine = before.setdefault(payment.row()[key], [])
         event = payment.event()
         if oracle.too_late(mine, event):
-            assert status[i] == TOO_LATE
+            assert status[i] == L.TOO_LATE
             continue
         assert status[i] == 0
         assert_equal(oracle.features(section, mine, event), dict(zip(names, live[i].tolist(), strict=True)))
@@ -109,8 +111,8 @@ def test_restarts_and_queries_change_nothing(
             case 2:
                 return grown(entity, state)
             case 3:
-                large = np.empty(size(entity.plan, CAPACITY, 1), np.int64)
-                copy_into(state, large, entity.plan, CAPACITY, 1)
+                large = np.empty(size(entity.plan, L.CAPACITY, 1), np.int64)
+                copy_into(state, large, entity.plan, L.CAPACITY, 1)
                 return large
             case 4:
                 before = content(entity, state)
@@ -124,7 +126,7 @@ def test_restarts_and_queries_change_nothing(
     assert np.array_equal(status, status_)
     for digest, state in states.items():
         columns = len(content(entity, state)) - 1
-        if states_[digest][BULK] == state[BULK]:
+        if states_[digest][L.BULK] == state[L.BULK]:
             assert np.array_equal(content(entity, state), content(entity, states_[digest]))
         else:
             assert np.array_equal(content(entity, state)[:columns], content(entity, states_[digest])[:columns])
@@ -152,13 +154,13 @@ def test_what_is_too_late_changes_nothing() -> None:
     entity = behaviour.entities[0]
     _, _, states = run_live(behaviour, [_payment(START + i * HOUR) for i in range(8)])
     (state,) = states.values()
-    assert state[CAP] == 8  # full: room must not be made either
+    assert state[L.CAP] == 8  # full: room must not be made either
     before, out = state.copy(), np.full(behaviour.width, 7.0)
     (((_, _), event),) = behaviour.of_row(_payment(START + 7 * HOUR - 3 * DAY - 1).row())
     assert (
-        step(entity, state, event, out) == (state, TOO_LATE)
+        step(entity, state, event, out) == (state, L.TOO_LATE)
         if False
-        else step(entity, state, event, out)[1] == TOO_LATE
+        else step(entity, state, event, out)[1] == L.TOO_LATE
     )
     assert np.array_equal(before, state)
     assert (out == 7.0).all()
@@ -170,7 +172,7 @@ def test_replay_has_no_features_for_what_is_too_late() -> None:
     behaviour, schema, _ = _behaviour("card")
     rows = [_payment(START), _payment(START - 4 * DAY), _payment(START + HOUR)]
     replayed = replay(behaviour, columns_of(behaviour, schema, rows))
-    assert replayed.status.tolist() == [0, TOO_LATE, 0]
+    assert replayed.status.tolist() == [0, L.TOO_LATE, 0]
     assert np.isnan(replayed.features).all(axis=1).tolist() == [False, True, False]
 
 

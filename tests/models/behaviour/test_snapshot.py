@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.behaviour import layout as L
 from models.behaviour.events import Behaviour
-from models.behaviour.layout import CAP, HEAD, HI, TAIL
 from models.behaviour.replay import empty, step
 from models.behaviour.snapshot import Snapshot, usable
 from models.errors import InvalidBundle
@@ -50,7 +50,7 @@ def test_what_is_none_is_refused(data: bytes) -> None:
         Snapshot.from_bytes(data, BEHAVIOUR, name="states.npz")
 
 
-@pytest.mark.parametrize("place", [CAP, HEAD, TAIL, HI])
+@pytest.mark.parametrize("place", [L.CAP, L.HEAD, L.TAIL, L.HI])
 @pytest.mark.parametrize("value", [-1, 2**40])
 def test_a_state_that_points_outside_itself_is_refused(place: int, value: int) -> None:
     one = snapshot()

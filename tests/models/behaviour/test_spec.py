@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from models.behaviour import plan as P
 from models.behaviour.events import Behaviour
-from models.behaviour.plan import KINDS, P_OPS, plan_of
+from models.behaviour.plan import plan_of
 from models.behaviour.spec import SINGLE, WINDOWED
 from models.errors import InvalidProfile
 from models.schema import load_schema, parse_schema
@@ -51,7 +52,7 @@ def test_every_allowed_word_is_named() -> None:
         schema_of(card=CARD | {"features": ["?"]})
     for word in (*WINDOWED, *SINGLE):
         assert word in str(error.value)
-    assert {*WINDOWED, *SINGLE, "is_new"} == set(KINDS)
+    assert {*WINDOWED, *SINGLE, "is_new"} == set(P.KINDS)
 
 
 @pytest.mark.parametrize(("column", "bounds"), [("amount", {"maximum": None}), ("amount", {"maximum": 1.1e10})])
@@ -78,6 +79,6 @@ def test_plans_write_every_feature_once() -> None:
         assert plan.tolist() == entity.plan.tolist()
         assert (
             sorted(plan[-4 * len(schema.behaviour) :][3::4])
-            == list(range(plan[P_OPS]))
+            == list(range(plan[P.OPS]))
             == list(range(len(schema.behaviour)))
         )
