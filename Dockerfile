@@ -36,7 +36,8 @@ ENV PATH=/opt/counterfoil/bin:$PATH \
     COUNTERFOIL_ARTIFACTS=/data/artifacts \
     COUNTERFOIL_DATABASE_URL=sqlite:////data/counterfoil.db \
     COUNTERFOIL_KEYS_FILE=/data/keys.json \
-    NUMBA_CACHE_DIR=/data/.numba
+    NUMBA_CACHE_DIR=/data/.numba \
+    ORT_DISABLE_TELEMETRY=1
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin counterfoil \
  && install --directory --owner counterfoil --group counterfoil /data
 USER 10001

@@ -25,6 +25,7 @@ from app.settings import Settings, share_metrics
 from app.telemetry import logs
 from app.worker import worker
 from app.workers import ANSWERING, prepare, supervise
+from models.behaviour.compiled import cache_trouble
 from models.errors import CounterfoilError
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def run(settings: Settings, workers: int = 1) -> None:
     print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
     logs.configure(settings.log_level, settings.log_format)
-    for risk in risks:
+    unkept = cache_trouble() if scorer.schema.entity else None
+    for risk in (*risks, *([unkept] if unkept else [])):
         _log.warning("%s", risk)
     config = uvicorn.Config(
         app,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.console import out
+from cli.console import err, out
 from cli.options import State
 from models.errors import InvalidInput
 
@@ -32,7 +32,19 @@ def open_scorer(model: str | None, artifacts: Path | None) -> Scorer:
     from models.scorer import Scorer
 
     folder = registry_at(artifacts).resolve(model or load_settings().model)
-    return Scorer.load(folder, threads=os.cpu_count() or 1)
+    scorer = Scorer.load(folder, threads=os.cpu_count() or 1)
+    say_cache_trouble(scorer.schema)
+    return scorer
+
+
+def say_cache_trouble(schema: TransactionSchema) -> None:
+    """Say so where behaviour features are compiled anew by every command."""
+    if schema.entity:
+        from models.behaviour.compiled import cache_trouble
+
+        trouble = cache_trouble()
+        if trouble:
+            err.print(f"Note: {trouble}", markup=False)
 
 
 def settings_with(given: dict[str, Any]) -> Settings:

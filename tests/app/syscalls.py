@@ -17,15 +17,49 @@ _LINE = re.compile(r"(\d+)\s+(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\
 _UNFINISHED = " <unfinished ...>"
 
 
-def strace(trace: Path) -> list[str]:
-    """The command that runs another one and writes down its reads, writes and syncs; skips where it cannot."""
+#: Calls by which a process reaches out, and those by which it makes or changes a file.
+OUTWARD = ("connect", "sendto", "sendmsg", "sendmmsg")
+OPENING = ("open", "openat", "creat")
+
+
+def strace(trace: Path, calls: tuple[str, ...] = (*_READS, *_WRITES, *_SYNCS, *_STORES)) -> list[str]:
+    """The command that runs another one and writes down these calls of it; skips where it cannot."""
     if shutil.which("strace") is None:
         missing("strace is not installed")
     tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         missing(f"strace may not trace: {tried.stderr.strip()}")
-    calls = ",".join((*_READS, *_WRITES, *_SYNCS, *_STORES))
-    return ["strace", "-D", "-f", "-y", "-s", "64", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(trace)]
+    traced = f"trace={','.join(calls)}"
+    return [
+        "strace",
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-s",
+        "64",
+        "-e",
+        traced,
+        "-e",
+        "signal=none",
+        "-o",
+        str(trace),
+    ]
+
+
+def reached(trace: Path) -> set[str]:
+    """Addresses that a traced process sent something to, or tried to: ``127.0.0.1:6379``."""
+    text = trace.read_text(errors="replace")
+    ports = r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("|AF_INET6, ")([^"]+)'
+    lines = (line for line in text.splitlines() if re.search(rf"\b({'|'.join(OUTWARD)})\(.*sa_family=AF_INET", line))
+    return {f"{found[2]}:{found[1]}" for line in lines if (found := re.search(ports, line))}
+
+
+def written(trace: Path) -> set[Path]:
+    """Files that a traced process opened to write, as far as that went well."""
+    text = trace.read_text(errors="replace")
+    opened = re.findall(r"^\d+\s+(?:<\.\.\. )?open.*O_(?:WRONLY|RDWR|CREAT|TMPFILE).* = \d+<(/[^>]*)>$", text, re.M)
+    return {Path(name) for name in opened}
 
 
 @dataclass(frozen=True)

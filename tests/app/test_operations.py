@@ -119,6 +119,12 @@ def test_the_compose_file_says_what_the_image_knows() -> None:
     assert own <= set(Settings.model_fields)
 
 
+@pytest.mark.parametrize("file", ["Dockerfile", "docs/deploy/counterfoil.service"])
+def test_image_and_unit_say_what_every_process_sets_itself(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert "ORT_DISABLE_TELEMETRY=1" in text and "NUMBA_CACHE_DIR=/" in text
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[int]:
     """``counterfoil serve`` in a folder; its port."""

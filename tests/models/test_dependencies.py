@@ -1,0 +1,130 @@
+"""What dependencies would do of their own accord, and where the compiled kernel is kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from numba import config
+
+from models.behaviour.compiled import compiled
+from models.dependencies import kernel_folder, silence
+from tests.servers import missing
+
+ROOT = Path(__file__).parents[2]
+
+
+def add(a: int, b: int) -> int:
+    """Something to compile."""
+    return a + b
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be made, even by root; no home, and nothing set."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", "/nonexistent")
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "file" / "folder"
+
+
+def test_what_is_set_already_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    silence()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    silence()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_the_kernel_is_kept_where_the_operator_says(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+    assert kernel_folder(tmp_path) == (tmp_path / "kept", None)
+    assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o700
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(nowhere))
+    folder, trouble = kernel_folder(tmp_path)
+    assert folder == tmp_path / "__pycache__"
+    assert trouble == f"NUMBA_CACHE_DIR ({nowhere}) cannot be written to; the compiled kernel is kept in {folder}"
+
+
+def test_else_beside_the_sources_else_in_the_users_cache(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert kernel_folder(tmp_path) == (tmp_path / "__pycache__", None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert kernel_folder(nowhere) == (tmp_path / ".cache" / "counterfoil", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert kernel_folder(nowhere) == (tmp_path / "xdg" / "counterfoil", None)
+
+
+@pytest.mark.parametrize("home", ["", "~", "/", "relative", "/nonexistent"])
+def test_without_a_home_it_is_kept_nowhere_and_that_is_said(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", home)
+    folder, trouble = kernel_folder(nowhere)
+    assert folder is None
+    assert trouble is not None and trouble.endswith(
+        "it is compiled at each start, which takes seconds: set NUMBA_CACHE_DIR to a folder that only this user may "
+        "write to"
+    )
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+#: What such a user does: everything is imported before, because sources and packages may be root's alone.
+AS_NOBODY = """
+import os
+from numba import njit
+from models.behaviour.compiled import cache_trouble, compiled
+from tests.models.test_dependencies import add
+njit(add)(1, 2)
+os.environ.pop("HOME", None)
+os.setgroups([])
+os.setgid(54_321)
+os.setuid(54_321)
+print(compiled(add)(1, 2), cache_trouble())
+"""
+
+
+def test_a_user_whom_nobody_set_up_can_compile_the_kernel() -> None:
+    """An id without a name, a home, or rights to the sources: so containers of some clusters run."""
+    if os.geteuid() != 0:
+        missing("only root can become a user that nobody set up")
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    }
+    environment["PYTHONPATH"] = str(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        command = [sys.executable, "-c", AS_NOBODY]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("3 no folder to keep the compiled kernel in; it is compiled at each start")
+        assert list(Path(folder).iterdir()) == []
+
+
+def test_damaged_and_lost_files_are_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "kept"))
+    assert compiled(add)(1, 2) == 3
+    [index] = tmp_path.rglob("*.nbi")
+    [code] = tmp_path.rglob("*.nbc")
+    whole = code.stat().st_size
+    for damaged in (index, code):
+        damaged.write_bytes(b"")  # as a power cut leaves it
+        assert compiled(add)(1, 2) == 3
+        assert code.stat().st_size == whole  # written anew
+    again = compiled(add)
+    index.unlink()
+    index.parent.joinpath(code.name).unlink()
+    index.parent.rmdir()
+    index.parent.write_text("no folder any more")
+    assert again(1, 2) == 3
