@@ -71,6 +71,7 @@ class Refused(Refusal):
 
 #: Kind of problem -> HTTP status and title.
 KINDS = {
+    "bad-request": (400, "Bad request"),
     "invalid-json": (400, "Invalid JSON"),
     "invalid-transaction": (422, "Invalid transaction"),
     "invalid-query": (422, "Invalid query parameter"),
@@ -85,7 +86,10 @@ KINDS = {
     "forbidden": (403, "Forbidden"),
     "rate-limited": (429, "Rate limited"),
     "invalid-purge": (422, "Invalid purge"),
+    "request-timeout": (408, "Request timeout"),
+    "head-too-large": (431, "Request head too large"),
     "not-ready": (503, "Not ready"),
+    "no-room": (503, "No room"),
     "store-unavailable": (503, "Store unavailable"),
     "internal-error": (500, "Internal error"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shlex
@@ -12,12 +13,14 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import uvicorn
 
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
+from app.http.edge import Edge
+from app.http.limits import limits_of, most_files
 from app.recording.recovery import Recovered
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
@@ -69,12 +72,19 @@ def run(settings: Settings, workers: int = 1) -> None:
     unkept = cache_trouble() if scorer.schema.entity else None
     for risk in (*risks, *([unkept] if unkept else [])):
         _log.warning("%s", risk)
+    limits = limits_of(settings)
+    if limits.connections < settings.max_connections:
+        _log.warning(
+            "%s connections at most, not %s: this process may open %s files (ulimit -n)",
+            *(f"{count:,}" for count in (limits.connections, settings.max_connections, most_files())),
+        )
     config = uvicorn.Config(
         app,
         factory=workers > 1,
         workers=workers,
         timeout_worker_healthcheck=ANSWERING,
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", Edge(limits)),  # uvicorn calls it, as it would a class
+        timeout_keep_alive=settings.keep_alive_seconds,
         loop="auto" if sys.platform == "win32" else "uvloop",
         ws="none",
         lifespan="on",

@@ -107,14 +107,14 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
         endpoints.activate(scorer)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if endpoints.active is None:
             endpoints.activate(await run_sync(load_scorer, settings))
         # What is loaded by now stays for good: collections need not walk through it while requests wait.
         gc.collect()
         gc.freeze()
         async with sampling(metrics, endpoints):
-            yield
+            yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
         await run_sync(endpoints.close)
 
     routes: list[BaseRoute] = [

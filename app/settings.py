@@ -76,6 +76,26 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
+    max_connections: int = Field(
+        default=4_096,
+        ge=32,
+        description="Connections one process may have open; fewer where ulimit -n is below twice that and 64",
+    )
+    keep_alive_seconds: int = Field(
+        default=75,
+        ge=1,
+        description="How long a connection stays open without a request; let a proxy in front keep its own for less",
+    )
+    head_seconds: int = Field(
+        default=8,
+        ge=1,
+        description="How long a client may take to send the head of a request, the first one counted from connecting",
+    )
+    min_bytes_per_second: int = Field(
+        default=1_024,
+        ge=0,
+        description="How fast a client must send a body and read an answer, averaged over 8 seconds; 0 for any pace",
+    )
     max_body_bytes: int = Field(
         default=1 << 20, ge=1_024, le=64 << 20, description="Largest JSON body, counted while it arrives"
     )

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "cli", "models", "training")}
 HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
 #: Packages of the service; each imports none but those above it.
-LAYERS = ("store", "access", "telemetry", "requests", "upload", "recording", "decisions")
+LAYERS = ("store", "access", "telemetry", "requests", "upload", "recording", "decisions", "http")
 TORCH_MODULES = {"autoencoder.py", "memory.py", "normaliser.py", "detector.py"}
 
 

@@ -85,9 +85,17 @@ class Metrics:
             registry=registry,
         )
 
+        self._closed = Counter(
+            "counterfoil_connections_closed",
+            "Connections that the service closed, by why",
+            ("reason",),
+            registry=registry,
+        )
+
         def gauge(name: str, meaning: str, mode: str, labels: Sequence[str] = ()) -> Gauge:
             return Gauge(f"counterfoil_{name}", meaning, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
+        self.connections = gauge("connections", "Connections that are open", "livesum")
         self.queue_depth = gauge("queue_depth", "Requests that wait for the thread that records", "livesum")
         self.store_healthy = gauge("store_healthy", "1 while the last transaction with the store went well", "livemin")
         self.store_bytes = gauge(
@@ -128,6 +136,10 @@ class Metrics:
             self._route_children.setdefault(route, self._request_seconds.labels(route))
         counter.inc()
         self._route_children[route].observe(seconds)
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a connection that the service closed because of its client."""
+        self._closed.labels(reason).inc()
 
     def validated(self, seconds: float) -> None:
         """Observe the reading of one body."""

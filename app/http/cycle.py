@@ -1,0 +1,60 @@
+"""One request and its answer on a connection: uvicorn's, with an end that every client can tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+#: Statuses that have no body.
+_EMPTY = (204, 304)
+
+
+class Cycle(RequestResponseCycle):
+    """Answers an HTTP/1.0 client without chunks: the end of the connection is the end of the body. Tells a client whose
+    body will not be read to the end that the connection closes.
+
+    Args:
+        linger_bytes: of a body, read and thrown away after the answer so that the connection can serve on.
+        options: as of uvicorn's.
+    """
+
+    def __init__(self, linger_bytes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._linger_bytes = linger_bytes
+        self._ends_with_connection = False
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the client would take what it has for the whole answer if the connection closed now."""
+        return self._ends_with_connection and not self.response_complete
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Answer; nothing of the body is kept after that."""
+        await super().run_asgi(app)
+        self.body.clear()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._begin(message)
+        elif message["type"] == "http.response.body" and self._ends_with_connection:
+            self.expected_content_length = len(message.get("body", b""))  # whatever comes, it is as long as expected
+        await super().send(message)
+
+    def _begin(self, message: HTTPResponseStartEvent) -> None:
+        if self.more_body and (self.waiting_for_100_continue or not self._short()):
+            self.keep_alive = False
+        has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+        has_body = self.scope["method"] != "HEAD" and message["status"] not in _EMPTY
+        if self.scope["http_version"] == "1.0" and has_body and not has_length:
+            self._ends_with_connection = True
+            self.chunked_encoding = False
+
+    def _short(self) -> bool:
+        """Whether the body says that it is short enough to be read to its end."""
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return len(value) < 16 and int(value) <= self._linger_bytes
+        return False

@@ -1,0 +1,192 @@
+"""What all connections of a process share: how many there may be, and until when each must have moved."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from app.http.connection import Connection, Stage
+from app.http.limits import Limits
+from app.http.probes import ProbesOnly
+from app.http.told import Told
+
+#: Seconds in which a new connection is not closed to make room, so that its request has time to arrive.
+_GRACE = 1.0
+_ADVICE = "raise COUNTERFOIL_MAX_CONNECTIONS, now {}, and ulimit -n, which must be twice that and more"
+
+
+class Edge:
+    """Makes the connections of a process, for ``uvicorn.Config(http=...)``; closes those that are slow or too many.
+
+    Where there is no room, the connection that waits longest for a request is closed, so that one that has a request
+    gets in. Where all are busy, the last places are for probes.
+
+    Args:
+        limits: of the process.
+
+    Attributes:
+        open: connections that are open.
+        told: counts those that were closed.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.told = Told()
+        self.open: set[Connection] = set()
+        #: Those that wait for the rest of a head, the longest first: since when.
+        self._heads: dict[Connection, float] = {}
+        #: Those between two requests, the longest first.
+        self._resting: dict[Connection, None] = {}
+        #: Those that send a body, or do not take their answer: since when they are watched, and what had moved by then.
+        self._moving: dict[Connection, tuple[float, int]] = {}
+        #: Those that are answered and still send: since when.
+        self._lingering: dict[Connection, float] = {}
+        self._ticking = False
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Connection:
+        """A connection, as uvicorn asks for it."""
+        self.told.metrics = app_state.get("metrics", self.told.metrics)
+        return Connection(self, config, server_state, app_state, _loop)
+
+    # What connections tell.
+
+    def opened(self, connection: Connection) -> None:
+        """There is one more. Makes room for it, or turns it away."""
+        now = connection.loop.time()
+        if len(self.open) >= self.limits.connections - self.limits.reserved and not self._make_room(now):
+            if len(self.open) >= self.limits.connections:
+                self._no_room(now)
+                connection.transport.abort()
+                return
+            connection.app = ProbesOnly(connection.app)
+        self.open.add(connection)
+        self._heads[connection] = now
+        self._count()
+        if not self._ticking:
+            self._ticking = True
+            connection.loop.call_later(self.limits.tick, self._tick, connection.loop)
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone."""
+        self._forget(connection)
+        self.open.discard(connection)
+        self._count()
+
+    def heard(self, connection: Connection) -> None:
+        """Something came from it."""
+        if connection.stage is Stage.BODY:
+            self._heads.pop(connection, None)
+            self._watch(connection)
+        elif connection.stage is Stage.BETWEEN and (connection.answering or connection.resting):
+            self._heads.pop(connection, None)
+        else:
+            self._heads.setdefault(connection, connection.loop.time())
+        if connection.resting:
+            self._resting[connection] = None
+        else:
+            self._resting.pop(connection, None)
+
+    def rests(self, connection: Connection) -> None:
+        """Everything it asked for is answered."""
+        self._resting[connection] = None
+
+    def blocked(self, connection: Connection) -> None:
+        """It does not take its answer as fast as it is made."""
+        self._watch(connection)
+
+    def lingers(self, connection: Connection) -> None:
+        """It is answered, and what it still sends is thrown away."""
+        self._forget(connection)
+        self._lingering[connection] = connection.loop.time()
+        self._watch(connection)
+
+    # What time tells.
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        self._look_at_heads(now)
+        for connection in list(self._moving):
+            self._look_at(connection, now)
+        self._ticking = bool(self.open)
+        if self._ticking:
+            loop.call_later(self.limits.tick, self._tick, loop)
+
+    def _look_at_heads(self, now: float) -> None:
+        while self._heads:
+            connection, since = next(iter(self._heads.items()))
+            if now - since < self.limits.head_seconds:
+                return
+            del self._heads[connection]
+            if connection.answering:
+                self._heads[connection] = now  # its time begins once it is answered
+            elif connection.stage is Stage.HEAD:
+                self.told.closed("slow-request", now)
+                connection.refuse("request-timeout", "the request's head did not come in time", linger=False)
+            else:
+                self.told.closed("silent", now)
+                connection.transport.abort()
+
+    def _look_at(self, connection: Connection, now: float) -> None:
+        since, moved = self._moving[connection]
+        if now - self._lingering.get(connection, now) >= self.limits.linger_seconds:
+            connection.transport.abort()
+        elif not connection.owed:
+            if connection.stage is Stage.BODY:
+                self._moving[connection] = now, connection.moved
+            else:
+                del self._moving[connection]
+        elif now - since >= self.limits.rate_seconds:
+            if connection.moved - moved >= self.limits.rate * (now - since):
+                self._moving[connection] = now, connection.moved
+                return
+            del self._moving[connection]
+            if connection.lingering:
+                connection.transport.abort()
+            elif connection.line.waiting:
+                self.told.closed("slow-reader", now)
+                connection.line.reset()
+            else:
+                self.told.closed("slow-request", now)
+                connection.refuse("request-timeout", "the body did not come fast enough", linger=False)
+
+    # Room.
+
+    def _make_room(self, now: float) -> bool:
+        """Close a connection that waits for a request. False: all are busy."""
+        victim = next((one for one in islice(self._heads, 64) if not one.answering), None)
+        if self._resting and (victim is None or now - self._heads[victim] < _GRACE):
+            victim = next(iter(self._resting))
+        if victim is None:
+            return False
+        self._no_room(now)
+        self._forget(victim)
+        self.open.discard(victim)
+        victim.transport.abort()
+        return True
+
+    def _no_room(self, now: float) -> None:
+        self.told.closed("room", now, _ADVICE.format(f"{self.limits.connections:,}"))
+
+    def _watch(self, connection: Connection) -> None:
+        if connection not in self._moving:
+            self._moving[connection] = connection.loop.time(), connection.moved
+
+    def _forget(self, connection: Connection) -> None:
+        self._heads.pop(connection, None)
+        self._resting.pop(connection, None)
+        self._moving.pop(connection, None)
+        self._lingering.pop(connection, None)
+
+    def _count(self) -> None:
+        if self.told.metrics is not None:
+            self.told.metrics.connections.set(len(self.open))
