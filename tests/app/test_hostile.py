@@ -365,4 +365,4 @@ def test_any_batch_is_answered_row_by_row(client: Client, body: list[Any]) -> No
 
 
 def test_every_kind_of_problem_has_a_status_of_its_own_class() -> None:
-    assert {status for status, _ in KINDS.values()} <= {400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503}
+    assert {status for status, _ in KINDS.values()} <= {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 500, 503}
