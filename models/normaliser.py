@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.forms.time_patterns import DAY
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
-from models.times import DAY, EPOCH_WEEKDAY
+from models.times import EPOCH_WEEKDAY
 
 #: A change of a feature below this share of its typical size is never news.
 RESOLUTION = 1e-3

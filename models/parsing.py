@@ -12,51 +12,27 @@ import numpy as np
 import polars as pl
 
 from models.errors import InvalidInput
-from models.pan import SURELY_NO_CARD, card_number_rows, contains_card_number, is_card_number
-from models.rows import FRAUD, LEGITIMATE, UNKNOWN, ParsedRows, RowError
+from models.pan import card_number_rows, contains_card_number
+from models.reading.causes import CARD_NUMBER, MISSING, Causes, OnCause
+from models.reading.currencies import money_column, read_currencies
+from models.reading.labels import read_labels
+from models.reading.numbers import Money, read_directions, read_numbers
+from models.reading.texts import as_text, read_texts
+from models.rows import UNKNOWN, ParsedRows
 from models.schema import (
-    FLOAT32_MAX,
+    AmountColumn,
     CategoricalColumn,
+    Column,
     CurrencyColumn,
     EntityColumn,
-    IdColumn,
     LabelColumn,
     NumericColumn,
     ScenarioColumn,
+    TextColumn,
     TimestampColumn,
     TransactionSchema,
 )
-from models.times import LAST_TIME, TIME_EXPECTED, column_times
-
-#: The cause where a cell holds a card number.
-CARD_NUMBER = "looks like a card number; send a pseudonymous id instead"
-_LARGEST_PAN = 10**19
-
-
-def bounds_text(column: NumericColumn) -> str:
-    """The bounds a numeric column declares, for messages."""
-    low = "" if column.minimum is None else f"at least {column.minimum:g}"
-    high = "" if column.maximum is None else f"at most {column.maximum:g}"
-    return " and ".join(part for part in (low, high) if part)
-
-
-class _Causes:
-    """The first cause per row, filled column by column."""
-
-    def __init__(self, rows: int) -> None:
-        self._first: dict[int, RowError] = {}
-        self.bad = np.zeros(rows, dtype=bool)
-
-    def add(self, column: str, bad: pl.Series, cause: str) -> None:
-        mask = bad.fill_null(False).to_numpy()
-        if not mask.any():
-            return
-        for row in np.flatnonzero(mask & ~self.bad):
-            self._first[int(row)] = RowError(int(row), column, cause)
-        self.bad |= mask
-
-    def errors(self) -> tuple[RowError, ...]:
-        return tuple(self._first[row] for row in sorted(self._first))
+from models.times import LAST_TIME, column_times, expected_time, joined_times
 
 
 def require_columns(schema: TransactionSchema, present: Iterable[str], *, source: str, label: bool = False) -> None:
@@ -67,7 +43,7 @@ def require_columns(schema: TransactionSchema, present: Iterable[str], *, source
     """
     have = list(present)
     needed = [*schema.inputs, *([schema.label] if label and schema.label else [])]
-    missing = [name for name in needed if name not in have]
+    missing = missing_fields(schema.of_table(have), needed, have)
     if missing:
         raise InvalidInput(
             f"{source}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing[:12])}; "
@@ -75,6 +51,13 @@ def require_columns(schema: TransactionSchema, present: Iterable[str], *, source
             "Rename the columns or use a profile that fits the table"
         )
     refuse_card_numbers_as_names(have, source=source)
+
+
+def missing_fields(schema: TransactionSchema, columns: Iterable[str], present: Iterable[str]) -> list[str]:
+    """The fields that some columns of the schema are read from and that a table lacks."""
+    have = set(present)
+    needed = (field for name in columns for field in schema.columns[name].fields(name))
+    return [field for field in dict.fromkeys(needed) if field not in have]
 
 
 def refuse_card_numbers_as_names(columns: Iterable[str], *, source: str) -> None:
@@ -94,43 +77,49 @@ def shown_names(names: list[str]) -> str:
     return shown + (", …" if len(names) > 12 else "")
 
 
-def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
+def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause | None = None) -> ParsedRows:
     """Check and convert the columns the schema names; the others are not looked at.
 
     Text cells (from CSV) and typed columns (from Parquet) obey the same rules. The caller has checked that the
     columns exist (:func:`require_columns`).
+
+    Args:
+        on_cause: told every cause of a row, where an error has the first.
     """
-    causes = _Causes(frame.height)
+    schema = schema.of_table(frame.columns)
+    causes = Causes(frame.height, on_cause)
+    table = _cells(schema, frame)
+    time = _times(schema, table, frame.height)
+    money = _money(schema, table)
     numeric: list[pl.Series] = []
     text: list[pl.Series] = []
     entity: dict[str, pl.Series] = {}
-    time = pl.zeros(frame.height, dtype=pl.Int64, eager=True)
     label: pl.Series | None = None
-    for name, column in schema.columns.items():
-        if name not in frame.columns:
-            continue  # label or scenario, absent from tables that are only scored
-        cells = frame[name]
+    for name, (column, cells) in table.items():
+        told = column.told(name)
         match column:
             case NumericColumn():
-                numeric.append(_numbers(name, column, cells, causes))
-            case CategoricalColumn() | IdColumn() | EntityColumn():
-                cells = _text(name, column, cells, causes)
+                of_amount = money if isinstance(column, AmountColumn) else None
+                numeric.append(read_numbers(told, column, cells, causes, time.fill_null(0).to_numpy(), of_amount))
+            case CategoricalColumn(derive="direction"):
+                text.append(read_directions(told, column, _amount(schema, table), causes))
+            case TextColumn():
+                read = read_texts(told, column, cells, causes)
                 if isinstance(column, CategoricalColumn):
-                    text.append(cells)
+                    text.append(read)
                 elif isinstance(column, EntityColumn):
-                    entity[name] = cells
+                    entity[name] = read
             case CurrencyColumn():
-                wrong = cells.is_null() | (_as_text(name, cells) != column.code)
-                causes.add(name, wrong, f"expected {column.code}, the only currency this profile knows")
+                read_currencies(told, column, cells[0], causes)
             case TimestampColumn():
-                time = column_times(name, column, cells)
-                causes.add(name, cells.is_null(), "missing value")
+                for part in cells:
+                    causes.add(told, part.is_null(), MISSING)
                 outside = time.is_null() | (time < 0) | (time > LAST_TIME)
-                causes.add(name, outside, f"expected {TIME_EXPECTED[column.format]}")
+                causes.add(told, outside, f"expected {expected_time(column)}")
             case LabelColumn():
-                label = _labels(name, column, cells, causes)
+                label = read_labels(told, column, cells, causes)
             case ScenarioColumn():
-                _refuse_card_numbers(name, card_number_rows(_as_text(name, cells)), causes)
+                causes.add_rows(told, card_number_rows(as_text(told, cells[0])), CARD_NUMBER)
     good = ~causes.bad
     keep = pl.Series(good)
     return ParsedRows(
@@ -144,67 +133,37 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame) -> ParsedRows:
     )
 
 
-def _numbers(name: str, column: NumericColumn, cells: pl.Series, causes: _Causes) -> pl.Series:
-    if not (cells.dtype.is_numeric() or cells.dtype in (pl.String, pl.Boolean, pl.Null)):
-        raise InvalidInput(f"column {name}: expected numbers, the table holds {cells.dtype}")
-    values = cells.cast(pl.Float64, strict=False)
-    if cells.dtype == pl.String and values.null_count() > cells.null_count():
-        stripped = cells.str.strip_chars()
-        values = stripped.cast(pl.Float64, strict=False)
-        causes.add(name, values.is_null() & (stripped != ""), "not a number")
-    values = values.fill_nan(None)
-    if not column.nullable:
-        causes.add(name, values.is_null(), "missing value")
-    causes.add(name, values.abs() > FLOAT32_MAX, "outside the range of a 32-bit float")
-    suspects = ((values.abs() > SURELY_NO_CARD) & (values.abs() < _LARGEST_PAN)).fill_null(False).arg_true()
-    cards = [row for row in suspects if is_card_number(values[row]) or contains_card_number(str(cells[row]))]
-    _refuse_card_numbers(name, cards, causes)
-    outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
-    if column.minimum is not None:
-        outside |= values < column.minimum
-    if column.maximum is not None:
-        outside |= values > column.maximum
-    causes.add(name, outside, f"must be {bounds_text(column)}")
-    return values.fill_null(float("nan"))
+_Table = dict[str, tuple[Column, list[pl.Series]]]
 
 
-def _text(
-    name: str, column: CategoricalColumn | IdColumn | EntityColumn, cells: pl.Series, causes: _Causes
-) -> pl.Series:
-    cells = _as_text(name, cells)
-    if not (isinstance(column, CategoricalColumn) and column.nullable):
-        causes.add(name, cells.is_null() | (cells == ""), "missing value")
-    causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
-    causes.add(name, cells.str.len_chars() > column.max_length, f"longer than {column.max_length} characters")
-    causes.add(name, cells.str.contains("\0", literal=True), "holds a NUL character")
-    _refuse_card_numbers(name, card_number_rows(cells), causes)
-    return cells
+def _cells(schema: TransactionSchema, frame: pl.DataFrame) -> _Table:
+    """The columns that the table has, with their fields; those that are only scored lack the label."""
+    present = set(frame.columns)
+    fields = {name: column.fields(name) for name, column in schema.columns.items() if column.kind != "ignore"}
+    return {
+        name: (schema.columns[name], [frame[field] for field in those])
+        for name, those in fields.items()
+        if present.issuperset(those)
+    }
 
 
-def _as_text(name: str, cells: pl.Series) -> pl.Series:
-    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
-        raise InvalidInput(f"column {name}: expected text, the table holds {cells.dtype}")
-    return cells.cast(pl.String, strict=False)
+def _amount(schema: TransactionSchema, table: _Table) -> tuple[AmountColumn, list[pl.Series]]:
+    column, cells = table[schema.amount or ""]
+    assert isinstance(column, AmountColumn)
+    return column, cells
 
 
-def _refuse_card_numbers(name: str, rows: list[int], causes: _Causes) -> None:
-    if rows:
-        bad = np.zeros(len(causes.bad), dtype=bool)
-        bad[rows] = True
-        causes.add(name, pl.Series(bad), CARD_NUMBER)
+def _times(schema: TransactionSchema, table: _Table, rows: int) -> pl.Series:
+    """Microseconds, null where a cell is no time."""
+    if schema.timestamp in table:
+        column, cells = table[schema.timestamp]
+        if isinstance(column, TimestampColumn):
+            return column_times(column.told(schema.timestamp), column, joined_times(column, cells))
+    return pl.zeros(rows, dtype=pl.Int64, eager=True)
 
 
-def _labels(name: str, column: LabelColumn, cells: pl.Series, causes: _Causes) -> pl.Series:
-    text = _as_text(name, cells).str.strip_chars().str.to_lowercase()
-    text = text.str.replace(r"^([0-9]+)\.0+$", "$1")
-    known = [*column.fraud, *column.legitimate]
-    codes = [FRAUD] * len(column.fraud) + [LEGITIMATE] * len(column.legitimate)
-    label = text.replace_strict(
-        pl.Series([value.lower() for value in known], dtype=pl.String),
-        pl.Series(codes, dtype=pl.Int8),
-        default=None,
-        return_dtype=pl.Int8,
-    )
-    expected = f"expected one of {', '.join(known)} (the profile's fraud and legitimate), or an empty cell for unknown"
-    causes.add(name, label.is_null() & text.is_not_null() & (text != ""), expected)
-    return label
+def _money(schema: TransactionSchema, table: _Table) -> Money | None:
+    for column, cells in table.values():
+        if isinstance(column, CurrencyColumn) and (column.rates or column.digits):
+            return money_column(column, _amount(schema, table)[0], cells[0])
+    return None

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.forms.time_patterns import DAY
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema
 from models.thresholds import Decision
-from models.times import DAY, EPOCH_WEEKDAY
+from models.times import EPOCH_WEEKDAY
 
 Direction = Literal["higher", "lower", "different", "missing"]
 UNSEEN = "a value not seen in training"

@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from models.durations import duration_seconds
 from models.errors import InvalidInput
-from models.schema import TimeFormat, TimestampColumn
+from models.forms.texts import text_column, text_of
+from models.forms.time_patterns import TimePattern
+from models.forms.zones import utc, utc_column
+from models.schema import TimestampColumn
+
+#: A form that has a name; others are patterns.
+TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "elapsed-s"]
 
 _ISO = (
     r"^\d{4}-\d{2}-\d{2}[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
@@ -22,18 +30,20 @@ ISO_WITH_ZONE = _ISO + "$"
 ISO_ANY_ZONE = _ISO + "?$"
 _ISO_PATTERNS = {"iso8601-utc": re.compile(ISO_ANY_ZONE, re.ASCII)}
 _ISO_DEFAULT = re.compile(ISO_WITH_ZONE, re.ASCII)
-_MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "elapsed-s": 1e6}
+_MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "elapsed-s": 1e6}
 #: The last microsecond of year 9999, as both ISO 8601 readers can express it.
 LAST_TIME = 253_402_300_799_999_999
-#: A day in microseconds, and the weekday of day 0 (Monday = 0): 1970-01-01 was a Thursday.
-DAY, EPOCH_WEEKDAY = 86_400_000_000, 3
+#: The weekday of day 0 (Monday = 0): 1970-01-01 was a Thursday.
+EPOCH_WEEKDAY = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME_EXPECTED = {
     "iso8601": "an ISO 8601 time with a zone, e.g. 2026-01-31T08:15:00Z",
     "iso8601-utc": "an ISO 8601 time, e.g. 2026-01-31T08:15:00",
     "epoch-s": "seconds since 1970, or an ISO 8601 time with a zone",
     "epoch-ms": "milliseconds since 1970, or an ISO 8601 time with a zone",
+    "epoch-us": "microseconds since 1970, or an ISO 8601 time with a zone",
     "elapsed-s": "seconds, zero or more",
+    "steps": "a number of steps, zero or more",
 }
 
 
@@ -76,23 +86,104 @@ def moment(text: str, form: TimeFormat = "iso8601-utc") -> int:
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1) - datetime(1970, 1, 1)
 
 
+def expected_time(column: TimestampColumn) -> str:
+    """What a cell of the column should hold, for messages."""
+    known = TIME_EXPECTED.get(column.format)
+    return known or f"a time as {column.format} in {column.zone}, or ISO 8601 with a zone"
+
+
+def parse_times(column: TimestampColumn, values: Sequence[Any]) -> int:
+    """Microseconds since 1970 UTC of one timestamp, given the value of each field: texts and numbers.
+
+    Raises:
+        ValueError: not of the form; the message is what was expected, never a value.
+    """
+    if "%" in column.format:
+        text = " ".join(map(text_of, values))
+        try:
+            pattern = TimePattern.of(column.format)
+            micros = pattern.micros(text, column.year)
+            micros = micros if pattern.has_zone else utc(micros, column.zone)
+        except ValueError:
+            micros = _iso_time(text)
+        if 0 <= micros <= LAST_TIME:
+            return micros
+        raise ValueError(expected_time(column))
+    value = values[0]
+    if column.format == "steps":
+        if isinstance(value, str):
+            micros = -1 if column.elapsed else _iso_time(value)
+        else:
+            micros = _stepped(float(np.rint(value * _step(column))), column) if math.isfinite(value) else -1
+        if micros < 0:
+            raise ValueError(expected_time(column))
+        return micros
+    return parse_time(value, column.format)  # type: ignore[arg-type]
+
+
+def _iso_time(text: str) -> int:
+    try:
+        return parse_time(text, "iso8601")
+    except ValueError:
+        return -1
+
+
+def _step(column: TimestampColumn) -> float:
+    return float(column.step_seconds or 1) * 1e6
+
+
+def _stepped(scaled: float, column: TimestampColumn) -> int:
+    """Microseconds of so many since the start; -1 outside of what a time may be."""
+    return int(scaled) + column.start_micros if 0 <= scaled <= LAST_TIME - column.start_micros else -1
+
+
+def joined_times(column: TimestampColumn, cells: Sequence[pl.Series]) -> pl.Series:
+    """The fields of a timestamp as one column: their texts with a blank between them, null where one is missing."""
+    if len(cells) == 1:
+        return cells[0]
+    whole = text_column(cells[0])
+    for part in cells[1:]:
+        whole = whole + " " + text_column(part)
+    return whole
+
+
+def pattern_times(form: str, zone: str, year: int | None, cells: pl.Series) -> pl.Series:
+    """Microseconds since 1970 UTC of a column of texts, numbers, dates or datetimes; null where a cell is not so."""
+    if isinstance(cells.dtype, pl.Datetime) or cells.dtype == pl.Date:
+        local = cells.cast(pl.Datetime("us", getattr(cells.dtype, "time_zone", None))).cast(pl.Int64)
+        zoned = getattr(cells.dtype, "time_zone", None) is not None
+    else:
+        pattern = TimePattern.of(form)
+        local, zoned = pattern.column(text_column(cells), year), pattern.has_zone
+    if zoned or zone == "UTC":
+        return local
+    return pl.Series(cells.name, utc_column(local.fill_null(0).to_numpy(), zone)).set(local.is_null(), None)
+
+
 def column_times(name: str, column: TimestampColumn, cells: pl.Series) -> pl.Series:
     """Microseconds of a column of text, numbers or datetimes; null or out of range where a cell is not of the form.
 
     Raises:
         InvalidInput: the column as a whole is of another type.
     """
-    expected = TIME_EXPECTED[column.format]
-    if isinstance(cells.dtype, pl.Datetime) and column.format != "elapsed-s":
+    expected = expected_time(column)
+    if "%" in column.format:
+        micros = pattern_times(column.format, column.zone, column.year, cells)
+        if cells.dtype == pl.String:
+            micros = micros.fill_null(_iso_times(ISO_WITH_ZONE, cells))
+    elif column.format == "steps":
+        micros = _steps(column, cells)
+    elif isinstance(cells.dtype, pl.Datetime) and column.format != "elapsed-s":
         if cells.dtype.time_zone is None and column.format != "iso8601-utc":
             raise InvalidInput(f"column {name}: expected {expected}; the table's times have no zone")
         micros = cells.cast(pl.Datetime("us", cells.dtype.time_zone)).cast(pl.Int64)
     elif cells.dtype == pl.String:
-        micros = _iso_times(column, cells)
+        pattern = ISO_ANY_ZONE if column.format == "iso8601-utc" else ISO_WITH_ZONE
+        micros = _iso_times(pattern, cells) if column.format != "elapsed-s" else _nothing(cells)
         if column.format in _MICROSECONDS:
-            micros = micros.fill_null(_scaled(column, cells.str.strip_chars().cast(pl.Float64, strict=False)))
+            micros = micros.fill_null(_scaled(_MICROSECONDS[column.format], _numbers(cells)))
     elif cells.dtype.is_numeric() and column.format in _MICROSECONDS:
-        micros = _scaled(column, cells.cast(pl.Float64))
+        micros = _scaled(_MICROSECONDS[column.format], _numbers(cells))
     elif cells.dtype == pl.Null:
         micros = cells.cast(pl.Int64)
     else:
@@ -100,20 +191,33 @@ def column_times(name: str, column: TimestampColumn, cells: pl.Series) -> pl.Ser
     return micros
 
 
-def _scaled(column: TimestampColumn, values: pl.Series) -> pl.Series:
+def _steps(column: TimestampColumn, cells: pl.Series) -> pl.Series:
+    scaled = _scaled(_step(column), _numbers(cells)).fill_null(-1).to_numpy()
+    start = column.start_micros
+    valid = (scaled >= 0) & (scaled <= LAST_TIME - start)
+    micros = pl.Series(np.where(valid, scaled + start, -1))
+    return micros if column.elapsed else micros.zip_with(micros >= 0, _iso_times(ISO_WITH_ZONE, text_column(cells)))
+
+
+def _numbers(cells: pl.Series) -> pl.Series:
+    return (cells.str.strip_chars() if cells.dtype == pl.String else cells).cast(pl.Float64, strict=False)
+
+
+def _scaled(factor: float, values: pl.Series) -> pl.Series:
     with np.errstate(over="ignore"):  # what overflows is outside the range
-        micros = np.rint(values.to_numpy() * _MICROSECONDS[column.format])
+        micros = np.rint(values.to_numpy() * factor)
     valid = np.isfinite(micros) & (micros >= 0) & (micros <= LAST_TIME)
     return pl.Series(np.where(valid, micros, -1).astype(np.int64))
 
 
-def _iso_times(column: TimestampColumn, cells: pl.Series) -> pl.Series:
-    if column.format == "elapsed-s":
-        return pl.repeat(None, len(cells), dtype=pl.Int64, eager=True)
-    pattern = ISO_ANY_ZONE if column.format == "iso8601-utc" else ISO_WITH_ZONE
+def _nothing(cells: pl.Series) -> pl.Series:
+    return pl.repeat(None, len(cells), dtype=pl.Int64, eager=True)
+
+
+def _iso_times(pattern: str, cells: pl.Series) -> pl.Series:
     text = cells.set(~cells.str.contains(rust_pattern(pattern)).fill_null(False), None)
     text = text.str.replace(" ", "T", literal=True)
-    if column.format == "iso8601-utc":
+    if pattern == ISO_ANY_ZONE:
         text = pl.select(
             pl.when(text.str.contains(r"(?:Z|[+-]\d{2}:\d{2})$")).then(text).otherwise(text + "Z")
         ).to_series()

@@ -16,7 +16,6 @@ from models.schema import (
     EntityColumn,
     IdColumn,
     NumericColumn,
-    TimeFormat,
     TimestampColumn,
     TransactionSchema,
 )
@@ -65,7 +64,7 @@ def _category(column: CategoricalColumn, known: tuple[str, ...], code: int) -> s
     return value[: column.max_length] or None
 
 
-def _time(form: TimeFormat, micros: int) -> str | float:
+def _time(form: str, micros: int) -> str | float:
     seconds = max(micros, 0) // 1_000_000
     if form == "elapsed-s":
         return seconds

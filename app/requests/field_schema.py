@@ -15,10 +15,7 @@ from models.schema import (
     NumericColumn,
     TimestampColumn,
 )
-from models.times import TIME_EXPECTED
-
-#: An amount as text.
-DECIMAL = r"^-?\d{1,15}(\.\d{1,8})?$"
+from models.times import expected_time
 
 #: A text.
 NO_NUL = r"^[^\u0000]*$"
@@ -78,5 +75,5 @@ def _description(column: Column) -> str:
     if isinstance(column, NumericColumn) and column.unit:
         expected = f"in {column.unit}"
     elif isinstance(column, TimestampColumn):
-        expected = TIME_EXPECTED[column.format]
+        expected = expected_time(column)
     return ". ".join(part for part in (column.description.rstrip("."), expected) if part)

@@ -1,41 +1,35 @@
 """One column of the schema as one field of a JSON transaction: its checks.
 
-Numbers and texts have two checks. The fast one runs inside pydantic-core and accepts only what is surely right; what
-it does not accept goes to the exact one here, which accepts and refuses as :mod:`models.parsing` does for a CSV
-cell, in the same words.
+Numbers and texts in their plain form have two checks. The fast one runs inside pydantic-core and accepts only what is
+surely right; what it does not accept goes to the exact one of :mod:`models.reading`, which accepts and refuses as for a
+table's cell, in the same words.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from app.requests.field_schema import DECIMAL
-from models.pan import SURELY_NO_CARD, contains_card_number, is_card_number
-from models.parsing import CARD_NUMBER, bounds_text
+from models.pan import SURELY_NO_CARD
+from models.reading.causes import Unusable
+from models.reading.currencies import read_currency
+from models.reading.numbers import read_number
+from models.reading.texts import read_text
+from models.reading.times import read_time
 from models.schema import (
     FLOAT32_MAX,
-    AmountColumn,
-    CategoricalColumn,
     Column,
     CurrencyColumn,
-    EntityColumn,
-    IdColumn,
     NumericColumn,
+    TextColumn,
     TimestampColumn,
 )
-from models.times import TIME_EXPECTED, parse_time
 
-_DECIMAL_TEXT = re.compile(DECIMAL.removesuffix("$") + r"\Z", re.ASCII)
 #: At most twelve digits of any script, so no card number; and no NUL. To pydantic-core \d is any decimal digit.
 _SURELY_PLAIN = r"^[^\d\x00]*(?:\d[^\d\x00]*){0,12}$"
-
-_Text = IdColumn | EntityColumn | CategoricalColumn
 
 
 def field_type(column: Column) -> Any:
@@ -52,18 +46,20 @@ def field_type(column: Column) -> Any:
                     le=min(SURELY_NO_CARD, _or(column.maximum, FLOAT32_MAX)),
                 ),
             ]
-            exact = _number(column)
-        case IdColumn() | EntityColumn() | CategoricalColumn():
+            exact = _checked(lambda value: read_number(column, [value]))
+            plain = not column.formed
+        case TextColumn():
             fast = Annotated[str, Field(strict=True, min_length=1, max_length=column.max_length, pattern=_SURELY_PLAIN)]
-            exact = _text(column)
+            exact = _checked(lambda value: read_text(column, [value]))
+            plain = not column.formed
         case CurrencyColumn():
-            return Annotated[Any, PlainValidator(_currency(column))]
+            return Annotated[Any, PlainValidator(_checked(lambda value: read_currency(column, value)))]
         case TimestampColumn():
-            return Annotated[Any, PlainValidator(_time(column))]
+            return Annotated[Any, PlainValidator(_checked(lambda value: read_time(column, [value])))]
         case _:
             raise TypeError(f"a {column.kind} column is never sent for scoring")
-    either = fast | Annotated[Any, PlainValidator(exact)]
-    return Annotated[either, Field(union_mode="left_to_right")]
+    slow = Annotated[Any, PlainValidator(exact)]
+    return Annotated[fast | slow, Field(union_mode="left_to_right")] if plain else slow
 
 
 def _or(bound: float | None, default: float) -> float:
@@ -75,59 +71,14 @@ def _refuse(cause: str) -> PydanticCustomError:
     return PydanticCustomError("value", "{cause}", {"cause": cause})
 
 
-def _number(column: NumericColumn) -> Callable[[Any], float]:
-    bounds = f"must be {bounds_text(column)}"
+def _checked(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reader of :mod:`models.reading` as pydantic calls it."""
 
-    def check(value: Any) -> float:
-        if value is None:
-            if column.nullable:
-                return math.nan
-            raise _refuse("missing value")
-        if isinstance(column, AmountColumn) and isinstance(value, str) and _DECIMAL_TEXT.match(value):
-            value = float(value) if "." in value else int(value)
-        if type(value) not in (int, float):
-            raise _refuse("not a number")
+    def check(value: Any) -> Any:
         try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not abs(number) <= FLOAT32_MAX:
-            raise _refuse("outside the range of a 32-bit float")
-        if is_card_number(value):
-            raise _refuse(CARD_NUMBER)
-        if number < _or(column.minimum, number) or number > _or(column.maximum, number):
-            raise _refuse(bounds)
-        return number
-
-    return check
-
-
-def _text(column: _Text) -> Callable[[Any], str | None]:
-    nullable = isinstance(column, CategoricalColumn) and column.nullable
-
-    def check(value: Any) -> str | None:
-        if value is None and nullable:
-            return None
-        if value is None or value == "":
-            raise _refuse("missing value")
-        if not isinstance(value, str):
-            raise _refuse("not a string")
-        if len(value) > column.max_length:
-            raise _refuse(f"longer than {column.max_length} characters")
-        if "\0" in value:
-            raise _refuse("holds a NUL character")
-        if contains_card_number(value):
-            raise _refuse(CARD_NUMBER)
-        return value
-
-    return check
-
-
-def _currency(column: CurrencyColumn) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value != column.code:
-            raise _refuse(f"expected {column.code}, the only currency this profile knows")
-        return column.code
+            return read(value)
+        except Unusable as error:
+            raise _refuse(str(error)) from None
 
     return check
 
@@ -141,17 +92,3 @@ def choice_type(*allowed: str) -> Any:
         raise _refuse("missing value" if value is None else f"expected one of {', '.join(allowed)}")
 
     return Annotated[Any, PlainValidator(check)]
-
-
-def _time(column: TimestampColumn) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        try:
-            if type(value) is int:
-                value = float(value)
-            if type(value) in (str, float):
-                return parse_time(value, column.format)
-        except (ValueError, OverflowError):
-            pass
-        raise _refuse("missing value" if value is None else f"expected {TIME_EXPECTED[column.format]}")
-
-    return check

@@ -33,7 +33,7 @@ def _std(state: Ints, window: Int) -> float:
 
 
 @compiled
-def _kilometres(a: Int, b: Int) -> float:
+def kilometres(a: Int, b: Int) -> float:
     """Great-circle distance of two places by the haversine formula; differences are taken in whole numbers."""
     north_a, east_a, north_b, east_b = a >> 32, a & 0xFFFFFFFF, b >> 32, b & 0xFFFFFFFF
     # Latitudes are counted from the south pole: a cosine of one is a sine here.
@@ -78,7 +78,7 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
     if plan[P.PLACE] and not is_new and event[L.E_PLACE] != L.NO_PLACE:
         last = state[at + plan[P.PLACE] * cap + hi - 1]
         if last != L.NO_PLACE:
-            km = _kilometres(last, event[L.E_PLACE])
+            km = kilometres(last, event[L.E_PLACE])
     hiding = _events_after(state, plan)
     window = n = sum_ = np.int64(0)
     std = mean = value = 0.0

@@ -15,10 +15,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.errors import InvalidInput
-from models.parsing import CARD_NUMBER, parse_rows, require_columns
+from models.parsing import parse_rows, require_columns
+from models.reading.causes import CARD_NUMBER
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
-from models.schema import FLOAT32_MAX, TimeFormat, TransactionSchema, parse_schema
-from models.times import TIME_EXPECTED, parse_time
+from models.schema import FLOAT32_MAX, TransactionSchema, parse_schema
+from models.times import TIME_EXPECTED, TimeFormat, parse_time
 
 _MISSING = "missing value"
 

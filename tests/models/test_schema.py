@@ -30,18 +30,32 @@ def _kind(name: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict
     return st.fixed_dictionaries({"kind": st.just(name)}, optional={"description": _TEXT, **fields})
 
 
+def _words(first: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(_TEXT.map(lambda text: f"{first}{text}".strip()), max_size=3)
+
+
+_FIELDS = st.lists(_NAMES, min_size=1, max_size=3, unique=True)
 _MANY = st.one_of(
-    _kind("numeric", nullable=st.booleans(), transform=st.sampled_from(["none", "signed-log"]), minimum=_NUMBERS),
-    _kind("categorical", nullable=st.booleans(), max_length=_LENGTHS),
-    _kind("entity", max_length=_LENGTHS),
-)
+    _kind("numeric", nullable=st.booleans(), transform=st.sampled_from(["none", "signed-log"]), minimum=_NUMBERS,
+          decimal=st.just(","), thousands=st.sampled_from(["", ".", " "]), marks=st.just(["EUR"]),
+          negative=st.just(["()", "-"]), **{"from": _NAMES}),
+    _kind("categorical", nullable=st.booleans(), max_length=_LENGTHS, any_type=st.booleans(), **{"from": _FIELDS}),
+    _kind("entity", max_length=_LENGTHS, no_card_numbers=st.booleans(), **{"from": _FIELDS}),
+    st.just({"kind": "numeric", "derive": "distance", "from": ["a", "b", "c", "d"]}),
+    st.just({"kind": "numeric", "derive": "age", "from": "born", "format": "%d.%m.%Y", "zone": "Europe/Berlin"}),
+    st.just({"kind": "categorical", "derive": "prefix", "length": 2, "from": "mcc"}),
+    st.just({"kind": "categorical", "derive": "direction"}),
+    st.just({"kind": "ignore"}),
+)  # fmt: skip
 _ONCE = (
     _kind("id", max_length=_LENGTHS),
-    _kind("timestamp", format=st.sampled_from(["iso8601", "iso8601-utc", "epoch-s", "epoch-ms"]),
+    _kind("timestamp", format=st.sampled_from(["iso8601", "epoch-us", "%d.%m.%Y %H:%M", "%Y-%m-%dT%H:%M:%S%z"]),
           cycles=st.lists(st.sampled_from(["hour", "weekday"]), unique=True)),
-    _kind("amount", unit=st.text(max_size=32), maximum=_NUMBERS),
-    _kind("currency", code=st.from_regex(r"[A-Z]{3}", fullmatch=True)).filter(lambda c: "code" in c),
-    _kind("label", fraud=st.lists(_TEXT, max_size=3), legitimate=st.lists(_TEXT, max_size=3)),
+    _kind("amount", unit=st.text(max_size=32), maximum=_NUMBERS, absolute=st.booleans()),
+    _kind("currency", code=st.from_regex(r"[A-Z]{3}", fullmatch=True),
+          rates=st.just({"usd": 0.9, "jpy": 0.006})).filter(lambda c: "code" in c),
+    _kind("label", fraud=_words("f"), legitimate=_words("l"), unknown=_words("u"), **{"from": _FIELDS},
+          otherwise=st.sampled_from(["refuse", "fraud", "legitimate", "unknown"])),
     _kind("scenario"),
 )  # fmt: skip
 
@@ -114,7 +128,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     (_body(x={"kind": "categorical", "max_length": 0}), ["columns.x", "max_length"]),
     (_body(x={"kind": "categorical", "max_length": 1_001}), ["columns.x", "max_length"]),
     (_body(x={"kind": "currency"}), ["columns.x", "code"]),
-    (_body(x={"kind": "currency", "code": "eur"}), ["columns.x", "code"]),
+    (_body(x={"kind": "currency", "code": "Eur"}), ["columns.x", "code"]),
     (_body(x={"kind": "timestamp", "format": "date"}), ["columns.x", "format"]),
     (_body(x={"kind": "timestamp", "cycles": ["year"]}), ["columns.x", "cycles"]),
     (_body(x={"kind": "timestamp", "format": "elapsed-s"}), ["columns.x", "cycles = []"]),

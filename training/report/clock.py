@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from models.forms.time_patterns import DAY
 from models.schema import TimestampColumn, TransactionSchema
-from models.times import DAY, EPOCH_WEEKDAY
+from models.times import EPOCH_WEEKDAY
 
 _HOUR = 3_600_000_000
 _WEEKS_FROM, _DAYS_FROM, _HOURS_FROM = 28, 3, 3 / 24

@@ -1,17 +1,11 @@
-"""TransactionSchema: which columns a transaction has and what they mean.
-
-One declaration drives training, the API's request model, the OpenAPI page and the table reader. It is written
-as a TOML profile (``models/profiles/*.toml`` are the shipped ones) and travels inside every bundle.
-"""
+"""TransactionSchema: which columns a transaction has and what they mean."""
 
 from __future__ import annotations
 
 import re
-import tomllib
+from collections.abc import Iterable
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self, cast
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,120 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from models.behaviour.spec import MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
 from models.durations import duration_seconds
 from models.errors import InvalidProfile
+from models.schema.base import is_name, names_verification_value
+from models.schema.columns import (
+    AmountColumn,
+    CategoricalColumn,
+    CurrencyColumn,
+    EntityColumn,
+    IdColumn,
+    IgnoreColumn,
+    LabelColumn,
+    NumericColumn,
+    ScenarioColumn,
+)
+from models.schema.times import Cycle, TimestampColumn
 
-TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "elapsed-s"]
-Cycle = Literal["hour", "weekday"]
-
-#: The largest finite float32: nothing outside it is accepted as a number anywhere.
-FLOAT32_MAX = 3.4028234663852886e38
 MAX_COLUMNS = 2_000
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
-
-
-class _Column(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    description: str = Field(default="", max_length=500)
-
-
-class _Text(_Column):
-    max_length: int = Field(default=64, ge=1, le=1_000)
-
-
-class IdColumn(_Text):
-    """The transaction's own identifier. Not a feature."""
-
-    kind: Literal["id"] = "id"
-
-
-class EntityColumn(_Text):
-    """Whom the transaction belongs to: a card, a merchant, a terminal. Not a feature."""
-
-    kind: Literal["entity"] = "entity"
-
-
-class CategoricalColumn(_Text):
-    """A feature with unordered values, e.g. a country. Values unseen in training share one bucket."""
-
-    kind: Literal["categorical"] = "categorical"
-    nullable: bool = False
-
-
-class CurrencyColumn(_Column):
-    """The currency of the amount. A model knows one: rows in any other are refused. Not a feature."""
-
-    kind: Literal["currency"] = "currency"
-    code: str = Field(pattern=r"^[A-Z]{3}$")
-
-
-class NumericColumn(_Column):
-    """A feature that is a number. ``signed-log`` compresses heavy tails: sign(x) log(1 + |x|)."""
-
-    kind: Literal["numeric"] = "numeric"
-    nullable: bool = False
-    transform: Literal["none", "signed-log"] = "none"
-    minimum: float | None = None
-    maximum: float | None = None
-    unit: str = Field(default="", max_length=32)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> NumericColumn:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum is larger than maximum")
-        return self
-
-
-class AmountColumn(NumericColumn):
-    """The transaction's amount: a number, or in JSON also a decimal string such as "12.34".
-
-    Behaviour features sum it in minor units, of which ``minor_digits`` decimals are left: 2 for cents.
-    """
-
-    kind: Literal["amount"] = "amount"  # type: ignore[assignment]
-    minor_digits: int = Field(default=2, ge=0, le=4)
-
-
-class TimestampColumn(_Column):
-    """When the transaction happened. Orders the rows; its cycles (UTC) are features.
-
-    ``iso8601`` wants a zone; ``iso8601-utc`` takes a missing zone as UTC; ``epoch-s`` and ``epoch-ms`` are numbers
-    since 1970 (ISO 8601 with a zone is accepted there too); ``elapsed-s`` is seconds since an unknown start.
-    """
-
-    kind: Literal["timestamp"] = "timestamp"
-    format: TimeFormat = "iso8601"
-    cycles: tuple[Cycle, ...] = ("hour", "weekday")
-
-    @field_validator("cycles", mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @model_validator(mode="after")
-    def _cycles_need_a_calendar(self) -> TimestampColumn:
-        if self.format == "elapsed-s" and self.cycles:
-            raise ValueError("format 'elapsed-s' has no calendar: set cycles = []")
-        return self
-
-
-class LabelColumn(_Column):
-    """Whether the transaction was fraud. Known late, never sent for scoring. An empty cell means unknown."""
-
-    kind: Literal["label"] = "label"
-    fraud: tuple[str, ...] = ("1", "true")
-    legitimate: tuple[str, ...] = ("0", "false")
-
-    @field_validator("fraud", "legitimate", mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-
-class ScenarioColumn(_Column):
-    """The name of the fraud scenario, where somebody recorded it. Used in reports only."""
-
-    kind: Literal["scenario"] = "scenario"
-
+#: A column that exported tables have: their transactions are in the plain form, whatever form the profile declares.
+PLAIN = "counterfoil_plain"
 
 Column = Annotated[
     IdColumn
@@ -143,7 +40,8 @@ Column = Annotated[
     | AmountColumn
     | TimestampColumn
     | LabelColumn
-    | ScenarioColumn,
+    | ScenarioColumn
+    | IgnoreColumn,
     Field(discriminator="kind"),
 ]
 _AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "scenario")
@@ -172,18 +70,43 @@ class TransactionSchema(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> TransactionSchema:
-        for name in self.columns:
-            if not _NAME.fullmatch(name):
-                raise ValueError("column names need 1 to 128 characters and no control characters")
+    def _consistent(self) -> Self:
+        self._check_names()
         for kind in _AT_MOST_ONE:
             names = self._named(kind)
             if len(names) > 1:
                 raise ValueError(f"only one column may be of kind '{kind}', found {', '.join(names)}")
+        self._check_forms()
         self._check_behaviour()
         if not self.features:
             raise ValueError("no feature: name at least one numeric, amount or categorical column")
         return self
+
+    def _check_names(self) -> None:
+        read = {field: name for name, column in self.columns.items() for field in column.fields(name)}
+        for name, column in self.columns.items():
+            if not all(map(is_name, (name, *column.fields(name)))):
+                raise ValueError("column names need 1 to 128 characters and no control characters")
+            if column.kind != "ignore" and any(map(names_verification_value, (name, *column.fields(name)))):
+                raise ValueError(
+                    f"column {name}: card verification values must not be stored, nor used; declare kind = 'ignore'"
+                )
+        for name, column in self.columns.items():
+            if column.kind == "ignore" and read[name] != name:
+                raise ValueError(f"column {name}: is ignored, and column {read[name]} is read from it")
+
+    def _check_forms(self) -> None:
+        for name, column in self.columns.items():
+            if isinstance(column, NumericColumn) and column.dated and (self.timestamp is None or self.elapsed):
+                raise ValueError(f"column {name}: derive = '{column.derive}' needs a timestamp with a calendar")
+            if isinstance(column, CategoricalColumn) and column.derive == "direction" and self.amount is None:
+                raise ValueError(f"column {name}: derive = 'direction' needs a column of kind 'amount'")
+            if isinstance(column, CurrencyColumn) and (column.rates or column.digits):
+                amount = self.columns[self.amount] if self.amount else None
+                if not isinstance(amount, AmountColumn):
+                    raise ValueError(f"column {name}: rates and digits need a column of kind 'amount'")
+                if column.digits and not amount.scale:
+                    raise ValueError(f"column {name}: digits need an amount with a scale")
 
     def _check_behaviour(self) -> None:
         kinds = {name: column.kind for name, column in self.columns.items()}
@@ -191,7 +114,7 @@ class TransactionSchema(BaseModel):
         for entity, behaviour in self.entity.items():
             behaviour.check(entity, kinds, bounds)
             if "hour_rarity" in behaviour.features and self.elapsed:
-                raise ValueError(f"entity.{entity}: hour_rarity needs a calendar, and format 'elapsed-s' has none")
+                raise ValueError(f"entity.{entity}: hour_rarity needs a calendar, and the timestamp has none")
         taken = [feature.name for feature in self.behaviour if feature.name in self.columns]
         if taken:
             raise ValueError(f"column {taken[0]}: a behaviour feature has this name")
@@ -264,7 +187,7 @@ class TransactionSchema(BaseModel):
     def elapsed(self) -> bool:
         """Whether times count from an unknown start, so that no clock can be compared with them."""
         column = self.columns[self.timestamp] if self.timestamp else None
-        return isinstance(column, TimestampColumn) and column.format == "elapsed-s"
+        return isinstance(column, TimestampColumn) and column.elapsed
 
     @cached_property
     def _derived_columns(self) -> dict[str, NumericColumn]:
@@ -291,8 +214,35 @@ class TransactionSchema(BaseModel):
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the columns a transaction must carry to be scored: all but label and scenario."""
-        return tuple(n for n, column in self.columns.items() if column.kind not in ("label", "scenario"))
+        """Names of the columns that a transaction has when it is scored: not label, scenario and what is ignored."""
+        return tuple(n for n, column in self.columns.items() if column.kind not in ("label", "scenario", "ignore"))
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that a transaction must carry to be scored, as tables and JSON have them."""
+        return tuple(dict.fromkeys(field for name in self.inputs for field in self.columns[name].fields(name)))
+
+    @cached_property
+    def ignored(self) -> tuple[str, ...]:
+        """Fields that may be sent, and are dropped."""
+        return self._named("ignore")
+
+    @cached_property
+    def formed(self) -> bool:
+        """Whether a column is read from other fields or in another form than its plain one."""
+        return any(column.formed for column in self.columns.values())
+
+    @cached_property
+    def plain(self) -> TransactionSchema:
+        """The schema of the transactions as the log and exported tables hold them: every column in its plain form."""
+        if not self.formed:
+            return self
+        columns = {name: cast(Column, column.plain()) for name, column in self.columns.items()}
+        return self.model_copy(update={"columns": columns}).checked()
+
+    def of_table(self, columns: Iterable[str]) -> TransactionSchema:
+        """The schema that a table is read by, given its columns: the plain one where it says so by :data:`PLAIN`."""
+        return self.plain if PLAIN in columns else self
 
     def numeric_column(self, name: str) -> NumericColumn:
         """The declaration of a numeric feature."""
@@ -307,7 +257,7 @@ class TransactionSchema(BaseModel):
         name = self._only("currency")
         column = self.columns[name] if name else None
         if isinstance(column, CurrencyColumn):
-            return column.code
+            return column.code.upper()
         return self.numeric_column(self.amount).unit if self.amount else ""
 
     def with_label(self, name: str) -> TransactionSchema:
@@ -334,9 +284,7 @@ class TransactionSchema(BaseModel):
         columns = body.pop("columns")
         lines = [tomli_w.dumps(body), "[columns]\n"]
         for name, fields in columns.items():
-            inner = ", ".join(re.sub(r"\n\s*", " ", tomli_w.dumps({k: v}).strip()) for k, v in fields.items())
-            key = tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
-            lines.append(f"{key} = {{ {inner} }}\n")
+            lines.append(_toml_line(name, fields) + "\n")
         return "".join(lines)
 
 
@@ -354,32 +302,9 @@ def parse_schema(body: dict[str, Any], *, source: str) -> TransactionSchema:
         raise InvalidProfile(f"{source}: {where}: {first['msg']}") from None
 
 
-def shipped_profiles() -> list[str]:
-    """Names of the profiles that come with the project."""
-    folder = resources.files("models") / "profiles"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def load_schema(name_or_path: str) -> TransactionSchema:
-    """Read a shipped profile by name, or a profile file by path.
-
-    Raises:
-        InvalidProfile: no such profile, unreadable TOML, or a wrong declaration.
-    """
-    if name_or_path in shipped_profiles():
-        text = (resources.files("models") / "profiles" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise InvalidProfile(
-                f"no profile '{name_or_path}': neither a file nor one of {', '.join(shipped_profiles())}"
-            )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidProfile(f"{name_or_path}: cannot be read as UTF-8 text: {type(error).__name__}") from None
-    try:
-        body = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidProfile(f"{name_or_path}: not valid TOML: {error}") from None
-    return parse_schema(body, source=name_or_path)
+def _toml_line(name: str, value: Any) -> str:
+    """A key with its value on one line, tables included."""
+    if not isinstance(value, dict):
+        return re.sub(r"\n\s*", " ", tomli_w.dumps({name: value}).strip())
+    key = tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
+    return f"{key} = {{ {', '.join(_toml_line(*item) for item in value.items())} }}"

@@ -1,0 +1,1 @@
+"""Columns of a profile read from the fields of a table or of one JSON object: same rules, same words."""

@@ -1,0 +1,46 @@
+"""What a profile declares.
+
+One declaration drives training, the API's request model, its OpenAPI page and the table reader. It is written as a TOML
+profile (``models/profiles/*.toml`` are the shipped ones) and travels inside every bundle.
+"""
+
+from models.schema.base import FLOAT32_MAX, names_verification_value
+from models.schema.columns import (
+    AmountColumn,
+    CategoricalColumn,
+    CurrencyColumn,
+    EntityColumn,
+    IdColumn,
+    IgnoreColumn,
+    LabelColumn,
+    NumericColumn,
+    ScenarioColumn,
+    TextColumn,
+)
+from models.schema.files import load_schema, shipped_profiles
+from models.schema.times import Cycle, TimestampColumn
+from models.schema.transaction import MAX_COLUMNS, PLAIN, Column, TransactionSchema, parse_schema
+
+__all__ = [
+    "FLOAT32_MAX",
+    "MAX_COLUMNS",
+    "PLAIN",
+    "AmountColumn",
+    "CategoricalColumn",
+    "Column",
+    "CurrencyColumn",
+    "Cycle",
+    "EntityColumn",
+    "IdColumn",
+    "IgnoreColumn",
+    "LabelColumn",
+    "NumericColumn",
+    "ScenarioColumn",
+    "TextColumn",
+    "TimestampColumn",
+    "TransactionSchema",
+    "load_schema",
+    "names_verification_value",
+    "parse_schema",
+    "shipped_profiles",
+]
