@@ -37,7 +37,7 @@ def _words(first: str) -> st.SearchStrategy[list[str]]:
 _FIELDS = st.lists(_NAMES, min_size=1, max_size=3, unique=True)
 _MANY = st.one_of(
     _kind("numeric", nullable=st.booleans(), transform=st.sampled_from(["none", "signed-log"]), minimum=_NUMBERS,
-          decimal=st.just(","), thousands=st.sampled_from(["", ".", " "]), marks=st.just(["EUR"]),
+          decimal=st.just(","), thousands=st.sampled_from(["", "'", " "]), marks=st.just(["EUR"]),
           negative=st.just(["()", "-"]), **{"from": _NAMES}),
     _kind("categorical", nullable=st.booleans(), max_length=_LENGTHS, any_type=st.booleans(), **{"from": _FIELDS}),
     _kind("entity", max_length=_LENGTHS, no_card_numbers=st.booleans(), **{"from": _FIELDS}),
