@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ def open_store(url: str, *, durability: Durability = "full", read_only: bool = F
 # Each kind imports what it needs: a service on one need not have, or wait for, the others.
 def _sqlite(url: str, durability: Durability, read_only: bool) -> Store:
     from app.store.sql.engines import sqlite_engine  # noqa: PLC0415
-    from app.store.sql.ownership import FileLock  # noqa: PLC0415
+    from app.store.sql.files import FileClaim, require_readable  # noqa: PLC0415
     from app.store.sql.store import SqlStore  # noqa: PLC0415
 
     start, _, file = url.partition("sqlite:///")
@@ -55,11 +56,13 @@ def _sqlite(url: str, durability: Durability, read_only: bool) -> Store:
     if read_only:
         if not path.is_file():
             raise InvalidInput(f"{path}: there is no such database to read; the service makes it when it starts")
-        return SqlStore(sqlite_engine(path, durability, True), str(path), read_only=True)
-    if not path.parent.is_dir():  # not made: a disk that is not mounted would be replaced by an empty store
-        raise InvalidInput(f"{path.parent}: no such folder for the database; make it, or mount it, or name another one")
-    lock = FileLock(path)
-    return SqlStore(sqlite_engine(path, durability, False), str(path), lock=lock)
+        require_readable(path)
+        return SqlStore(sqlite_engine(path, durability, True), str(path), None)
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():  # not made: a disk that is not mounted would be replaced by an empty store
+        raise InvalidInput(f"{folder}: no such folder for the database; make it, or mount it, or name another one")
+    claim = FileClaim(path)
+    return SqlStore(sqlite_engine(claim.file, durability, False), str(path), claim)
 
 
 def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
@@ -67,6 +70,7 @@ def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     from app.store.sql.engines import postgresql_engine  # noqa: PLC0415
+    from app.store.sql.ownership import SessionClaim  # noqa: PLC0415
     from app.store.sql.store import SqlStore  # noqa: PLC0415
 
     try:
@@ -78,7 +82,7 @@ def _postgresql(url: str, durability: Durability, read_only: bool) -> Store:
     except ImportError:
         raise InvalidInput("a PostgreSQL store needs psycopg: pip install 'counterfoil[postgresql]'") from None
     name = f"PostgreSQL database {parsed.database or ''} at {parsed.host or 'the local socket'}:{parsed.port or 5432}"
-    return SqlStore(engine, name, read_only=read_only)
+    return SqlStore(engine, name, None if read_only else SessionClaim(name))
 
 
 def _redis(url: str, durability: Durability, read_only: bool) -> Store:

@@ -94,12 +94,14 @@ class View:
         states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
             its ``seq`` is 0.
         next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.
+        spec: digest of the behaviour declaration that the states are of; None where nothing has begun.
     """
 
     known: Mapping[Name, Decision]
     labels: Mapping[str, LabelEvent]
     states: Mapping[EntityKey, SavedState]
     next_seq: int
+    spec: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

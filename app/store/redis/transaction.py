@@ -55,6 +55,7 @@ def view(
         labels={label.transaction_id: label for label in labels},
         states=states,
         next_seq=int(last or 0) + 1 - events,
+        spec=None if begun.origin is None else begun.origin.spec,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ _SYNC = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 def sqlite_engine(path: Path, durability: Durability, read_only: bool) -> Engine:
-    """Connections to a file. In write-ahead mode, readers and the writer do not wait for each other."""
+    """Connections to a file, which is there. In write-ahead mode, readers and the writer do not wait for each other."""
 
     def connect() -> sqlite3.Connection:
-        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         connection = sqlite3.connect(
             where, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -102,6 +103,24 @@ def writer(engine: Engine) -> Connection:
             connection.close()
             raise OperationalError(_SYNC, None, error) from error
     return connection.execution_options(writes=True)
+
+
+def emptied(connection: Connection) -> bool:
+    """Whether all of SQLite's write-ahead log is in the database file, now that it was asked to copy it there."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        with suppress(sqlite3.Error):
+            busy, pages, copied = driver.execute(_SYNC).fetchone()
+            return not busy and bool(pages == copied)
+    return False
+
+
+def version_of(connection: Connection) -> int:
+    """A number that changes for a connection to SQLite where another one has written; always 0 for PostgreSQL."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        return int(driver.execute("PRAGMA data_version").fetchone()[0])
+    return 0
 
 
 def wait_for(connection: Connection, seconds: float | None) -> None:

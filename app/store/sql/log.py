@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from app.store.errors import StoreUnavailable
 from app.store.packing import id_digest
 from app.store.records import Decision, LabelEvent, LogColumns
 from app.store.sql.failures import guard
+from app.store.sql.ownership import Claim
 from app.store.sql.rows import Row, as_decision, as_label
 from app.store.sql.statements import Statements
 from app.store.sql.transaction import last_seq
@@ -27,8 +29,8 @@ _EVENTS, _SEQS = 500, 2_000
 class SqlLog:
     """The log of one database. What is written while it is read is not seen."""
 
-    def __init__(self, engine: Engine, name: str, sql: Statements) -> None:
-        self._engine, self._name, self._sql = engine, name, sql
+    def __init__(self, engine: Engine, name: str, sql: Statements, claim: Claim | None) -> None:
+        self._engine, self._name, self._sql, self._claim = engine, name, sql, claim
 
     def read(self, act: Callable[[Connection], T]) -> T:
         """What ``act`` returns of a short transaction of its own.
@@ -38,6 +40,9 @@ class SqlLog:
         """
 
         def run() -> T:
+            moved = None if self._claim is None else self._claim.moved()
+            if moved is not None:
+                raise StoreUnavailable(f"{self._name}: {moved}")
             with self._engine.connect() as connection:
                 return act(connection)
 

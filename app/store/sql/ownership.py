@@ -1,18 +1,17 @@
 """Who owns an SQL store: the claim to be the only process that writes to it, one for each kind of database.
 
-SQLite: the lock of a file beside the database. PostgreSQL: a lock of the session that writes.
+SQLite's is in :mod:`app.store.sql.files`; PostgreSQL's is a lock of the session that writes.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from sqlalchemy import Connection
 
-from app.store.errors import StoreInUse, StoreUnavailable
+from app.store.errors import StoreInUse
 
 #: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"
@@ -27,35 +26,35 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AN
 _PATIENCE = 2.0
 
 
-class FileLock:
-    """The lock of an SQLite store, held until :meth:`release` or the end of the process, however it ends."""
+class Claim(Protocol):
+    """The claim of one process to one database."""
 
-    def __init__(self, database: Path) -> None:
-        path = database.with_name(database.name + ".lock")
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise StoreUnavailable(f"{path}: cannot be opened: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(self._file, 20).decode(errors="replace")
-            os.close(self._file)
-            raise StoreInUse(
-                f"{database}: another process{f' ({owner})' if owner else ''} owns this store, says {path.name}; "
-                "stop it, give this one another file, or use PostgreSQL or Redis where several processes serve"
-            ) from None
-        # Who it is, for the message above. The lock is the kernel's: the file's presence means nothing.
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+    def moved(self) -> str | None:
+        """Why a connection would lead to another database than the claimed one; None while it would not."""
+
+    def take(self, connection: Connection) -> None:
+        """Have the claim on a new connection that is to write, in no transaction.
+
+        Raises:
+            StoreInUse: another process has it.
+        """
+
+    def broken(self) -> str | None:
+        """Why what was committed just now may be lost although the database said that it is durable; None if not."""
+
+    def parting(self, emptied: bool) -> AbstractContextManager[None]:
+        """To be around the closing of the last connections: they leave alone what is not theirs, and nothing of theirs.
+
+        Args:
+            emptied: whether the database file holds all that was committed.
+        """
 
     def release(self) -> None:
-        """Let another process have it. The file stays: to remove it would race with whoever opens it now."""
-        os.close(self._file)
+        """Let another process have it. All connections are closed."""
 
 
-class Claim:
-    """The lock of a PostgreSQL store, taken on each connection that is to write.
+class SessionClaim:
+    """The claim to a PostgreSQL store, taken on each connection that is to write.
 
     Once it is taken again, the session that had it is over, and so is whatever it was committing.
     """
@@ -65,13 +64,7 @@ class Claim:
         self._session: tuple[int, str] | None = None
 
     def take(self, connection: Connection) -> None:
-        """On a connection in no transaction. SQLite has :class:`FileLock` instead.
-
-        Raises:
-            StoreInUse: another process has it.
-        """
-        if connection.dialect.name != "postgresql":
-            return
+        """See :class:`Claim`."""
         deadline = time.monotonic() + _PATIENCE
         while not self._try(connection):
             if self._session is None or time.monotonic() > deadline:
@@ -90,3 +83,18 @@ class Claim:
             if self._session is not None:  # our own, whose connection broke: the server may not know that yet
                 connection.exec_driver_sql(_END, self._session)
             return bool(connection.exec_driver_sql(_TAKE).scalar())
+
+    def moved(self) -> str | None:
+        """See :class:`Claim`. A server's database goes with its server."""
+        return None
+
+    def broken(self) -> str | None:
+        """See :class:`Claim`. The server looks after its files."""
+        return None
+
+    def parting(self, emptied: bool) -> AbstractContextManager[None]:
+        """See :class:`Claim`."""
+        return nullcontext()
+
+    def release(self) -> None:
+        """See :class:`Claim`. The lock went with the connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from sqlalchemy import Connection, Engine
@@ -13,8 +13,9 @@ from app.store.errors import BegunMeanwhile
 from app.store.query import Filter, Page
 from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.sql import migrations
+from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
-from app.store.sql.ownership import FileLock
+from app.store.sql.ownership import Claim
 from app.store.sql.purge import compact, erase, scrub
 from app.store.sql.query import page
 from app.store.sql.size import size
@@ -30,15 +31,29 @@ _BASE_ROWS = 10_000
 _ANSWERING = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What the last transaction left: it need not be read again, as long as nobody else writes.
+
+    Attributes:
+        version: of the database, for the connection that wrote: another number, and somebody else has.
+        next_seq: the next free place in the order of arrival.
+        spec: of the states.
+    """
+
+    version: int
+    next_seq: int
+    spec: str | None
+
+
 class SqlStore:
     """See :class:`app.store.contract.Store`.
 
     Args:
         engine: from :mod:`app.store.sql.engines`.
         name: for messages.
-        lock: held by this process; released on close.
-        read_only: reads beside the owner, takes no claim, never writes: :meth:`transact` then refuses what ``work``
-            returns unless it is empty.
+        claim: of this process, released on close. None to read beside the owner: nothing is ever written, and
+            :meth:`transact` refuses what ``work`` returns unless it is empty.
 
     Raises:
         StoreInUse: another process owns it.
@@ -49,12 +64,12 @@ class SqlStore:
     shared = False
     risks: Sequence[str] = ()
 
-    def __init__(self, engine: Engine, name: str, *, lock: FileLock | None = None, read_only: bool = False) -> None:
-        self._engine, self._name, self._lock = engine, name, lock
+    def __init__(self, engine: Engine, name: str, claim: Claim | None) -> None:
+        self._engine, self._name = engine, name
         self._sql = Statements(engine.dialect)
-        self._log = SqlLog(engine, name, self._sql)
-        self._writer = None if read_only else Writer(engine, name, self._connected)
-        self._next_seq = 1
+        self._log = SqlLog(engine, name, self._sql, claim)
+        self._writer = None if claim is None else Writer(engine, name, claim, self._connected)
+        self._last = _Last(0, 1, None)
         try:
             if self._writer is None:
                 self._log.read(lambda connection: migrations.check(connection, name))
@@ -68,14 +83,20 @@ class SqlStore:
         """After a lost connection too: another process may have owned the store in between."""
         with connection.begin():
             migrations.upgrade(connection, self._name)
-            self._next_seq = last_seq(connection, self._sql) + 1
+            self._last = self._look(connection)
+
+    def _look(self, connection: Connection) -> _Last:
+        version = version_of(connection)
+        origin = _origin(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar())
+        return _Last(version, last_seq(connection, self._sql) + 1, None if origin is None else origin.spec)
 
     def transact(
         self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
     ) -> None:
-        """See the contract. ``events`` needs no reserving: nobody else writes."""
+        """See the contract. ``events`` needs no reserving: nobody else writes. A program that does so all the same, to
+        an SQLite file, is noticed."""
         if self._writer is None:
-            if work(self._log.read(lambda connection: view(connection, self._sql, names, keys))) != Writes():
+            if work(self._log.read(lambda connection: self._view(connection, names, keys))) != Writes():
                 raise self._refusal()
             return
         called = False
@@ -85,7 +106,9 @@ class SqlStore:
             nonlocal called
             if not names and not keys:
                 connection.exec_driver_sql("SELECT 1")  # a dead connection shows before work is called
-            seen = view(connection, self._sql, names, keys, self._next_seq)
+            if version_of(connection) != self._last.version:
+                self._last = self._look(connection)
+            seen = view(connection, self._sql, names, keys, self._last.next_seq, self._last.spec)
             called = True
             writes = work(seen)
             written.extend(decision.seq for decision in writes.decisions)
@@ -96,12 +119,16 @@ class SqlStore:
             return bool(written) and last_seq(connection, self._sql) >= max(written)
 
         self._writer.run(act, lambda: not called, landed, _ANSWERING)
-        self._next_seq = max([self._next_seq, *(seq + 1 for seq in written)])
+        self._last = replace(self._last, next_seq=max([self._last.next_seq, *(seq + 1 for seq in written)]))
+
+    def _view(self, connection: Connection, names: Sequence[Name], keys: Sequence[EntityKey]) -> View:
+        """For a reader, who knows nothing of the transactions before."""
+        last = self._look(connection)
+        return view(connection, self._sql, names, keys, last.next_seq, last.spec)
 
     def origin(self) -> Origin | None:
         """See the contract."""
-        value = self._meta(ORIGIN)
-        return None if value is None else Origin(**json.loads(value))
+        return _origin(self._meta(ORIGIN))
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract."""
@@ -123,6 +150,7 @@ class SqlStore:
             connection.exec_driver_sql(self._sql.set_meta, values)
 
         self._writer.run(act, lambda: not started)
+        self._last = replace(self._last, spec=origin.spec)
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """See the contract."""
@@ -176,11 +204,8 @@ class SqlStore:
     def close(self) -> None:
         """See the contract."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.end()
         self._engine.dispose()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
 
     def _write(self, act: Callable[[Connection], None]) -> None:
         """A transaction that may be repeated: it comes to the same."""
@@ -193,3 +218,7 @@ class SqlStore:
 
     def _refusal(self) -> InvalidInput:
         return InvalidInput(f"{self._name} was opened for reading only; what is to be written needs its owner")
+
+
+def _origin(value: str | None) -> Origin | None:
+    return None if value is None else Origin(**json.loads(value))

@@ -28,12 +28,14 @@ def view(
     sql: Statements,
     names: Sequence[Name],
     keys: Sequence[EntityKey],
-    next_seq: int | None = None,
+    next_seq: int,
+    spec: str | None,
 ) -> View:
     """What the store holds of these names and entities.
 
     Args:
-        next_seq: the next free place; None to look it up.
+        next_seq: the next free place.
+        spec: of the states.
     """
     digests = [id_digest(name) for name in names if isinstance(name, str)]
     rows = [*sql.known.rows(connection, digests)]
@@ -49,7 +51,8 @@ def view(
         known={name: decision for decision in decisions for name in decision.names if name in asked},
         labels={label.transaction_id: label for label in labels},  # the last of several stays
         states=states,
-        next_seq=last_seq(connection, sql) + 1 if next_seq is None else next_seq,
+        next_seq=next_seq,
+        spec=spec,
     )
 
 

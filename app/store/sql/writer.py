@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.store.errors import StoreInUse, StoreUnavailable
-from app.store.sql.engines import wait_for, writer
+from app.store.sql.engines import emptied, wait_for, writer
 from app.store.sql.failures import guard, translated
 from app.store.sql.ownership import Claim
 
@@ -24,13 +26,19 @@ class Writer:
     """Runs transactions on the connection; makes another one where it was lost.
 
     Args:
+        claim: released on close.
         connected: called with each new connection, in no transaction: reads anew what may have changed.
     """
 
-    def __init__(self, engine: Engine, name: str, connected: Callable[[Connection], None]) -> None:
-        self._engine, self._name, self._connected = engine, name, connected
+    def __init__(self, engine: Engine, name: str, claim: Claim, connected: Callable[[Connection], None]) -> None:
+        self._engine, self._name, self._claim, self._connected = engine, name, claim, connected
         self._connection: Connection | None = None
-        self._claim = Claim(name)
+        self._parted = self._ended = False
+        #: The open connections to the database, readers' among them.
+        self._open: set[int] = set()
+        event.listen(engine, "connect", lambda opened, _: self._open.add(id(opened)))
+        event.listen(engine, "close", lambda closed, _: self._open.discard(id(closed)))
+        event.listen(engine, "checkin", self._checked_in)
 
     def connect(self) -> None:
         """Have a connection and the claim.
@@ -43,6 +51,7 @@ class Writer:
 
     def _connect(self) -> Connection:
         if self._connection is None:
+            self._arrive()
             connection = writer(self._engine)
             try:
                 self._claim.take(connection)
@@ -79,12 +88,19 @@ class Writer:
             with connection.begin():
                 result.append(act(connection))
                 committing = True
-            return result[0]
+            broken = self._claim.broken()
+            if broken is None:
+                return result[0]
+            failure = StoreUnavailable(f"{self._name}: {broken}")
+            self._part()
+            lost = self._claim.moved() is None  # where only the files beside the database went, nothing need be lost
         except StoreInUse as error:
             failure = StoreUnavailable(str(error))
         except SQLAlchemyError as error:
             failure = translated(self._name, error)
             lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            if isinstance(error, IntegrityError):
+                self._look_again()
         if lost or (self._connection is not None and self._connection.in_transaction()):
             self.close()
         if lost and committing and self._has_landed(landed):
@@ -102,17 +118,62 @@ class Writer:
                 wait_for(connection, _DOUBT)
                 with connection.begin():
                     return landed(connection)
-            except (SQLAlchemyError, StoreInUse):
+            except (SQLAlchemyError, StoreInUse, StoreUnavailable):
                 self.close()
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
 
+    def _look_again(self) -> None:
+        """Read anew what may have changed: another program has written to the database."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):  # the next transaction will say so
+                self._connected(self._connection)
+
+    def _part(self) -> None:
+        """Close all connections: what they have open is no longer what its names lead to."""
+        self._parted = True  # from now on readers' connections are closed where they are done
+        with self._claim.parting(self._emptied()):
+            self.close()
+            self._engine.pool.dispose()
+
+    def _emptied(self) -> bool:
+        return self._connection is not None and emptied(self._connection)
+
+    def _checked_in(self, _connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._parted:
+            record.invalidate()
+
+    def _arrive(self) -> None:
+        """Before a new connection.
+
+        Raises:
+            StoreUnavailable: it would lead to another database, or one of the old connections is still being used.
+        """
+        reason = self._claim.moved()
+        if reason is None and self._parted:
+            if self._open:
+                reason = "its files were removed while it is being read; try again"
+            else:
+                self._parted = False
+        if reason is not None:
+            raise StoreUnavailable(f"{self._name}: {reason}")
+
     def close(self) -> None:
-        """Give up the connection, and the claim with it."""
+        """Give up the connection, and on PostgreSQL the claim with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             _end(connection)
+
+    def end(self) -> None:
+        """Close all connections and give up the claim, once."""
+        if self._ended:
+            return
+        self._ended = True
+        with self._claim.parting(self._emptied()):
+            self.close()
+            self._engine.dispose()
+        self._claim.release()
 
 
 def _end(connection: Connection) -> None:

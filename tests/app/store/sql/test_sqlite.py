@@ -83,6 +83,7 @@ def test_another_program_that_holds_the_file_is_waited_for_and_named(store: Stor
 def test_durability_is_sqlites_synchronous(file: Path, durability: str, level: int) -> None:
     from app.store.sql.engines import sqlite_engine
 
+    file.touch()
     engine = sqlite_engine(file, "full" if durability == "full" else "normal", False)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
