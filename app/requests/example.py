@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from app.requests.example_fields import example_fields
 from models.manifest import Golden
 from models.rows import Vocabulary
 from models.schema import (
@@ -39,14 +40,14 @@ def example_transaction(schema: TransactionSchema, vocabulary: Vocabulary, golde
             case CurrencyColumn() as column:
                 body[name] = column.code
             case TimestampColumn() as column:
-                body[name] = _time(column.format, golden.time[row])
+                body[name] = _time(column, golden.time[row])
             case IdColumn() | EntityColumn() as column:
                 body[name] = _ID[: column.max_length]
     if schema.id:  # another model's example is another transaction
         own = schema.columns[schema.id]
         digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
         body[schema.id] = f"try-{digest[:8]}"[: own.max_length if isinstance(own, IdColumn) else None]
-    return body
+    return example_fields(schema, body) if schema.formed else body
 
 
 def _number(column: NumericColumn, value: float | None) -> float | None:
@@ -64,11 +65,12 @@ def _category(column: CategoricalColumn, known: tuple[str, ...], code: int) -> s
     return value[: column.max_length] or None
 
 
-def _time(form: str, micros: int) -> str | float:
+def _time(column: TimestampColumn, micros: int) -> str | float:
     seconds = max(micros, 0) // 1_000_000
-    if form == "elapsed-s":
-        return seconds
-    if form in ("epoch-s", "epoch-ms"):
-        return seconds * (1_000 if form == "epoch-ms" else 1)
+    units = {"elapsed-s": 1, "epoch-s": 1, "epoch-ms": 1_000, "epoch-us": 1_000_000}
+    if column.format in units:
+        return seconds * units[column.format]
+    if column.format == "steps":
+        return (seconds - column.start_micros // 1_000_000) // (column.step_seconds or 1)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return text if form == "iso8601-utc" else text + "Z"
+    return text if column.format == "iso8601-utc" else text + "Z"

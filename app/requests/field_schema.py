@@ -13,6 +13,7 @@ from models.schema import (
     EntityColumn,
     IdColumn,
     NumericColumn,
+    TextColumn,
     TimestampColumn,
 )
 from models.times import expected_time
@@ -60,6 +61,24 @@ def json_schema(column: Column) -> dict[str, Any]:
         case _:
             shape = {}
     return {**shape, "description": _description(column)}
+
+
+def field_shape(name: str, column: Column) -> dict[str, Any]:
+    """One of the fields that a column with a form of its own is read from, as JSON Schema."""
+    plain = json_schema(column) if column.fields(name) == (name,) and not column.formed else None
+    if plain is not None:
+        return plain
+    kinds = ["string", "number"]
+    match column:
+        case NumericColumn():
+            text = column.written or column.missing or column.dated or isinstance(column, AmountColumn)
+            kinds = ["number", "string"] if text else ["number"]
+        case TextColumn():
+            kinds = ["string", "integer", "number", "boolean"] if column.any_type else ["string"]
+        case CurrencyColumn():
+            kinds = ["string", "integer"] if column.code.isdecimal() else ["string"]
+    nullable = getattr(column, "nullable", False) or getattr(column, "debit", "")
+    return {"type": [*kinds, "null"] if nullable else kinds, "description": _description(column) or f"Read as {name}"}
 
 
 def _decimal(column: AmountColumn) -> str:

@@ -18,11 +18,10 @@ from app.problems import Refused, refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.requests.asked import Asked
 from app.requests.bodies import Wanted
-from app.requests.field_schema import json_schema
-from app.requests.fields import field_type
 from app.requests.idempotency import Key
 from app.requests.names import load_pairs, odd_names, refuse_nesting
 from app.requests.strict_object import MOST_NESTED, Row, named, object_type, validated
+from app.requests.transaction_fields import TransactionFields
 from models.rows import Batch, Vocabulary
 from models.schema import (
     CategoricalColumn,
@@ -54,20 +53,22 @@ class RequestModel:
         self._schema = schema
         self.pseudonyms = pseudonyms
         self._max_batch = max_batch
-        self._inputs = inputs = {name: schema.columns[name] for name in schema.inputs}
-        row: Any = object_type("Transaction", {name: field_type(column) for name, column in inputs.items()})
+        self._inputs = schema.inputs
+        self._fields = fields = TransactionFields(schema)
+        self._known = (*fields.required, *fields.optional)
+        row: Any = object_type("Transaction", fields.types)
         rows = Annotated[list[Annotated[row, WrapValidator(_row_or_error)]], Field(max_length=max_batch)]
         self._one = TypeAdapter(row)
         self._many = TypeAdapter(object_type("Transactions", {"transactions": rows}))
         known = dict(zip(schema.categorical, vocabulary.values, strict=True))
         self._codes = [(name, {v: i for i, v in enumerate(known[name], 1)}) for name in schema.categorical]
-        texts = sum(_always_text(column) for column in inputs.values())
-        self._fewest_quotes = 2 * (len(inputs) + texts)
+        texts = sum(_always_text(schema.columns[name]) for name in schema.inputs)
+        self._fewest_quotes = 2 * (len(schema.inputs) + texts) if fields.plain else -1
         self.transaction: dict[str, Any] = {
             "type": "object",
             "title": f"Transaction ({schema.name})",
-            "properties": {name: json_schema(column) for name, column in inputs.items()},
-            "required": list(inputs),
+            "properties": fields.shapes | {name: {"description": "Ignored"} for name in fields.optional},
+            "required": list(fields.required),
             "additionalProperties": False,
         }
 
@@ -82,7 +83,7 @@ class RequestModel:
         # Every name and every text takes two quotation marks. With as few as there can be, no name is left to be
         # unknown or there twice.
         if isinstance(row, ValidationError) or len(row) < len(self._inputs) or body.count(b'"') != self._fewest_quotes:
-            row = named(row, load_pairs(body), self._inputs)
+            row = self._row(row, load_pairs(body))
         self.pseudonyms.check(row)
         return row
 
@@ -102,13 +103,17 @@ class RequestModel:
         rows: list[Row | Refused] = []
         for row, value in zip(outer["transactions"], dict(again)["transactions"], strict=True):
             try:
-                checked = named(row, value, self._inputs)
+                checked = self._row(row, value)
                 self.pseudonyms.check(checked)
             except Refused as error:
                 rows.append(error)
             else:
                 rows.append(checked)
         return rows
+
+    def _row(self, row: Row | ValidationError, value: Any) -> Row:
+        fields = named(row, value, self._known, self._fields.optional)
+        return fields if self._fields.plain else self._fields.row(fields)
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         """Validated transactions as the detector takes them, without behaviour features."""

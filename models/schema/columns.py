@@ -98,7 +98,10 @@ class CategoricalColumn(TextColumn):
 
     @property
     def formed(self) -> bool:
-        return super().formed or bool(self.missing)
+        return super().formed or bool(self.missing or self.derive)
+
+    def fields(self, name: str) -> tuple[str, ...]:
+        return () if self.derive == "direction" else super().fields(name)
 
     def plain(self) -> BaseColumn:
         return self.model_copy(update={"source": (), "any_type": False, "missing": (), "derive": None, "length": None})
