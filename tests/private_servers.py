@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from tests.servers import missing
+import pytest
+
+from tests.waiting import FAR, until
+
+#: Options of Redis that a store in it needs.
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 class PrivateServer(Protocol):
@@ -49,7 +54,7 @@ def postgresql() -> Iterator[PrivateServer]:
     with _folder() as folder:
         owner = None
         if os.geteuid() == 0:  # it refuses to run as root
-            owner = "postgres"
+            owner = "nobody"
             shutil.chown(folder, owner)
         server = _Postgresql(Path(found).resolve().parent, folder, owner)
         server.start()
@@ -60,12 +65,16 @@ def postgresql() -> Iterator[PrivateServer]:
 
 
 @contextmanager
-def redis() -> Iterator[PrivateServer]:
-    """A server that syncs what it acknowledges, as a store needs it."""
+def redis(*options: str, folder: Path | None = None) -> Iterator[PrivateServer]:
+    """A server with these options; without any it syncs what it acknowledges, as a store needs it.
+
+    Args:
+        folder: where its data lie, if they are to be there after it.
+    """
     if shutil.which("redis-server") is None:
         missing("redis-server is not installed")
-    with _folder() as folder:
-        server = _Redis(folder)
+    with _folder() as own:
+        server = _Redis(folder or own, options or DURABLE)
         server.start()
         try:
             yield server
@@ -75,7 +84,7 @@ def redis() -> Iterator[PrivateServer]:
 
 class _Postgresql:
     def __init__(self, programs: Path, folder: Path, owner: str | None) -> None:
-        self._owner, self._data, port = owner, folder / "data", _free_port()
+        self._owner, self._data, port = owner, folder / "data", free_port()
         self.url = f"postgresql://counterfoil@127.0.0.1:{port}/postgres"
         settings = {
             "port": port,
@@ -93,13 +102,18 @@ class _Postgresql:
         import psycopg
 
         self._process = _started(self._command, self._owner)
-        _until(lambda: psycopg.connect(self.url, connect_timeout=1).close(), psycopg.OperationalError)
+
+        def answers() -> bool:
+            psycopg.connect(self.url, connect_timeout=1).close()
+            return True
+
+        until(answers, "PostgreSQL, which was started,", not_yet=(psycopg.OperationalError,))
 
     def kill(self) -> None:
         """See the protocol. SIGQUIT is its immediate stop: nothing is written any more, the next start recovers."""
         self.thaw()
         self._process.send_signal(signal.SIGQUIT)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=FAR)
 
     def freeze(self) -> None:
         """See the protocol. The postmaster first, so that none is begun meanwhile."""
@@ -118,11 +132,11 @@ class _Postgresql:
 
 
 class _Redis:
-    def __init__(self, folder: Path) -> None:
-        port = _free_port()
+    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         self._command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        self._command += ["--save", "", *options]
 
     def start(self) -> None:
         """See the protocol."""
@@ -131,12 +145,12 @@ class _Redis:
 
         self._process = _started(self._command, None)
         with Redis.from_url(self.url) as client:
-            _until(client.ping, ConnectionError)
+            until(client.ping, "Redis, which was started,", not_yet=(ConnectionError,))
 
     def kill(self) -> None:
         """See the protocol."""
         self._process.kill()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=FAR)
 
     def freeze(self) -> None:
         """See the protocol."""
@@ -151,21 +165,23 @@ def _started(command: list[str], owner: str | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, user=owner, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _until(answers: Callable[[], object], silence: type[Exception]) -> None:
-    for _ in range(300):
-        try:
-            answers()
-        except silence:
-            time.sleep(0.05)
-        else:
-            return
-    missing("a server was started and does not answer")
+def free_port() -> int:
+    """A port for a server that cannot choose one itself.
+
+    Below those that the system gives to clients: such a port could be taken again before the server has it, or while a
+    test keeps the server down.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+def missing(what: str) -> NoReturn:
+    """Skip; fail where CI promises that it is there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} must be there in CI")
+    pytest.skip(what)
 
 
 @contextmanager

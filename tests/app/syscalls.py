@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import missing
+from tests.private_servers import missing
 
 _READS, _WRITES = ("read", "recvfrom", "recvmsg"), ("write", "writev", "sendto", "sendmsg")
 _SYNCS, _STORES = ("fsync", "fdatasync"), ("pwrite64",)

@@ -23,14 +23,16 @@ from app.service import create_app
 from app.settings import PREFIX, Settings
 from app.store.records import Label, SavedState
 from app.store.redis.store import RedisStore
-from tests import servers
+from tests import private_servers
 from tests.app.calls import Client
 from tests.app.records import replies, sent, till
 from tests.app.store.events import append, decision, key, look
-from tests.app.store.redis.test_store import DURABLE, server
+from tests.app.store.redis.test_store import server
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
+from tests.private_servers import DURABLE
 from tests.test_docs import ROOT, assert_same, sessions
+from tests.waiting import FAR
 
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "operations.md").read_text(encoding="utf-8")
@@ -143,7 +145,7 @@ def serving(folder: Path) -> Iterator[int]:
 def answer(port: int, body: bytes) -> bytes:
     """The answer to one transaction."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/score", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as reply:
+    with urllib.request.urlopen(request, timeout=FAR) as reply:
         content: bytes = reply.read()
         return content
 
@@ -162,7 +164,7 @@ def run(part: list[tuple[str, str]], folder: Path) -> None:
 
 def test_a_backup_is_made_and_restored_as_printed(payments: Payments, tmp_path: Path) -> None:
     if shutil.which("sqlite3") is None:
-        servers.missing("sqlite3 is not installed")
+        private_servers.missing("sqlite3 is not installed")
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")
     start = GUIDE.index("### SQLite")
     pairs = sessions(GUIDE[start : GUIDE.index("### PostgreSQL")])
@@ -192,7 +194,7 @@ def test_a_backup_of_redis_is_made_and_restored_as_printed(tmp_path: Path) -> No
         script = script.replace("/var/lib/redis", str(folder)).replace("redis-cli", f"redis-cli -p {port}")
         script = script.replace("redis-server", f"redis-server --bind 127.0.0.1 --port {port}")
         done = subprocess.run(
-            ["bash", "-ec", script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            ["bash", "-ec", script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=FAR
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -209,6 +211,7 @@ def test_a_backup_of_redis_is_made_and_restored_as_printed(tmp_path: Path) -> No
         assert look(store, keys=[key("a")]).states == {key("a"): SavedState(1, b"1")}
 
 
+@pytest.mark.early
 def test_a_model_is_retrained_from_the_log_as_printed(payments: Payments, tmp_path: Path) -> None:
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")
     shutil.copy(payments.artifacts.parent / "history.parquet", tmp_path)

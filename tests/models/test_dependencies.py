@@ -14,7 +14,7 @@ from numba import config
 
 from models.behaviour.compiled import compiled
 from models.dependencies import kernel_folder, silence
-from tests.servers import missing
+from tests.private_servers import missing
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ from redis import Redis
 
 from app.store.contract import Durability
 from app.store.redis.store import RedisStore
-from tests.app.store.redis.test_store import DURABLE, server
+from tests.app.store.redis.test_store import server
+from tests.private_servers import DURABLE
 
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 

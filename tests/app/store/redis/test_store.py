@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,22 +10,22 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError
 
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.records import Decision, Origin, SavedState, View, Writes
 from app.store.redis.store import RedisStore
 from models.errors import InvalidInput
-from tests import servers
+from tests import private_servers
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, look
 from tests.app.store.processes import python
 from tests.app.store.proxy import Proxy
+from tests.private_servers import DURABLE
+from tests.waiting import FAR
 
 A = key("a")
 
-DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 COUNTER = """
 import sys
 from app.store.records import SavedState, Writes
@@ -56,23 +53,9 @@ def store(redis_backend: Backend) -> Iterator[Store]:
 
 @contextmanager
 def server(folder: Path, *options: str) -> Iterator[str]:
-    """A server of the test's own; killed at the end."""
-    servers.redis()  # skips where there is none
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
-    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
-        try:
-            with Redis(port=port) as client:
-                for _ in range(500):
-                    try:
-                        client.ping()
-                        break
-                    except ConnectionError:  # or it still loads
-                        time.sleep(0.02)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.kill()
+    """The URL of a server of the test's own; killed at the end."""
+    with private_servers.redis(*options, folder=folder) as found:
+        yield found.url
 
 
 def test_no_update_of_two_processes_is_lost(redis_backend: Backend, store: Store) -> None:
@@ -82,7 +65,7 @@ def test_no_update_of_two_processes_is_lost(redis_backend: Backend, store: Store
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         for process in processes:
-            process.communicate("go\n", timeout=60)
+            process.communicate("go\n", timeout=FAR)
             assert process.returncode == 0
     events = list(store.log(keys=[A]))
     assert look(store, keys=[A]).states == {A: SavedState(events[-1].seq, b"400")}
