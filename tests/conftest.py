@@ -1,4 +1,4 @@
-"""Tiny real models, trained once a session, that every part of the suite shares."""
+"""Tiny real models, trained once a run, that every part of the suite shares."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+from models.behaviour.events import Behaviour
 from models.registry import Registry
 from models.schema import NumericColumn, TransactionSchema, load_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
 from tests.command_line import Cli
+from tests.shared import shared
+from training.behaviour import remember
 from training.fit import FitOptions
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate, write
@@ -28,9 +31,10 @@ TINY_POLICY = Policy(name="alert-rate", value=0.05)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked ``long``, unless the long forms are asked for."""
+    """Leave out what is marked ``long``, unless the long forms are asked for; begin with what is marked ``early``."""
     if not config.getoption("--long", default=False):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +61,31 @@ def tiny_frame() -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def tiny_csv(tiny_frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same payments as CSV."""
-    path = tmp_path_factory.mktemp("data") / "payments.csv"
-    write(tiny_frame, path)
-    return path
+    return shared(tmp_path_factory, "data", lambda folder: write(tiny_frame, folder / "payments.csv")) / "payments.csv"
+
+
+@pytest.fixture(scope="session")
+def kernel(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The behaviour kernel is compiled, which takes some 20 seconds in a fresh clone, by one process only."""
+
+    def compile_all(_folder: Path) -> None:
+        schema = load_schema("payments")
+        remember(Behaviour(schema), read_history(schema, [tiny_csv]))
+
+    shared(tmp_path_factory, "kernel", compile_all)
 
 
 @pytest.fixture(scope="session")
 def tiny_registry(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with one published and active version."""
-    registry = Registry(tmp_path_factory.mktemp("registry") / "artifacts")
-    history = read_history(tiny_schema, [tiny_csv])
-    manifest, _ = train(TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY), history, registry)
-    registry.activate(manifest.version)
-    return registry
+
+    def make(folder: Path) -> None:
+        registry = Registry(folder / "artifacts")
+        job = TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY)
+        manifest, _ = train(job, read_history(tiny_schema, [tiny_csv]), registry)
+        registry.activate(manifest.version)
+
+    return Registry(shared(tmp_path_factory, "registry", make) / "artifacts")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +15,12 @@ import pytest
 
 from app.problems import KINDS
 from app.settings import PREFIX, Settings
+from tests.app.test_server import announced
+from tests.waiting import FAR
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+ADDRESS = "127.0.0.1:8000"
 _SESSION = re.compile(r"```console\n(.*?)```", re.S)
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
@@ -63,20 +64,19 @@ def assert_same(printed: str, seen: str, command: str) -> None:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Callable[[], None]]:
-    """Something to call where the README says ``counterfoil serve &``; the service is stopped at the end."""
+def server(folder: Path) -> Iterator[Callable[[], str]]:
+    """What ``counterfoil serve &`` stands for in the README: it gives its address, and is stopped at the end."""
     with ExitStack() as stack:
 
-        def start() -> None:
-            process = stack.enter_context(subprocess.Popen(["counterfoil", "serve"], cwd=folder, env=_environment()))
+        def start() -> str:
+            command = ["counterfoil", "serve", "--port", "0"]  # nobody else's
+            process = stack.enter_context(
+                subprocess.Popen(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True)
+            )
             stack.callback(process.terminate)
-            for _ in range(200):
-                try:
-                    urllib.request.urlopen("http://127.0.0.1:8000/readyz", timeout=1).close()
-                    return
-                except OSError:
-                    time.sleep(0.1)
-            raise AssertionError("the service did not become ready")
+            found = announced(process)
+            assert found, "the service did not start"
+            return f"127.0.0.1:{found[0]}"
 
         yield start
 
@@ -87,23 +87,25 @@ def _environment() -> dict[str, str]:
     return kept | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "COLUMNS": "200", "TERM": "dumb"}
 
 
+@pytest.mark.early
 def test_every_readme_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
     pairs = sessions(README.read_text(encoding="utf-8"))
     assert len(pairs) >= 6
     assert shutil.which("counterfoil", path=_environment()["PATH"]), "install the project first: make test"
+    address = ADDRESS
     with server(tmp_path) as start:
         for command, printed in pairs:
             if command.strip() == "counterfoil serve &":
-                start()
+                address = start()
                 continue
             run = subprocess.run(
-                ["bash", "-c", command],
+                ["bash", "-c", command.replace(ADDRESS, address)],
                 check=False,
                 cwd=tmp_path,
                 env=_environment(),
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=12 * FAR,
             )
             assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
             assert_same(printed, run.stdout.strip(), command)

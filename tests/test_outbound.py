@@ -20,6 +20,7 @@ import pytest
 from tests import servers
 from tests.app.syscalls import OPENING, OUTWARD, reached, strace, written
 from tests.app.test_server import announced
+from tests.waiting import FAR
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,10 +84,10 @@ def serve(place: Place, model: Path, *more: str) -> None:
     ) as process:
         found = announced(process)
         assert found, process.communicate()
-        with urllib.request.urlopen(f"http://127.0.0.1:{found[0]}/readyz", timeout=60) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{found[0]}/readyz", timeout=FAR) as reply:
             assert reply.status == 200
         process.send_signal(signal.SIGTERM)
-        _, lines = process.communicate(timeout=60)
+        _, lines = process.communicate(timeout=FAR)
     assert process.returncode == 0
     assert all(line.startswith("{") for line in lines.splitlines()), lines
 

@@ -16,8 +16,9 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import Client, renewed
-from tests.app.traffic import Payments, prepare, small
+from tests.app.traffic import Payments, prepare, prepared, small
 from tests.conftest import TINY_FIT, TINY_POLICY
+from tests.shared import shared
 from training.read import read_history
 from training.train import TrainingJob, train
 
@@ -38,9 +39,10 @@ def app(settings: Settings, tiny_scorer: Scorer) -> Iterator[FastAPI]:
 
 
 @pytest.fixture(scope="session")
-def payments(tmp_path_factory: pytest.TempPathFactory) -> Payments:
+def payments(kernel: None, tmp_path_factory: pytest.TempPathFactory) -> Payments:
     """A small model with behaviour features, and the payments of the days after its training."""
-    return prepare(tmp_path_factory.mktemp("behaving"), small(seed=3), 8)
+    config = small(seed=3)
+    return prepared(shared(tmp_path_factory, "behaving", lambda folder: prepare(folder, config, 8)), config, 8)
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +50,15 @@ def nameless(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: p
     """Two versions of a model whose transactions have no id; the first is active."""
     columns = {name: column for name, column in tiny_schema.columns.items() if column.kind != "id"}
     schema = tiny_schema.model_copy(update={"columns": columns}).checked()
-    registry = Registry(tmp_path_factory.mktemp("nameless") / "artifacts")
-    history = read_history(schema, [tiny_csv])
-    for seed in (1, 2):
-        train(TrainingJob(schema, TINY_FIT, TINY_POLICY, seed=seed), history, registry)
-    registry.activate(registry.versions()[0])
-    return registry
+
+    def make(folder: Path) -> None:
+        registry = Registry(folder / "artifacts")
+        history = read_history(schema, [tiny_csv])
+        for seed in (1, 2):
+            train(TrainingJob(schema, TINY_FIT, TINY_POLICY, seed=seed), history, registry)
+        registry.activate(registry.versions()[0])
+
+    return Registry(shared(tmp_path_factory, "nameless", make) / "artifacts")
 
 
 @pytest.fixture

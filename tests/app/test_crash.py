@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -36,6 +35,7 @@ from tests.app.traffic import (
     same_states,
     small,
 )
+from tests.waiting import until
 from training.simulate import SimulationConfig
 
 CLIENTS = 4
@@ -66,6 +66,11 @@ class Load:
         self._threads = [threading.Thread(target=self._work, args=(seed,)) for seed in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
+
+    def answered(self, more: int) -> None:
+        """Wait until so many more transactions have been answered, or all are sent."""
+        aim = len(self.known.answered) + more
+        until(lambda: len(self.known.answered) >= aim or not any(one.is_alive() for one in self._threads))
 
     def stop(self) -> None:
         """Let the clients finish what they are at."""
@@ -155,12 +160,12 @@ def outcome(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     after_kills = []
     kills = 60 if long else 3
     for _ in range(kills):
-        time.sleep(float(random.uniform(0.02, 0.8 if long else 0.2)))
+        load.answered(int(random.integers(1, 300 if long else 60)))
         server.end(signal.SIGKILL)
         after_kills.append(_recovered(payments, server))
         while not server.start(kill_after=float(random.uniform(0.1, 3)) if random.random() < 0.1 else None):
             early += 1
-    time.sleep(0.1)
+    load.answered(1)
     load.stop()
     server.end(signal.SIGTERM)
     store = open_store(server.url, read_only=True)

@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,6 +20,7 @@ from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
 from tests.app.faults import FAULTS, Fault
 from tests.app.traffic import Payments, Server, bodies, compare, in_order, label_body, offline, same_states
+from tests.waiting import FAR, until
 
 CLIENTS = 8
 #: Rows sent before the fault, while it begins, and while it lasts.
@@ -92,19 +92,19 @@ class Till:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """One request on a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=FAR)) as connection:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return Answer(response.status, response.read(), response.getheader("Retry-After"))
 
     def until_back(self) -> None:
         """Wait until it says by itself that it is ready and records."""
-        for _ in range(600):
+
+        def back() -> bool:
             answer = self.ready()
-            if answer.status == 200 and json.loads(answer.body)["logging"]:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"it did not come back: {answer.body!r}")
+            return answer.status == 200 and bool(json.loads(answer.body)["logging"])
+
+        until(back, "a service that records again")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tests.app.pans import JSON_WRITINGS, WRITINGS, Search, card_numbers
 from tests.app.test_server import connect, running
 from tests.app.traffic import Payments, bodies
 from tests.command_line import Cli
+from tests.waiting import FAR
 
 ALL = 10_000
 JSON = {"Content-Type": "application/json"}
@@ -39,7 +40,7 @@ class Sweep:
         self.names = payments.schema.inputs
         self._rows = [json.loads(body) for body in bodies(payments.frame.head(500), payments.schema)]
         self._port, self._sent = port, 0
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=FAR)
         self.received = io.BytesIO()
         self.statuses: list[int] = []
 
@@ -71,7 +72,7 @@ class Sweep:
 
     def raw(self, data: bytes) -> None:
         """Send bytes that are no HTTP."""
-        with socket.create_connection(("127.0.0.1", self._port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=FAR) as connection:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             while received := connection.recv(65_536):
@@ -182,7 +183,7 @@ def test_no_card_number_gets_through_the_service(payments: Payments, tmp_path: P
         process.terminate()
         for reader in readers:
             reader.join()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=FAR) == 0
     assert next(cards, None) is None
     assert sweep.statuses.count(200) > len(HEADERS) * len(WRITINGS) / 2  # transactions were recorded
     assert 500 not in sweep.statuses

@@ -29,6 +29,7 @@ from tests.app.records import Till, changed, sent, till
 from tests.app.test_server import connect, fails_to_start, running
 from tests.app.traffic import Payments, label_body
 from tests.command_line import Cli
+from tests.waiting import FAR
 
 ROWS = 400
 
@@ -228,7 +229,7 @@ def test_the_service_keeps_no_card_id(payments: Payments, own_store: str, hidden
         status, text = post("/v1/purge", json.dumps({"card": other}).encode())
         assert (status, json.loads(text)["decisions"]) == (200, sum(json.loads(r)["card_id"] == other for r in rows))
         process.terminate()
-        output = "".join(process.communicate(timeout=60))
+        output = "".join(process.communicate(timeout=FAR))
     assert all(card.decode() not in output for card in cards(payments))
 
 

@@ -20,6 +20,7 @@ from app.requests.example import example_transaction
 from tests.app.test_server import ROOT, running
 from tests.app.traffic import Payments
 from tests.schemathesis_hooks import EXAMPLE
+from tests.waiting import FAR
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -45,7 +46,7 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
             command, cwd=tmp_path, env={**os.environ, **hooks}, capture_output=True, text=True, timeout=1_800
         )
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=FAR)
     if long:
         print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.app.calls import CARDS
+from tests.waiting import FAR, until
 
 ROOT = Path(__file__).parents[2]
 SERVE = """
@@ -56,7 +57,7 @@ def start(artifacts: Path, under: Sequence[str] = (), **settings: str) -> subpro
 
 
 def connect(port: int) -> closing[http.client.HTTPConnection]:
-    return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
+    return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=FAR))
 
 
 def announced(process: subprocess.Popen[str]) -> tuple[int, str] | None:
@@ -87,7 +88,7 @@ def running(artifacts: Path, **settings: str) -> Iterator[tuple[subprocess.Popen
 
 def fails_to_start(artifacts: Path, **settings: str) -> str:
     process = start(artifacts, **settings)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=FAR)
     assert process.returncode == 1
     assert "Traceback" not in errors
     return errors
@@ -109,17 +110,25 @@ def test_a_signal_lets_requests_in_flight_finish(tiny_model: Path, tiny_csv: Pat
         connection.putrequest("POST", "/v1/score/csv")
         connection.putheader("Content-Type", "text/csv")
         connection.putheader("Content-Length", str(len(text)))
-        connection.endheaders(text[:-500])
-        time.sleep(0.3)
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        assert connection.sock.recv(1_000).startswith(b"HTTP/1.1 100")  # it is in flight: the service asks for its body
+        connection.send(text[:-500])
         process.send_signal(number)
-        time.sleep(0.3)
+        until(partial(_refused, port), "a service that takes no connections any more")
         connection.send(text[-500:])
         response = connection.getresponse()
         assert response.status == 200
         assert len(response.read().splitlines()) == len(text.splitlines())
-        assert process.wait(timeout=30) == 0
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", port), timeout=5)
+        assert process.wait(timeout=FAR) == 0
+
+
+def _refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=FAR).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 def test_a_client_that_sends_everything_before_it_reads_is_served(tiny_model: Path, tiny_csv: Path) -> None:
@@ -165,7 +174,7 @@ def test_card_numbers_reach_no_log(tiny_model: Path, transaction: dict[str, Any]
                 response = connection.getresponse()
                 assert card not in response.read().decode() + str(response.getheaders())
         process.terminate()
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=FAR)
         assert process.returncode == 0
         assert not any(card in output + errors for card in CARDS)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +44,7 @@ from tests.app.recording.test_unlogged import unlogged
 from tests.app.records import Till, sent
 from tests.app.traffic import Payments, same_states
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
+from tests.waiting import until
 
 #: Early enough that no history ends in the future.
 START = datetime(2015, 2, 1, tzinfo=UTC)
@@ -332,12 +332,8 @@ class Machine(RuleBasedStateMachine):
         return self.memory.log[which % len(self.memory.log)]
 
     def _opened(self) -> Till:
-        for _ in range(100):
-            try:
-                return Till(self._payments.scorer, self._url)
-            except StoreInUse:  # a server notices a moment later that its client is gone
-                time.sleep(0.02)
-        raise AssertionError("the store stayed in use")
+        # A server notices a moment later that its client is gone.
+        return until(lambda: Till(self._payments.scorer, self._url), "a store that is free", not_yet=(StoreInUse,))
 
 
 def encoded(body: dict[str, Any]) -> bytes:

@@ -22,6 +22,7 @@ from tests import private_servers, servers
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
+from tests.waiting import FAR
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +47,7 @@ def serving(payments: Payments, url: str) -> Iterator[tuple[int, subprocess.Pope
         yield found[0], process
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=FAR)
 
 
 def workers(parent: int) -> list[int]:
@@ -58,7 +59,7 @@ def workers(parent: int) -> list[int]:
 def post(port: int, body: bytes) -> dict[str, Any]:
     """Over a connection of its own, so that either process may get it."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/score", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=FAR) as answer:
         reply: dict[str, Any] = json.load(answer)
         return reply
 
@@ -96,7 +97,7 @@ def test_services_that_find_the_same_store_empty_all_serve(payments: Payments) -
         finally:
             for process in processes:
                 process.terminate()
-            errors = [process.communicate(timeout=60)[1] for process in processes]
+            errors = [process.communicate(timeout=FAR)[1] for process in processes]
         assert [process.returncode for process in processes] == [0, 0], errors
         assert sum("taken from the model's training data" in printed for _, printed in filter(None, found)) == 1
         lines = [json.loads(line) for text in errors for line in text.splitlines()]
@@ -109,7 +110,7 @@ def test_a_worker_that_cannot_start_ends_all_with_a_reason(payments: Payments) -
         post(port, sent(payments, 1)[0])
         server.kill()
         os.kill(workers(process.pid)[0], signal.SIGKILL)  # the one that takes its place finds no server
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=FAR)
         server.start()
     assert process.returncode == 2
     assert "this worker cannot start: Redis at 127.0.0.1" in errors
@@ -122,7 +123,7 @@ def test_what_redis_may_lose_is_said_once(payments: Payments) -> None:
     with serving(payments, address) as (port, process):
         post(port, sent(payments, 1)[0])
         process.terminate()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=FAR)
     with redis.Redis.from_url(address) as client:
         client.flushdb()
     lines = [json.loads(line) for line in errors.splitlines() if "appendonly" in line]
@@ -135,7 +136,7 @@ def test_a_store_of_one_process_is_refused(payments: Payments, own_store: str) -
     done = subprocess.run(
         [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--workers", "2", "--port", "0",
          "--artifacts", str(payments.artifacts), "--database", own_store],
-        capture_output=True, text=True, check=False, timeout=60, env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=FAR, env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 2
     assert "--workers 2: this store belongs to one process" in done.stderr

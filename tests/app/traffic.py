@@ -9,8 +9,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from models.schema import TransactionSchema, load_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
 from tests.app.test_server import announced, start
+from tests.waiting import FAR, until
 from training.fit import FitOptions
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate, write
@@ -57,18 +60,23 @@ class Payments:
 
 def prepare(folder: Path, config: SimulationConfig, training_days: int) -> Payments:
     """Simulate, and train a small model; it leaves the snapshot that the service begins with."""
-    frame = simulate(config)
-    end = config.start + timedelta(days=training_days)
-    early = pl.col("timestamp").dt.date() < end
-    write(frame.filter(early), folder / "history.parquet")
+    early = pl.col("timestamp").dt.date() < config.start + timedelta(days=training_days)
+    write(simulate(config).filter(early), folder / "history.parquet")
     schema = load_schema("payments")
     registry = Registry(folder / "artifacts")
     options, policy = FitOptions(hidden=(16,), steps=80), Policy(name="alert-rate", value=0.05)
     job = TrainingJob(schema, options, policy, label_delay="0d")
     manifest, _ = train(job, read_history(schema, [folder / "history.parquet"]), registry)
     registry.activate(manifest.version)
+    return prepared(folder, config, training_days)
+
+
+def prepared(folder: Path, config: SimulationConfig, training_days: int) -> Payments:
+    """What :func:`prepare` has left in a folder."""
+    registry = Registry(folder / "artifacts")
     scorer = Scorer.load(registry.resolve(None))
-    return Payments(registry.root, scorer, frame.filter(~early).select(*schema.inputs, "is_fraud"))
+    later = pl.col("timestamp").dt.date() >= config.start + timedelta(days=training_days)
+    return Payments(registry.root, scorer, simulate(config).filter(later).select(*scorer.schema.inputs, "is_fraud"))
 
 
 def small(seed: int) -> SimulationConfig:
@@ -128,7 +136,7 @@ class Server:
             assert process.returncode == -signal.SIGKILL, errors
             return False
         self.port, _ = found
-        with_patience(self.port, began)
+        until(partial(_ready, self.port), "a server that is ready", not_yet=(ConnectionError,))
         self.starts.append(time.perf_counter() - began)
         self._ready.set()
         return True
@@ -139,7 +147,7 @@ class Server:
         assert process is not None
         self._ready.clear()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=FAR)
         assert process.returncode == (-number if number == signal.SIGKILL else 0), errors
         return errors
 
@@ -151,24 +159,16 @@ class Server:
 
     def wait(self) -> int:
         """The port, once it is ready."""
-        assert self._ready.wait(120), "the server did not come back"
+        assert self._ready.wait(FAR), "the server did not come back"
         return self.port
 
 
-def with_patience(port: int, began: float) -> None:
-    """Wait until the server says that it is ready."""
-    while True:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/readyz")
-            assert connection.getresponse().status == 200
-        except ConnectionError:
-            assert time.perf_counter() - began < 120
-            time.sleep(0.005)
-        else:
-            return
-        finally:
-            connection.close()
+def _ready(port: int) -> bool:
+    """Whether the server says so."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=FAR)) as connection:
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().status == 200
+        return True
 
 
 class Client:
@@ -182,7 +182,7 @@ class Client:
         """Status and body of the answer; None where the connection broke before it came."""
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self._server.wait(), timeout=60)
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._server.wait(), timeout=FAR)
             self._connection.request("POST", path, body, _JSON | headers)
             response = self._connection.getresponse()
             return response.status, response.read()
@@ -192,12 +192,7 @@ class Client:
 
     def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
         """Status and body of the answer; sent again where the connection broke, as a caller would."""
-        for _ in range(1_000):
-            answer = self.once(path, body, **headers)
-            if answer is not None:
-                return answer
-            time.sleep(0.01)
-        raise AssertionError("no answer")
+        return until(lambda: self.once(path, body, **headers), "an answer")
 
     def close(self) -> None:
         """Close the connection."""

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +14,7 @@ import pytest
 from models.registry import Registry
 from tests.cli.wrong_tables import TABLES
 from tests.command_line import Cli, refused
+from tests.waiting import until
 
 
 def test_without_a_profile_it_guesses_and_without_activate_it_does_not(cli: Cli, tiny_csv: Path) -> None:
@@ -115,9 +115,8 @@ def test_an_interrupted_training_leaves_nothing(tiny_csv: Path, tmp_path: Path, 
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert "guessed" in process.stdout.readline()  # everything is imported, reading begins
-        while not (tmp_path / "artifacts").exists():  # the last step before the training itself
-            assert process.poll() is None
-            time.sleep(0.01)
+        made = tmp_path / "artifacts"  # the last step before the training itself
+        assert until(lambda: made.exists() or process.poll() is not None) and made.exists()
         process.send_signal(sent)
         message = process.stderr.read()
         process.wait(60)

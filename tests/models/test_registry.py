@@ -126,14 +126,14 @@ def test_a_version_is_never_overwritten(registry: Registry, tiny_model: Path) ->
 
 
 _KILLED = """
-import sys, time
+import sys
 from pathlib import Path
 from models.registry import Registry
 import models.registry as module
 from models.bundle import read_manifest
 from models.manifest import DETECTOR, GOLDEN, REPORT
 version, root = Path(sys.argv[1]), Path(sys.argv[2])
-module.Scorer.load = lambda path: (print("half", flush=True), time.sleep(60))
+module.Scorer.load = lambda path: (print("half", flush=True), sys.stdin.read())
 files = {name: (version / name).read_bytes() for name in (DETECTOR, GOLDEN, REPORT)}
 Registry(root).publish(read_manifest(version).model_copy(update={"version": "killed"}), files)
 """
@@ -141,7 +141,7 @@ Registry(root).publish(read_manifest(version).model_copy(update={"version": "kil
 
 def test_a_kill_midway_leaves_no_version_and_the_next_publish_cleans_up(registry: Registry, tiny_model: Path) -> None:
     command = [sys.executable, "-c", _KILLED, str(tiny_model), str(registry.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"half\n"
         [partial] = registry.root.glob(".killed.*.partial")
         assert registry.versions() == ["a", "b"]

@@ -19,6 +19,7 @@ from app.access.keys import read_keys
 from models.errors import CounterfoilError
 from tests.app.test_server import connect, running
 from tests.command_line import Cli
+from tests.waiting import FAR
 
 
 def test_loopback_needs_no_key(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_with_a_key_it_serves_takes_changes_over_and_shows_no_key(
         answers.append(send(port, "/v1/score", json.dumps({**transaction, second: second}).encode(), second))
         assert answers[-1][0] == 422
         process.terminate()
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=FAR)
         assert process.returncode == 0
     written = "".join(file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file())
     for secret in (first[12:], second[12:]):

@@ -39,6 +39,7 @@ from tests.app.records import Till, changed, sent, till
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, sql_backend, sqlite_backend
 from tests.app.traffic import Payments, label_body, same_states
 from tests.command_line import Cli
+from tests.waiting import FAR
 
 __all__ = ["postgresql_backend", "postgresql_server", "sql_backend", "sqlite_backend"]  # fixtures
 LATE = 2**51
@@ -425,8 +426,9 @@ def test_one_purge_at_a_time(payments: Payments, serving: FastAPI) -> None:
         await asyncio.sleep(0)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(serving), base_url="http://test") as both:
             first = asyncio.ensure_future(both.post("/v1/purge", json={"card": "a"}))
-            while not serving.state.decisions.purging:
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(FAR):
+                while not serving.state.decisions.purging:
+                    await asyncio.sleep(0)
             second = await both.post("/v1/purge", json={"card": "b"})
             gate.set()
             await busy

@@ -21,6 +21,7 @@ from models.scorer import Scorer
 from tests.app.http.edge_server import one, post, rest
 from tests.app.http.test_connection import H2C, problem
 from tests.app.test_server import ROOT, announced, running, start
+from tests.waiting import FAR
 
 JSON = "Content-Type: application/json"
 
@@ -38,7 +39,7 @@ def transaction(tiny_model: Path) -> dict[str, Any]:
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
+    return socket.create_connection(("127.0.0.1", port), timeout=FAR)
 
 
 def test_a_client_that_offers_http_2_gets_its_score(port: int, transaction: dict[str, Any]) -> None:
@@ -106,7 +107,7 @@ def test_with_few_files_idle_connections_give_way_and_a_line_says_so(tiny_model:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             body = one(client)[1].decode()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=FAR)
     assert 'counterfoil_connections_closed_total{reason="room"}' in body
     assert "counterfoil_connections 80.0" in body
     assert process.returncode == 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +15,7 @@ from app.store.errors import StoreUnavailable
 from models.scorer import Scorer
 from tests import private_servers
 from tests.app.calls import Client
+from tests.waiting import until
 
 
 class Store:
@@ -55,14 +55,6 @@ def breaker(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaker]:
     found.close()
 
 
-def wait_until(come: Callable[[], bool]) -> None:
-    for _ in range(3_000):
-        if come():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come")
-
-
 def fail(breaker: Breaker, store: Store) -> None:
     with pytest.raises(StoreUnavailable, match="gone"):
         breaker.run(store.use)
@@ -85,7 +77,7 @@ def test_it_is_used_again_once_a_try_went_well(breaker: Breaker, store: Store) -
     store.mended = True
     assert breaker.failure is not None
     store.may.release()
-    wait_until(lambda: breaker.failure is None)
+    until(lambda: breaker.failure is None)
     assert breaker.run(store.use) == "done"
     store.mended = False
     fail(breaker, store)  # and again
@@ -108,7 +100,7 @@ def test_a_failure_that_goes_on_is_not_told_at_each_try(
         store.tried.acquire()
     store.mended = True
     store.may.release()
-    wait_until(lambda: breaker.failure is None)
+    until(lambda: breaker.failure is None)
     said = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert said[0] == (logging.ERROR, "the store takes no writes: gone; they wait")
     assert [message for _, message in said[1:]] == ["the store is back after 0 s"]
@@ -136,5 +128,5 @@ def test_readiness_needs_no_request_to_fail_first(
             assert "127.0.0.1" not in answer.text
         assert caplog.text.count("the store takes no writes: Redis at 127.0.0.1:") == 1
         server.start()
-        wait_until(lambda: client.get("/readyz").json().get("logging") is True)
+        until(lambda: client.get("/readyz").json().get("logging") is True)
         app.state.endpoints.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ from models.scorer import Scorer
 from tests.app.calls import CARDS, Client
 from tests.app.traffic import Client as Caller
 from tests.app.traffic import Server, results_of
+from tests.waiting import until
 
 CLIENTS, KEYS = 50, 100
 
@@ -200,6 +200,7 @@ def test_many_at_once_are_computed_once(
     server = Server(nameless.root, tmp_path / "counterfoil.db")
     server.start()
     answers: list[set[tuple[int, bytes]]] = [set() for _ in range(KEYS)]
+    answered: list[int] = []
     failures: list[BaseException] = []
 
     def work(seed: int) -> None:
@@ -207,6 +208,7 @@ def test_many_at_once_are_computed_once(
         try:
             for key in np.random.default_rng(seed).permutation(KEYS).tolist():
                 answers[key].add(caller.post("/v1/score?reasons=0", bodies[key], **{"Idempotency-Key": f"key-{key}"}))
+                answered.append(key)
         except BaseException as failure:  # noqa: BLE001 - raised in the test's own thread
             failures.append(failure)
         finally:
@@ -218,8 +220,9 @@ def test_many_at_once_are_computed_once(
     kills = 0
     random = np.random.default_rng(7)
     most = (20 if request.config.getoption("--long", default=False) else 2) if killed else 0
-    while kills < most and any(thread.is_alive() for thread in threads):
-        time.sleep(float(random.uniform(0.05, 0.25)))
+    while kills < most and not failures:
+        aim = len(answered) + int(random.integers(1, 200))
+        until(lambda: failures or len(answered) >= aim)  # noqa: B023 - asked in this turn of the loop only
         server.end(signal.SIGKILL)
         kills += 1
         server.start()

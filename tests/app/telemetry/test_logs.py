@@ -19,6 +19,7 @@ from app.telemetry.logs import WITHHELD, Renderer
 from models.errors import InvalidBundle
 from tests.app.calls import CARDS, renewed
 from tests.app.test_server import connect, running
+from tests.waiting import FAR
 
 #: Paths and headers that would end a line, begin another, or break out of a string, if they were written as they are.
 ODD = ('/"},{"event":"forged', "/%0A%7B%22event%22:%22forged%22%7D", "/a%0D%0Ab", "/%1b[2J", "/\\u000a\\n", "/%E2")
@@ -38,7 +39,7 @@ def requests(errors: str) -> list[dict[str, Any]]:
 
 def raw(port: int, data: bytes) -> None:
     """Send bytes that need not be a request, and wait for the end of the answer."""
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=FAR)) as connection:
         connection.sendall(data)
         while connection.recv(65_536):
             pass
@@ -67,7 +68,7 @@ def test_every_line_is_json_and_none_repeats_what_was_sent(tiny_model: Path, tra
         for broken in (b"GET /%b HTTP/9\r\n\r\n", b"%b / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX\n%b: 1\r\n\r\n"):
             raw(port, broken % number)
         process.terminate()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=FAR)
     told = requests(errors)
     assert [(line["status"], line["request_id"]) for line in told] == answers
     assert not any(card in errors for card in CARDS)
@@ -89,7 +90,7 @@ def test_a_level_keeps_lines_out(tiny_model: Path) -> None:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
         process.terminate()
-        assert process.communicate(timeout=60)[1] == ""
+        assert process.communicate(timeout=FAR)[1] == ""
 
 
 def test_console_lines_are_for_reading(tiny_model: Path) -> None:
@@ -98,7 +99,7 @@ def test_console_lines_are_for_reading(tiny_model: Path) -> None:
             connection.request("GET", "/healthz")
             connection.getresponse().read()
         process.terminate()
-        errors = process.communicate(timeout=60)[1]
+        errors = process.communicate(timeout=FAR)[1]
     (line,) = [line for line in errors.splitlines() if "route=/healthz" in line]
     assert "status=200" in line and not line.startswith("{")
 
@@ -115,7 +116,7 @@ def test_an_answer_that_was_broken_off_says_so(tiny_model: Path, tiny_csv: Path)
             connection.request("GET", "/healthz")
             connection.getresponse().read()
         process.terminate()
-        told = requests(process.communicate(timeout=60)[1])
+        told = requests(process.communicate(timeout=FAR)[1])
     (line,) = [line for line in told if line["route"] == "/v1/score/csv"]
     assert (line["status"], line["complete"], line["bytes_in"]) == (499, False, len(text))
 

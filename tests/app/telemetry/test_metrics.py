@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests import servers
 from tests.app.calls import CARDS, Client, exchange, renewed
 from tests.app.records import sent
 from tests.app.traffic import Payments
+from tests.waiting import FAR, until
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -181,8 +181,7 @@ def test_a_store_that_fails_is_seen_and_the_page_still_answers(
         assert of(found, "store_healthy") == 0
         assert of(found, "requests_total", route="/v1/score", status="503") == 1
         assert of(found, "last_committed_seq") == of(found, "decisions_total", decision="approve") == 1
-    while client.get("/readyz").status_code == 503:  # tried once a second
-        time.sleep(0.05)
+    until(lambda: client.get("/readyz").status_code == 200, "a store that is used again")  # tried once a second
     assert client.post("/v1/score", json=renewed(transaction)).status_code == 200
     assert of(scraped(client), "store_healthy") == 1
 
@@ -191,7 +190,7 @@ def test_what_is_looked_at_while_the_service_runs(app: FastAPI, client: Client) 
     metrics = Metrics()
 
     async def run() -> None:
-        async with sampling(metrics, app.state.endpoints):
+        async with asyncio.timeout(FAR), sampling(metrics, app.state.endpoints):
             while not (
                 metrics.registry.get_sample_value("counterfoil_event_loop_lag_seconds_count")
                 and metrics.registry.get_sample_value("counterfoil_store_size_bytes")

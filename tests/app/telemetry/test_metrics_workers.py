@@ -16,17 +16,18 @@ from tests.app.records import changed, sent
 from tests.app.telemetry.test_metrics import Values, of, values
 from tests.app.test_workers import serving, workers
 from tests.app.traffic import Payments
+from tests.waiting import FAR
 
 
 def scraped(port: int) -> Values:
     """The page as whichever worker takes the connection shows it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=FAR) as answer:
         return values(answer.read().decode())
 
 
 def post(port: int, body: bytes) -> bool:
     """Over a connection of its own; whether it was answered."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=FAR)) as connection:
         try:
             connection.request("POST", "/v1/score", body, {"Content-Type": "application/json"})
             return connection.getresponse().status == 200

@@ -13,20 +13,25 @@ def test_bytes_come_out_as_they_went_in_whatever_the_pace() -> None:
     random_ = random.Random(0)
     parts = [random_.randbytes(random_.randint(1, 700_000)) for _ in range(30)]
 
+    async def turns() -> None:
+        """Let the other side run for a while."""
+        for _ in range(random_.randrange(5)):
+            await asyncio.sleep(0)
+
     async def run() -> bytes:
         async with Spool() as spool:
 
             async def write() -> None:
                 for part in parts:
                     await spool.put(part)
-                    await asyncio.sleep(random_.random() / 500)
+                    await turns()
                 spool.finish()
 
             writer = asyncio.create_task(write())
             result = bytearray()
             while data := await spool.get():
                 result += data
-                await asyncio.sleep(random_.random() / 500)
+                await turns()
             await writer
             assert await spool.get() == b""
             return bytes(result)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from app.store.contract import Store
 from app.store.errors import StoreInUse, StoreUnavailable
 from app.store.records import SavedState, View
 from tests.app.store.conftest import Backend
 from tests.app.store.events import SECRET, append, decision, key, label, look
 from tests.app.store.processes import WRITER, python
+from tests.waiting import until
 
 A = key("a")
 
@@ -37,22 +35,14 @@ def test_a_killed_owner_leaves_all_it_acknowledged_and_no_lock(sql_backend: Back
         acknowledged = [int(process.stdout.readline()) for _ in range(20)]
         process.kill()
         acknowledged += map(int, process.stdout.read().split())
-    store = _open_patiently(sql_backend)
+    # A server notices a moment later that its client is gone.
+    store = until(sql_backend.open, "a store that is free", not_yet=(StoreInUse,))
     seqs = [event.seq for event in store.log()]
     assert seqs[: len(acknowledged)] == acknowledged
     assert len(seqs) <= len(acknowledged) + 1  # the last may have been written and not said
     assert look(store, keys=[A]).states[A].seq == seqs[-1]
     assert append(store, decision(None))[0].seq == seqs[-1] + 1
     store.close()
-
-
-def _open_patiently(backend: Backend) -> Store:
-    for _ in range(100):  # a server notices a moment later that its client is gone
-        try:
-            return backend.open()
-        except StoreInUse:
-            time.sleep(0.05)
-    return backend.open()
 
 
 def test_the_same_id_twice_is_an_error_that_tells_no_values(sql_backend: Backend) -> None:
