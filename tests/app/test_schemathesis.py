@@ -1,6 +1,6 @@
 """Schemathesis reads the served OpenAPI document and calls every operation with all its checks, in all its phases.
 
-python -m pytest tests/app/test_schemathesis.py                            # 15 examples an operation
+python -m pytest tests/app/test_schemathesis.py                            # 8 examples an operation
 python -m pytest -p tests.long --long -s tests/app/test_schemathesis.py    # 300
 """
 
@@ -36,7 +36,7 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
     with running(payments.artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings) as (process, port, _):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *headers]
         command += ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
-        command += ["--max-examples", "300" if long else "15", "--generation-deterministic", "--no-color"]
+        command += ["--max-examples", "300" if long else "8", "--generation-deterministic", "--no-color"]
         hooks = {
             "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
             "PYTHONPATH": str(ROOT),
