@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from models.errors import InvalidInput
 from models.rows import ParsedRows, RowError, at_lines
 
-#: Bytes of records per chunk, about.
+#: Bytes of records per chunk, unless otherwise said.
 CHUNK_BYTES = 4 << 20
 #: The longest record accepted; a stray quotation mark would otherwise swallow the rest of the stream.
 MAX_RECORD_BYTES = 16 << 20
@@ -54,13 +54,15 @@ class CsvSplitter:
 
     Args:
         source: the stream's name for messages.
+        chunk_bytes: of records per chunk, about.
 
     Raises:
         InvalidInput: from feed and finish, for an unusable header or a record that does not end.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.source = source
+        self._chunk_bytes = chunk_bytes
         self.header: list[str] | None = None
         self.delimiter = ","
         self._pending = bytearray()
@@ -69,7 +71,7 @@ class CsvSplitter:
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Add bytes and yield the chunks that became complete."""
         self._pending += data
-        if len(self._pending) >= CHUNK_BYTES:
+        if len(self._pending) >= self._chunk_bytes:
             cut = self._last_record_end()
             if cut:
                 yield from self._chunks(cut)

@@ -15,6 +15,8 @@ from models.behaviour.keys import EntityKey
 
 #: What a power cut can cost: nothing that was acknowledged, or the last moments.
 Durability = Literal["full", "normal"]
+#: Seconds until a lock, or a server that does not answer, counts as a failure.
+PATIENCE = 5.0
 #: What becomes of transactions while the store takes no writes.
 OnStoreFailure = Literal["refuse", "score"]
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import csv_stream
-from models.csv_stream import CsvSplitter
+from models.csv_stream import CHUNK_BYTES, Chunk, CsvSplitter
 from models.errors import InvalidInput
 
 _CELL = st.text(st.sampled_from('ab1 \t,;|"\n\r\x00\x01xé€😀\ufeff\u2028'), max_size=6)
@@ -29,11 +28,11 @@ class Read:
     chunks: int
 
 
-def read(*pieces: bytes) -> Read:
+def read(*pieces: bytes, chunk_bytes: int = CHUNK_BYTES) -> Read:
     """Feed the pieces to a splitter."""
-    splitter = CsvSplitter("t.csv")
+    splitter = CsvSplitter("t.csv", chunk_bytes)
 
-    def chunks() -> Iterator[csv_stream.Chunk]:
+    def chunks() -> Iterator[Chunk]:
         for piece in pieces:
             yield from splitter.feed(piece)
         yield from splitter.finish()
@@ -49,11 +48,6 @@ def read(*pieces: bytes) -> Read:
     return result
 
 
-@pytest.fixture
-def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_stream, "CHUNK_BYTES", 16)
-
-
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[list[str]], list[int], list[bytes]]:
     """A table, the line each of its records starts on, and its bytes cut into pieces."""
@@ -63,6 +57,8 @@ def streams(draw: st.DrawFn) -> tuple[list[list[str]], list[int], list[bytes]]:
     everything = draw(st.booleans())
     cell = draw(st.sampled_from([_CELL, _PLAIN_CELL]))
     rows = draw(st.lists(st.lists(cell, min_size=width, max_size=width), max_size=8))
+    # Python before 3.13 leaves a CR bare where lines end with LF: no such cell could be told from the end of a line.
+    everything |= any("\r" in cell for row in rows for cell in row)
     text = io.StringIO(newline="")
     writer = csv.writer(
         text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL if everything else csv.QUOTE_MINIMAL
@@ -80,22 +76,20 @@ def streams(draw: st.DrawFn) -> tuple[list[list[str]], list[int], list[bytes]]:
     return rows, starts, pieces
 
 
-@pytest.mark.usefixtures("tiny_chunks")
 @given(streams())
 def test_a_table_comes_back_whole(stream: tuple[list[list[str]], list[int], list[bytes]]) -> None:
     rows, starts, pieces = stream
-    result = read(*pieces)
+    result = read(*pieces, chunk_bytes=16)
     assert result.broken == []
     assert result.rows == [tuple(cell or None for cell in row) for row in rows]
     assert result.lines == starts
 
 
-@pytest.mark.usefixtures("tiny_chunks")
 @given(st.lists(st.lists(_PLAIN_CELL, min_size=1, max_size=5), max_size=10), st.integers(0, 60))
 def test_ragged_rows_are_named_and_the_others_kept(rows: list[list[str]], cut: int) -> None:
     rows = [row if len(row) > 1 else [row[0] or "x"] for row in rows]  # a lone empty cell is a blank line
     data = ("a,b,c\n" + "".join(",".join(row) + "\n" for row in rows)).encode()
-    result = read(data[:cut], data[cut:])
+    result = read(data[:cut], data[cut:], chunk_bytes=16)
     good = [number for number, row in enumerate(rows) if len(row) == 3]
     assert result.rows == [tuple(cell or None for cell in rows[number]) for number in good]
     assert result.lines == [number + 2 for number in good]
@@ -142,14 +136,13 @@ def test_a_quotation_mark_never_closed_does_not_swallow_the_rest() -> None:
         read(b'a,b\n1,2\n3,"4\n5,6\n7,8\n')
 
 
-def test_a_record_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_stream, "CHUNK_BYTES", 1 << 20)
+def test_a_record_has_a_limit() -> None:
     piece = b"x\n" * (1 << 19)
     with pytest.raises(
         InvalidInput, match=r"t\.csv: line 3: a record longer than 16 MiB; is a quotation mark unbalanced"
     ):
-        read(b'a,b\n1,2\n3,"', *[piece] * 20)
-    result = read(b'a,b\n1,2\n3,"', *[piece] * 14, b'"\n5,6\n')
+        read(b'a,b\n1,2\n3,"', *[piece] * 20, chunk_bytes=1 << 20)
+    result = read(b'a,b\n1,2\n3,"', *[piece] * 14, b'"\n5,6\n', chunk_bytes=1 << 20)
     assert result.lines == [2, 3, 4 + 14 * (1 << 19)]
 
 

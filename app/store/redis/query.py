@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from app.store.packing import unpack_event
@@ -12,15 +13,28 @@ from app.store.redis.keys import RedisKeys
 from app.store.redis.log import RedisLog
 from app.store.redis.wire import Wires
 
-#: Events fetched in one round trip, and looked at for one page: Redis has no index of what a decision says.
-_AT_ONCE, _MOST = 1_024, 25_600
+
+@dataclass(frozen=True)
+class Search:
+    """How far to look for a page: Redis has no index of what a decision says.
+
+    Attributes:
+        at_once: events fetched in one round trip.
+        most: looked at for one page; the next one goes on from there.
+    """
+
+    at_once: int = 1_024
+    most: int = 25_600
+
+
+SEARCH = Search()
 
 
 class RedisQuery:
     """Looks through the log from its end, or from that of an entity's decisions."""
 
-    def __init__(self, wires: Wires, keys: RedisKeys, log: RedisLog) -> None:
-        self._wires, self._keys, self._log = wires, keys, log
+    def __init__(self, wires: Wires, keys: RedisKeys, log: RedisLog, search: Search) -> None:
+        self._wires, self._keys, self._log, self._search = wires, keys, log, search
 
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """See :meth:`app.store.contract.Store.page`. A page may hold few, or none, where few decisions are wanted."""
@@ -28,7 +42,7 @@ class RedisQuery:
         places = self._places(wanted, end)
         found: list[Recorded] = []
         looked_at = 0
-        while some := list(islice(places, _AT_ONCE)):
+        while some := list(islice(places, self._search.at_once)):
             chosen = [decision for decision in self._decisions(some) if wanted.takes(decision)]
             for recorded in self._with_labels(chosen):
                 if wanted.label is None or (recorded.labels and recorded.labels[-1].label == wanted.label):
@@ -36,7 +50,7 @@ class RedisQuery:
                 if len(found) == limit:
                     return Page(found, recorded.decision.seq)
             looked_at += len(some)
-            if looked_at >= _MOST:
+            if looked_at >= self._search.most:
                 return Page(found, some[-1])
         return Page(found, None)
 

@@ -15,7 +15,7 @@ from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, Vi
 from app.store.redis.config import risks
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.log import RedisLog
-from app.store.redis.query import RedisQuery
+from app.store.redis.query import SEARCH, RedisQuery, Search
 from app.store.redis.transaction import commit, view
 from app.store.redis.wire import Wire, Wires
 from models.behaviour.keys import EntityKey
@@ -41,6 +41,7 @@ class RedisStore:
         prefix: of every key.
         durability: what the server's configuration is to be good for.
         read_only: never write; :meth:`transact` then refuses what ``work`` returns unless it is empty.
+        search: how far one page looks.
 
     Raises:
         InvalidInput: the URL cannot be understood.
@@ -50,7 +51,13 @@ class RedisStore:
     shared = True
 
     def __init__(
-        self, url: str, prefix: str = "counterfoil:", *, durability: Durability = "full", read_only: bool = False
+        self,
+        url: str,
+        prefix: str = "counterfoil:",
+        *,
+        durability: Durability = "full",
+        read_only: bool = False,
+        search: Search = SEARCH,
     ) -> None:
         try:
             self._wires = Wires(url)
@@ -59,7 +66,7 @@ class RedisStore:
             raise InvalidInput("store URL: expected redis://[:PASSWORD@]HOST:6379/0") from None
         self._keys = RedisKeys(prefix)
         self._log = RedisLog(self._wires, self._keys)
-        self._query = RedisQuery(self._wires, self._keys, self._log)
+        self._query = RedisQuery(self._wires, self._keys, self._log, search)
         self._read_only = read_only
         self._begun = Beginning()
 

@@ -10,29 +10,27 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-from app.store.contract import Durability
+from app.store.contract import PATIENCE, Durability
 
-#: Seconds until a lock, or a server that does not answer, counts as a failure.
-_PATIENCE = 5
 #: Of libpq: a server that has vanished without a word is given up after about as many seconds (the last: milliseconds).
 _TIMEOUTS = {
-    "connect_timeout": _PATIENCE,
-    "keepalives_idle": _PATIENCE,
+    "connect_timeout": int(PATIENCE),
+    "keepalives_idle": int(PATIENCE),
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 2_000 * _PATIENCE,
+    "tcp_user_timeout": int(2_000 * PATIENCE),
 }
 #: Syncs the write-ahead log, copies it to the database file, syncs that.
 _SYNC = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
-def sqlite_engine(path: Path, durability: Durability, read_only: bool) -> Engine:
+def sqlite_engine(path: Path, durability: Durability, read_only: bool, patience: float = PATIENCE) -> Engine:
     """Connections to a file, which is there. In write-ahead mode, readers and the writer do not wait for each other."""
 
     def connect() -> sqlite3.Connection:
         where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         connection = sqlite3.connect(
-            where, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
+            where, uri=True, timeout=patience, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -51,7 +49,7 @@ def sqlite_engine(path: Path, durability: Durability, read_only: bool) -> Engine
     return engine
 
 
-def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engine:
+def postgresql_engine(url: URL, durability: Durability, read_only: bool, patience: float = PATIENCE) -> Engine:
     """Connections to a server. Each is tried before use, so that the server may have been restarted.
 
     Raises:
@@ -80,7 +78,7 @@ def postgresql_engine(url: URL, durability: Durability, read_only: bool) -> Engi
         keep = "true" if durability == "normal" else "current_setting('synchronous_commit') = 'off'"
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT set_config('synchronous_commit', '{setting}', false) WHERE {keep}")
-            cursor.execute(f"SELECT set_config('lock_timeout', '{_PATIENCE}s', false)")
+            cursor.execute(f"SELECT set_config('lock_timeout', '{round(1_000 * patience)}ms', false)")
         connection.commit()
 
     return engine

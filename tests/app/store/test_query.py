@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
 from app.store.records import Decision, LabelEvent
+from app.store.redis.query import Search
+from app.store.redis.store import RedisStore
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label
 
@@ -103,10 +105,8 @@ def test_it_is_read_beside_the_owner(backend: Backend, some: Store) -> None:
     reader.close()
 
 
-def test_a_search_of_redis_goes_on_where_it_paused(redis_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store.redis.query._AT_ONCE", 4)
-    monkeypatch.setattr("app.store.redis.query._MOST", 8)
-    store = redis_backend.open()
+def test_a_search_of_redis_goes_on_where_it_paused(redis_backend: Backend) -> None:
+    store = RedisStore(redis_backend.url, redis_backend.prefix, search=Search(at_once=4, most=8))
     append(store, *(decision(f"t{i}", decision="decline" if i == 3 else "approve") for i in range(40)))
     page = store.page(Filter(decision="decline"), None, 10)
     assert (page.decisions, page.before) == ([], 33)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -138,13 +139,16 @@ def test_a_server_that_is_stopped_and_started(behind: Store, proxy: Proxy) -> No
     assert append(behind, decision("t2"))[0].seq == 2
 
 
-def test_a_table_that_somebody_holds_is_not_waited_for_without_end(store: Store, beside: psycopg.Connection) -> None:
-    append(store, decision("t1"))
-    with beside.transaction():
-        beside.execute("LOCK TABLE decisions")
-        with pytest.raises(StoreUnavailable, match=r"55P03.*lock timeout"):
-            append(store, decision("t2"))
-    assert append(store, decision("t2"))[0].seq == 2
+def test_a_table_that_somebody_holds_is_not_waited_for_without_end(
+    postgresql_backend: Backend, beside: psycopg.Connection
+) -> None:
+    with closing(open_store(postgresql_backend.url, patience=0.2)) as store:
+        append(store, decision("t1"))
+        with beside.transaction():
+            beside.execute("LOCK TABLE decisions")
+            with pytest.raises(StoreUnavailable, match=r"55P03.*lock timeout"):
+                append(store, decision("t2"))
+        assert append(store, decision("t2"))[0].seq == 2
 
 
 def test_durability_is_synchronous_commit(postgresql_backend: Backend) -> None:

@@ -69,8 +69,11 @@ def test_a_statement_that_fails_in_the_middle_leaves_nothing(store: Store, file:
     assert store.last_seq() == 2
 
 
-def test_another_program_that_holds_the_file_is_waited_for_and_named(store: Store, file: Path) -> None:
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+def test_another_program_that_holds_the_file_is_waited_for_and_named(file: Path) -> None:
+    with (
+        closing(open_store(f"sqlite:///{file}", patience=0.2)) as store,
+        closing(sqlite3.connect(file, isolation_level=None)) as other,
+    ):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="another program holds it"):
             append(store, decision("t1"))
