@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.problems import Refused, problem
-from app.pseudonyms import Pseudonyms
+from app.pseudonyms import Pseudonyms, keyed_scorer
 from app.recording.ledger import Ledger
 from app.recording.recorder import Recorder, Replayed
 from app.recording.recovery import snapshot_of
@@ -81,6 +81,7 @@ class Endpoints:
             StoreUnavailable: it cannot be reached.
             InvalidInput: the settings of pseudonyms are wrong, or not those of the store.
         """
+        scorer = keyed_scorer(scorer, self._settings)
         pseudonyms = Pseudonyms.open(self._settings, scorer.schema)
         requests = RequestModel(scorer.schema, scorer.vocabulary, self._settings.max_batch, pseudonyms)
         example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)

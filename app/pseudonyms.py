@@ -6,8 +6,6 @@ snapshot, which hold digests only, can be given the same new keys as the ids tha
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -25,13 +23,13 @@ from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey, key_digest
 from models.behaviour.replay import State
 from models.errors import InvalidInput
+from models.key_hash import KeyHash
 from models.rows import ParsedRows
 from models.schema import TransactionSchema
+from models.scorer import Scorer
 
-_BYTES, _FEWEST_SECRET_BYTES = 20, 32
+_FEWEST_SECRET_BYTES = 32
 _COLUMNS, _KEY_FILE = PREFIX + "PSEUDONYMISE", PREFIX + "PSEUDONYM_KEY_FILE"
-#: Base 32 hardly ever has thirteen digits in a row, as hexadecimal has: a pseudonym is not taken for a card number.
-_PSEUDONYM = re.compile(r"pn_[a-z2-7]{32}")
 #: First and last digits of a card number beside its hash are nearly the number itself: too few are left to try.
 _MASKED = re.compile(r"(?<![0-9])[2-9][0-9]{3,7}(?:[*xX#\u2022\u25cf]{4,}|\.{2,}|_{2,})[0-9]{4}(?![0-9])")
 _MASKED_CAUSE = "looks like a masked card number; beside a pseudonym it must not be kept"
@@ -50,8 +48,8 @@ class Pseudonyms:
 
     def __init__(self, columns: tuple[str, ...] = (), secret: bytes = b"") -> None:
         self._columns = columns
-        self._key = hashlib.blake2b(secret).digest()
-        self.fingerprint = self._hash(f"columns {sorted(columns)}".encode()).hex() if columns else ""
+        self._keys = KeyHash(secret)
+        self.fingerprint = self._keys.hash(f"columns {sorted(columns)}".encode()).hex() if columns else ""
 
     @staticmethod
     def open(settings: Settings, schema: TransactionSchema) -> Pseudonyms:
@@ -61,7 +59,7 @@ class Pseudonyms:
             InvalidInput: a column is none of the schema's entities or its values are counted, or the key file is
                 missing, too short or readable to others.
         """
-        columns = _columns(settings)
+        columns = _columns(settings, schema)
         for name in columns:
             if name not in schema.entities:
                 raise InvalidInput(
@@ -78,7 +76,7 @@ class Pseudonyms:
 
     def of(self, value: str) -> str:
         """The pseudonym of an id; a pseudonym stays as it is, so that exported rows can be sent again."""
-        return value if _PSEUDONYM.fullmatch(value) else self._of_digest(key_digest(value))
+        return self._keys.of(value)
 
     def stored(self, column: str, value: str) -> str:
         """An id of an entity column as the store has it."""
@@ -99,7 +97,7 @@ class Pseudonyms:
         if not mine:
             return states
         return {
-            (name, key_digest(self._of_digest(digest)) if name in mine else digest): state
+            (name, key_digest(self._keys.of_digest(digest)) if name in mine else digest): state
             for (name, digest), state in states.items()
         }
 
@@ -120,12 +118,6 @@ class Pseudonyms:
         values = cells.unique()
         return cells.replace_strict(values, pl.Series([self.of(value) for value in values], dtype=pl.String))
 
-    def _of_digest(self, digest: bytes) -> str:
-        return "pn_" + base64.b32encode(self._hash(digest)).decode().lower()
-
-    def _hash(self, data: bytes) -> bytes:
-        return hashlib.blake2b(data, digest_size=_BYTES, key=self._key).digest()
-
 
 #: Everything stays as it is.
 NO_PSEUDONYMS = Pseudonyms()
@@ -136,11 +128,39 @@ def looks_masked(text: str) -> bool:
     return _MASKED.search(re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", text))) is not None
 
 
-def _columns(settings: Settings) -> tuple[str, ...]:
+def keyed_schema(schema: TransactionSchema, settings: Settings) -> TransactionSchema:
+    """The schema with what it hashes keys with, where it has ``key_hash``.
+
+    Raises:
+        InvalidInput: it needs a secret, and the settings name none that is good.
+    """
+    if not schema.hashed or settings.pseudonym_key_file is None:
+        return schema
+    return schema.with_keys(KeyHash(_secret(settings)))
+
+
+def keyed_scorer(scorer: Scorer, settings: Settings) -> Scorer:
+    """The model with what its profile hashes keys with.
+
+    Raises:
+        InvalidInput: it needs a secret, and the settings name none, or another one than that of its training.
+    """
+    schema = keyed_schema(scorer.schema, settings)
+    if not schema.hashed:
+        return scorer
+    if schema.key_hasher.fingerprint != scorer.manifest.key_fingerprint:
+        raise InvalidInput(
+            f"setting {_KEY_FILE}: model {scorer.manifest.version} was trained with another secret: "
+            "every card would be a new one; name the file of that secret, or train again"
+        )
+    return scorer.with_schema(schema)
+
+
+def _columns(settings: Settings, schema: TransactionSchema) -> tuple[str, ...]:
     columns = tuple(dict.fromkeys(name for part in settings.pseudonymise.split(",") if (name := part.strip())))
     if columns and settings.pseudonym_key_file is None:
         raise InvalidInput(f"setting {_COLUMNS}: needs a secret; name its file in {_KEY_FILE}")
-    if settings.pseudonym_key_file is not None and not columns:
+    if settings.pseudonym_key_file is not None and not columns and not schema.hashed:
         raise InvalidInput(f"setting {_KEY_FILE}: names a secret and {_COLUMNS} no column, so nothing would be hidden")
     return columns
 

@@ -28,13 +28,25 @@ def registry_at(artifacts: Path | None) -> Registry:
 
 def open_scorer(model: str | None, artifacts: Path | None) -> Scorer:
     """A version's scorer on all cores; the active version's where none is named."""
+    from app.pseudonyms import keyed_scorer
     from app.settings import load_settings
     from models.scorer import Scorer
 
-    folder = registry_at(artifacts).resolve(model or load_settings().model)
-    scorer = Scorer.load(folder, threads=os.cpu_count() or 1)
+    settings = load_settings()
+    folder = registry_at(artifacts).resolve(model or settings.model)
+    scorer = keyed_scorer(Scorer.load(folder, threads=os.cpu_count() or 1), settings)
     say_cache_trouble(scorer.schema)
     return scorer
+
+
+def keyed(schema: TransactionSchema) -> TransactionSchema:
+    """A profile with what it hashes keys with, of the settings' secret."""
+    if not schema.hashed:
+        return schema
+    from app.pseudonyms import keyed_schema
+    from app.settings import load_settings
+
+    return keyed_schema(schema, load_settings())
 
 
 def say_cache_trouble(schema: TransactionSchema) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import advance, out, progress
-from cli.opening import activate_if, registry_at, require_label, say_cache_trouble
+from cli.opening import activate_if, keyed, registry_at, require_label, say_cache_trouble
 from cli.options import (
     AlertRateOption,
     AlertsPerDayOption,
@@ -118,6 +118,7 @@ def train(
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:
         given["hidden"] = _widths(hidden)
+    schema = keyed(schema)
     say_cache_trouble(schema)
     options = FitOptions(
         architecture=architecture.value,

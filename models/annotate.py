@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
-from models.pan import SURELY_NO_CARD, card_number_rows, is_card_number
+from models.pan import SURELY_NO_CARD, card_number_rows, column_of_cards, is_card_number
 from models.rows import ParsedRows
+from models.schema import TransactionSchema, names_verification_value
 from models.scorer import Scorer
 from models.thresholds import DECISIONS
 
@@ -81,16 +82,58 @@ def with_added(frame: pl.DataFrame, columns: list[pl.Series]) -> pl.DataFrame:
     return frame.with_columns(column.alias(name) for column, name in zip(columns, names, strict=True))
 
 
-def mask_card_numbers(frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
-    """The frame without the card numbers in some of its columns: :data:`WITHHELD` for a text, nothing for others."""
-    masked = []
-    for cells in frame.select(columns):
-        hits = _card_numbers(cells)
-        if hits:
-            replacement = pl.lit(WITHHELD if cells.dtype == pl.String else None)
-            hit = pl.Series(np.isin(np.arange(frame.height), hits))
-            masked.append(pl.when(hit).then(replacement).otherwise(pl.col(cells.name)).alias(cells.name))
-    return frame.with_columns(masked)
+class CardMask:
+    """Keeps card numbers, and card verification values, out of the columns of a table, chunk by chunk.
+
+    A column of bare long numbers is decided on as a whole, and stays so: where most of them are card numbers all are
+    withheld, those that only look odd included; where one in ten looks like one by chance, none is. In any other column
+    each cell is looked at.
+
+    Args:
+        trusted: columns whose long numbers are no card numbers, as the profile says.
+    """
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        self._decided: dict[str, bool] = dict.fromkeys(trusted, False)
+
+    def hide(self, frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+        """The frame with :data:`WITHHELD` in place of a text, and nothing in place of another value."""
+        masked = []
+        for cells in frame.select(columns):
+            hits = self._hits(cells)
+            if hits.any():
+                replacement = pl.lit(WITHHELD if cells.dtype == pl.String else None)
+                masked.append(pl.when(hits).then(replacement).otherwise(pl.col(cells.name)).alias(cells.name))
+        return frame.with_columns(masked)
+
+    def _hits(self, cells: pl.Series) -> pl.Series:
+        if names_verification_value(cells.name):
+            return cells.is_not_null()
+        if cells.name not in self._decided and (cells.dtype.is_integer() or cells.dtype == pl.String):
+            found = column_of_cards(cells.cast(pl.String))
+            if found is not None:
+                self._decided[cells.name] = found
+        decided = self._decided.get(cells.name)
+        if decided is None:
+            return pl.Series(np.isin(np.arange(len(cells)), _card_numbers(cells)))
+        if not decided:
+            return pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
+        return cells.cast(pl.String).str.contains("[0-9]{8}").fill_null(False)
+
+
+def hashed_fields(schema: TransactionSchema) -> tuple[str, ...]:
+    """The fields that hold keys which are hashed on reading, and so must not be shown."""
+    return tuple(field for name in schema.hashed for field in schema.columns[name].fields(name))
+
+
+def withheld(frame: pl.DataFrame, fields: Iterable[str]) -> pl.DataFrame:
+    """The frame with :data:`WITHHELD` for every text of some columns, and with nothing for other values."""
+    present = [pl.col(field) for field in fields if field in frame.columns]
+    texts = [frame.schema[column.meta.output_name()] == pl.String for column in present]
+    return frame.with_columns(
+        pl.when(column.is_not_null()).then(pl.lit(WITHHELD) if text else pl.lit(None)).alias(column.meta.output_name())
+        for column, text in zip(present, texts, strict=True)
+    )
 
 
 def _card_numbers(cells: pl.Series) -> list[int]:

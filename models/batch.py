@@ -12,7 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
+from models.annotate import (
+    CardMask,
+    added_columns,
+    hashed_fields,
+    require_free_names,
+    scored_frame,
+    withheld,
+)
 from models.aside import written_aside
 from models.behaviour.events import Behaviour
 from models.behaviour.state_fork import StateFork
@@ -136,7 +143,10 @@ def transform_table(
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
     require_columns(schema, reader.columns, source=str(source))
     require_free_names(reader.columns, added)
-    unchecked = [name for name in reader.columns if name not in schema.columns]
+    checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
+    unchecked = [name for name in reader.columns if name not in checked]
+    secret = hashed_fields(schema)
+    mask = CardMask(schema.trusted)
     prepared = prepare()
     rejects_path = output.with_name(output.name + ".rejects.csv")
     rejected: list[RowError] = []
@@ -151,7 +161,7 @@ def transform_table(
             if bad and on_error == "stop":
                 raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
             rejected.extend(bad)
-            frame = mask_card_numbers(annotate(chunk.frame, parsed, found), unchecked)
+            frame = mask.hide(withheld(annotate(chunk.frame, parsed, found), secret), unchecked)
             rows += frame.height
             if "is_anomaly" in added:
                 alerts += int(frame["is_anomaly"].sum())

@@ -139,6 +139,8 @@ class Manifest(_Record):
     metrics: Metrics
     libraries: dict[str, str]
     files: dict[str, str]
+    #: Of the secret that the keys of the training's cards were hashed with; "" where none were.
+    key_fingerprint: str = ""
 
     def file_names(self) -> tuple[str, ...]:
         """The files that a version of this schema consists of."""

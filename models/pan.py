@@ -48,6 +48,18 @@ _WRITTEN_FLOAT = re.compile(rf"(?<![0-9.]){_FLOAT}(?![0-9])")
 _BEGINS = re.compile(_FOUR)
 _TWELVE_DIGITS = re.compile(r"(?:[^0-9]*[0-9]){12}")
 _FEWEST, _MOST = 13, 19
+#: Whole tokens whose digits are no number: a UUID, and digests in hexadecimal of the usual lengths, with a letter.
+_DIGEST = re.compile(
+    r"(?<![0-9A-Za-z])(?=[0-9-]*[A-Fa-f])"
+    r"(?:[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+    r"|(?:[0-9a-f]{24}|[0-9A-F]{24}|[0-9a-f]{32}|[0-9A-F]{32}|[0-9a-f]{40}|[0-9A-F]{40}|[0-9a-f]{64}|[0-9A-F]{64}))"
+    r"(?![0-9A-Za-z])"
+)
+#: Long numbers and digests that stand alone in a cell; of these one in ten looks like a card number by chance.
+_BARE = r"^\s*[+-]?[0-9]{11,19}(?:\.0)?\s*$"
+#: So many cells tell what a column holds: below the first share of hits by chance, from the second on card numbers.
+_FEWEST_CELLS, _BY_CHANCE, _SURELY = 50, 0.3, 0.7
+_LOOKED_AT = 2_000
 #: Below the smallest card number, so no digits need to be looked at.
 SURELY_NO_CARD = 1_999_999_999_999.0
 
@@ -79,11 +91,28 @@ def contains_card_number(text: str) -> bool:
         text = _plain(text)
     if not _TWELVE_DIGITS.match(text):
         return False
+    return _holds_card_number(text) and _holds_card_number(_DIGEST.sub("#", text))
+
+
+def _holds_card_number(text: str) -> bool:
     if any(luhn_valid(_digits(match[1])) for shape in _EXACT for match in shape.finditer(text)):
         return True
     if any(_begins_with_card(_digits(match[1])) for match in _ONE_BY_ONE.finditer(text)):
         return True
     return any(_float_is_card(*match.groups()) for match in _WRITTEN_FLOAT.finditer(text))
+
+
+def column_of_cards(cells: pl.Series) -> bool | None:
+    """Whether a text column holds card numbers, by the share of its bare long numbers that look like one.
+
+    None where too few cells are such numbers, or the share tells nothing: then each cell is looked at.
+    """
+    bare = cells.filter(cells.str.contains(_BARE).fill_null(False))
+    if len(bare) < max(_FEWEST_CELLS, len(cells) // 2):
+        return None
+    some = bare.gather_every(-(-len(bare) // _LOOKED_AT))
+    share = sum(contains_card_number(cell) for cell in some) / len(some)
+    return True if share >= _SURELY else False if share < _BY_CHANCE else None
 
 
 def is_card_number(value: float) -> bool:

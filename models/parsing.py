@@ -104,7 +104,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
             case CategoricalColumn(derive="direction"):
                 text.append(read_directions(told, column, _amount(schema, table), causes))
             case TextColumn():
-                read = read_texts(told, column, cells, causes)
+                read = read_texts(told, column, cells, causes, schema.key_hasher if name in schema.hashed else None)
                 if isinstance(column, CategoricalColumn):
                     text.append(read)
                 elif isinstance(column, EntityColumn):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from models.errors import InvalidBundle
 from models.manifest import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
 from models.reasons import Reason, Verified, explain, largest, put_back
 from models.rows import Batch, Vocabulary
-from models.schema import FLOAT32_MAX
+from models.schema import FLOAT32_MAX, TransactionSchema
 from models.thresholds import DECISIONS
 
 #: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
@@ -129,6 +130,12 @@ class Scorer:
             InvalidBundle: naming the file and the check that failed.
         """
         return Scorer(load_bundle(path), threads=threads)
+
+    def with_schema(self, schema: TransactionSchema) -> Scorer:
+        """The same model with a schema that has what its keys are hashed with."""
+        other = copy.copy(self)
+        other.schema = schema
+        return other
 
     def score(self, batch: Batch) -> Scores:
         """Score a batch of any size, 0 rows included."""

@@ -159,6 +159,7 @@ def train(
         version=version_name(now, detector, threshold),
         created_at=now.isoformat(timespec="seconds"),
         transaction_schema=schema,
+        key_fingerprint=schema.key_hasher.fingerprint if schema.hashed else "",
         vocabulary=[list(values) for values in vocabulary.values],
         calibration=calibration,
         threshold=threshold,

@@ -12,11 +12,11 @@ import polars as pl
 
 from app.problems import Refused
 from app.refusals import FieldProblem
-from models.annotate import added_columns, mask_card_numbers, require_free_names, scored_frame
+from models.annotate import CardMask, added_columns, hashed_fields, require_free_names, scored_frame, withheld
 from models.behaviour.state_fork import StateFork
 from models.csv_stream import Chunk, CsvSplitter
 from models.pan import contains_card_number
-from models.parsing import parse_rows
+from models.parsing import missing_fields, parse_rows
 from models.rows import RowError, at_lines
 from models.scorer import Scorer
 from models.tables import csv_bytes
@@ -38,6 +38,7 @@ class CsvScoring:
         self._reasons = reasons
         self._fork = fork
         self._splitter = CsvSplitter("the body")
+        self._mask = CardMask(scorer.schema.trusted)
         self._begun = False
 
     def feed(self, data: bytes) -> bytes:
@@ -64,16 +65,18 @@ class CsvScoring:
         if not self._begun:
             self._check_header(chunk.frame.columns)
         scored = annotate(self._scorer, chunk, self._reasons, self._fork)
-        frame = mask_card_numbers(scored, [name for name, kind in scored.schema.items() if kind == pl.String])
+        texts = [name for name, kind in scored.schema.items() if kind == pl.String]
+        frame = self._mask.hide(withheld(scored, hashed_fields(self._scorer.schema)), texts)
         header, self._begun = not self._begun, True
         return csv_bytes(frame, header=header, delimiter=self._splitter.delimiter)
 
     def _check_header(self, columns: list[str]) -> None:
-        missing = [name for name in self._scorer.schema.inputs if name not in columns]
+        schema = self._scorer.schema
+        missing = missing_fields(schema.of_table(columns), schema.inputs, columns)
         if missing:
             raise Refused(
                 "invalid-csv",
-                f"the header lacks {len(missing)} of the {len(self._scorer.schema.inputs)} columns of the schema",
+                f"the header lacks {len(missing)} of the {len(schema.fields)} columns of the schema",
                 [FieldProblem(field=name, message="missing column") for name in missing],
             )
         if any(contains_card_number(name) for name in columns):

@@ -13,6 +13,9 @@ from models.schema import CurrencyColumn, LabelColumn, NumericColumn
 
 #: The cause where a cell holds a card number.
 CARD_NUMBER = "looks like a card number; send a pseudonymous id instead"
+CARD_NUMBER_AFTER_ALL = (
+    "is declared with no_card_numbers, and most of its long numbers are card numbers; declare key_hash = true instead"
+)
 MISSING = "missing value"
 NOT_A_NUMBER = "not a number"
 OUTSIDE_FLOAT32 = "outside the range of a 32-bit float"

@@ -28,10 +28,15 @@ class ObjectReader:
     """Reads objects of one schema.
 
     Args:
-        schema: with the forms that the fields have.
+        schema: with the forms that the fields have, and with what keys are hashed with.
+
+    Raises:
+        InvalidInput: keys are to be hashed, and there is no secret.
     """
 
     def __init__(self, schema: TransactionSchema) -> None:
+        hasher = schema.key_hasher if schema.hashed else None
+        self._hashed = dict.fromkeys(schema.hashed, hasher)
         self._columns = [(name, column, column.fields(name)) for name, column in schema.columns.items()]
         self._columns = [entry for entry in self._columns if entry[0] in schema.inputs]
         amount = schema.columns[schema.amount] if schema.amount else None
@@ -63,7 +68,7 @@ class ObjectReader:
                     case CategoricalColumn(derive="direction") if self._amount:
                         row[name] = read_direction(column, self._amount, [values[f] for f in self._amount_fields])
                     case TextColumn():
-                        row[name] = read_text(column, given)
+                        row[name] = read_text(column, given, self._hashed.get(name))
                     case CurrencyColumn():
                         row[name] = read_currency(column, given[0])
                     case TimestampColumn():

@@ -19,8 +19,9 @@ from models.forms.texts import (
     text_column,
     text_of,
 )
-from models.pan import card_number_rows, contains_card_number
-from models.reading.causes import CARD_NUMBER, MISSING, NUL, Causes, Unusable
+from models.key_hash import KeyHash
+from models.pan import card_number_rows, column_of_cards, contains_card_number
+from models.reading.causes import CARD_NUMBER, CARD_NUMBER_AFTER_ALL, MISSING, NUL, Causes, Unusable
 from models.schema import CategoricalColumn, TextColumn
 
 
@@ -35,8 +36,10 @@ def as_text(name: str, cells: pl.Series) -> pl.Series:
     return text_column(cells)
 
 
-def read_texts(name: str, column: TextColumn, cells: Sequence[pl.Series], causes: Causes) -> pl.Series:
-    """The column's text in each row."""
+def read_texts(
+    name: str, column: TextColumn, cells: Sequence[pl.Series], causes: Causes, keys: KeyHash | None = None
+) -> pl.Series:
+    """The column's text in each row; its pseudonym where there are keys to be hashed."""
     parts = [as_text(name, part) for part in cells]
     if column.any_type:
         parts = [same_text_column(part) for part in parts]
@@ -54,14 +57,18 @@ def read_texts(name: str, column: TextColumn, cells: Sequence[pl.Series], causes
         text = text.str.head(column.length or 1)
     causes.add(name, text.str.len_chars() > column.max_length, f"longer than {column.max_length} characters")
     causes.add(name, text.str.contains("\0", literal=True), NUL)
-    if not column.no_card_numbers:
-        for part in parts:
+    if keys is not None:
+        return keys.column(text)
+    for part in parts:
+        if not column.no_card_numbers:
             causes.add_rows(name, card_number_rows(part), CARD_NUMBER)
+        elif column_of_cards(part):
+            causes.add_rows(name, card_number_rows(part), CARD_NUMBER_AFTER_ALL)
     return text
 
 
-def read_text(column: TextColumn, values: Sequence[Any]) -> str | None:
-    """The column's text, given the JSON value of each field; None where it may be missing.
+def read_text(column: TextColumn, values: Sequence[Any], keys: KeyHash | None = None) -> str | None:
+    """The column's text, given the JSON value of each field; None where it may be missing; a pseudonym where hashed.
 
     Raises:
         Unusable: it is no such text.
@@ -83,6 +90,8 @@ def read_text(column: TextColumn, values: Sequence[Any]) -> str | None:
             raise Unusable(f"longer than {column.max_length} characters")
         if "\0" in text:
             raise Unusable(NUL)
+    if keys is not None and text is not None:
+        return keys.of_key(text)
     if not column.no_card_numbers and any(map(contains_card_number, present)):
         raise Unusable(CARD_NUMBER)
     return text

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from models.errors import InvalidProfile
+from models.schema.columns import AmountColumn
 from models.schema.transaction import TransactionSchema, parse_schema
 
 
@@ -38,4 +39,24 @@ def load_schema(name_or_path: str) -> TransactionSchema:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidProfile(f"{name_or_path}: not valid TOML: {error}") from None
-    return parse_schema(body, source=name_or_path)
+    schema = parse_schema(body, source=name_or_path)
+    _refuse_signed_ratios(schema, name_or_path)
+    return schema
+
+
+def _refuse_signed_ratios(schema: TransactionSchema, source: str) -> None:
+    """Refuse what is allowed in the bundles of earlier versions: a ratio to a mean that may be zero or below.
+
+    Raises:
+        InvalidProfile: saying what to declare instead.
+    """
+    amount = schema.columns[schema.amount] if schema.amount else None
+    if not isinstance(amount, AmountColumn) or amount.minimum is None or amount.minimum >= 0:
+        return
+    for name, behaviour in schema.entity.items():
+        if "ratio_to_mean" in behaviour.features:
+            raise InvalidProfile(
+                f"{source}: entity.{name}: ratio_to_mean says nothing where amounts may be below zero, since a mean "
+                f"near zero makes it huge. A refund is a direction: give {schema.amount} absolute = true and minimum = "
+                '0.0, and add a column such as direction = { kind = "categorical", derive = "direction" }'
+            )

@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Annotated, Any, Self, cast
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from models.behaviour.spec import MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
 from models.durations import duration_seconds
-from models.errors import InvalidProfile
+from models.errors import InvalidInput, InvalidProfile
+from models.key_hash import KeyHash
 from models.schema.base import is_name, names_verification_value
 from models.schema.columns import (
     AmountColumn,
@@ -24,6 +25,7 @@ from models.schema.columns import (
     LabelColumn,
     NumericColumn,
     ScenarioColumn,
+    TextColumn,
 )
 from models.schema.times import Cycle, TimestampColumn
 
@@ -62,6 +64,7 @@ class TransactionSchema(BaseModel):
         default_factory=dict, max_length=8
     )
     columns: dict[str, Column] = Field(min_length=1, max_length=MAX_COLUMNS)
+    _keys: KeyHash | None = PrivateAttr(default=None)
 
     @field_validator("label_delay")
     @classmethod
@@ -243,6 +246,41 @@ class TransactionSchema(BaseModel):
     def of_table(self, columns: Iterable[str]) -> TransactionSchema:
         """The schema that a table is read by, given its columns: the plain one where it says so by :data:`PLAIN`."""
         return self.plain if PLAIN in columns else self
+
+    @cached_property
+    def hashed(self) -> tuple[str, ...]:
+        """Names of the entities whose keys are hashed on reading."""
+        return tuple(name for name, c in self.columns.items() if isinstance(c, EntityColumn) and c.key_hash)
+
+    @cached_property
+    def trusted(self) -> tuple[str, ...]:
+        """Fields whose long numbers are no card numbers, as the profile says."""
+        return tuple(
+            field
+            for name, column in self.columns.items()
+            if isinstance(column, TextColumn) and column.no_card_numbers
+            for field in column.fields(name)
+        )
+
+    @property
+    def key_hasher(self) -> KeyHash:
+        """What keys are hashed with.
+
+        Raises:
+            InvalidInput: the secret was not given.
+        """
+        if self._keys is None:
+            raise InvalidInput(
+                f"profile '{self.name}': {self.hashed[0]} has key_hash = true, which needs a secret: "
+                "name its file in COUNTERFOIL_PSEUDONYM_KEY_FILE"
+            )
+        return self._keys
+
+    def with_keys(self, keys: KeyHash) -> TransactionSchema:
+        """The same schema with what keys are hashed with; no copy that is written out has it."""
+        copy = self.model_copy()
+        copy._keys = keys
+        return copy
 
     def numeric_column(self, name: str) -> NumericColumn:
         """The declaration of a numeric feature."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.pan import CANDIDATE_PATTERN, contains_card_number, is_card_number, luhn_valid
+from models.pan import CANDIDATE_PATTERN, column_of_cards, contains_card_number, is_card_number, luhn_valid
 
 # The networks' published test numbers.
 CARD_NUMBERS = (
@@ -32,6 +33,7 @@ HARMLESS = (
     "1769846400000", "0.4111111111111111",
     "-73.4111111111111111", "550e8400-e29b-41d4-a716-446655440000", "2026-01-31T08:15:00.123456Z", "+1 202 555 0143",
     "７１１１１１１１１１１１１１１１", "9111111111111111", "20260131081500", "tx-2026-03-01-000123",
+    "8dae4097-3441-4430-90cb-0dbea5766396", "2ed145f4111111111111111f694b19e9", "id=0dae4111111111111111b7ef;",
     "4.111111111111112e15", "4111 1111 1111 1112", "4 1 1 1 1 1 1 1 1 1 1 1", "4123-4123-446655440000",
 )  # fmt: skip
 
@@ -95,3 +97,20 @@ def test_the_fast_selection_never_misses_one(text: str) -> None:
 @pytest.mark.parametrize("text", [*CARD_NUMBERS, *WRITTEN])
 def test_the_fast_selection_finds_them_all(text: str) -> None:
     assert pl.Series([text]).str.contains(CANDIDATE_PATTERN)[0]
+
+
+def test_digests_are_whole_tokens_of_the_usual_lengths() -> None:
+    for letters in ("a", "abc", "abcdefa"):  # a word beside a card number is none
+        assert contains_card_number(f"{letters}4111111111111111")
+    assert contains_card_number("2ed145f4111111111111111f694b19e9 4111111111111111")
+
+
+def test_a_column_tells_card_numbers_from_numbers_that_look_like_one() -> None:
+    random = np.random.default_rng(0)
+    numbers = random.integers(-(2**63), 2**63 - 1, 3_000)
+    cells = pl.Series(numbers).cast(pl.String)
+    assert 0.01 < sum(map(contains_card_number, cells)) / len(cells) < 0.1
+    assert column_of_cards(cells) is False
+    assert column_of_cards(pl.Series(CARD_NUMBERS * 10)) is True
+    assert column_of_cards(pl.Series(CARD_NUMBERS)) is None  # too few
+    assert column_of_cards(pl.Series(["paid", *CARD_NUMBERS] * 100)[:10]) is None

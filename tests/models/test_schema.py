@@ -194,3 +194,23 @@ def test_durations(text: str, seconds: int) -> None:
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="7d"):
         duration_seconds(text)
+
+
+def test_a_ratio_to_a_mean_of_signed_amounts_is_refused_in_profiles_alone(tmp_path: Path) -> None:
+    body = """name = "refunds"
+[entity.card]
+key = "card"
+windows = ["7d"]
+features = ["ratio_to_mean"]
+[columns]
+time = { kind = "timestamp" }
+card = { kind = "entity" }
+amount = { kind = "amount", minimum = -1e6, maximum = 1e6 }
+"""
+    path = tmp_path / "refunds.toml"
+    path.write_text(body)
+    with pytest.raises(InvalidProfile, match=r'entity\.card: ratio_to_mean .* absolute = true .* derive = "direction"'):
+        load_schema(str(path))
+    assert parse_schema(tomllib.loads(body), source="an earlier bundle").behaviour
+    path.write_text(body.replace("minimum = -1e6", "absolute = true, minimum = 0.0"))
+    assert load_schema(str(path)).behaviour
