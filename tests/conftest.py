@@ -26,6 +26,9 @@ from training.train import TrainingJob, train
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("fixed")
 
+#: Seconds. What takes longer belongs into a long form, or needs less to show the same.
+LENGTHY = 15.0
+
 TINY_FIT = FitOptions(hidden=(16,), steps=80)
 TINY_POLICY = Policy(name="alert-rate", value=0.05)
 
@@ -35,6 +38,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--long", default=False):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the short forms that took long. No test fails for it: a busy machine takes long over everything."""
+    if config.getoption("--long", default=False):
+        return
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lengthy = [one for one in reports if isinstance(one, pytest.TestReport) and one.duration > LENGTHY]
+    if lengthy:
+        terminalreporter.section(f"took longer than {LENGTHY:.0f} s")
+        for one in sorted(lengthy, key=lambda one: -one.duration):
+            terminalreporter.write_line(f"{one.duration:6.1f} s {one.when:8} {one.nodeid}")
 
 
 @pytest.fixture(scope="session")
