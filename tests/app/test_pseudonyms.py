@@ -14,7 +14,7 @@ import pytest
 
 from app.problems import Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
-from app.recording.recovery import live_states
+from app.recording.startup import live_states
 from app.recording.warm import warm
 from app.settings import Settings
 from app.store.open import open_store
