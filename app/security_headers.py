@@ -20,3 +20,8 @@ _ALWAYS = (
 API = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 #: Of answers to requests for these.
 BY_PATH = {DOCS_PATH: (*_ALWAYS, (b"content-security-policy", POLICY.encode()))}
+
+
+def security_headers(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of an answer to a request for the path."""
+    return BY_PATH.get(path, API)

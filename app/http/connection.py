@@ -4,6 +4,8 @@ Beyond uvicorn's: an offer to switch protocols is ignored and the body read; onl
 and clear in its framing starts a request; trailers are no headers; a client that closed its sending side still gets its
 answers; where the rest of a body is not wanted it is read and thrown away, so that the answer arrives; and
 :mod:`app.http.edge` hears of everything it measures.
+
+Long because a connection is one thing with one state, which every event may end.
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ class _Rows:
         count: of them.
     """
 
-    def __init__(self, source: Path, chunks: Iterator[tuple[pl.DataFrame, ParsedRows]], schema: TransactionSchema) -> None:
+    def __init__(
+        self, source: Path, chunks: Iterator[tuple[pl.DataFrame, ParsedRows]], schema: TransactionSchema
+    ) -> None:
         parts: list[ParsedRows] = []
         ids: list[pl.Series] = []
         for frame, parsed in chunks:

@@ -162,7 +162,7 @@ def test_twice_in_one_transaction_of_the_store(versions: list[Scorer], body: dic
     recorder.close()
     assert isinstance(first, Answer) and isinstance(again, Answer)
     assert first.content == again.content and first.reply is not None and again.reply is None
-    assert isinstance(theirs, bytes) and theirs != first  # another caller's key is another key
+    assert isinstance(theirs, Answer) and theirs.content != first.content  # another caller's key is another key
     for refusal in (conflict, their_conflict):
         assert isinstance(refusal, Conflict)
         assert [error.field for error in refusal.errors] == ["Idempotency-Key"]
