@@ -7,9 +7,12 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PROCESSES ?= 2
 LONG := $(BIN)/python -m pytest -p tests.long --long -s
-PIP := pip --quiet --disable-pip-version-check install
-LOCKED := --require-hashes --requirement
+DEMO := artifacts/simulated
+INSTALL = $(PYTHON) requirements/install.py
 LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package torch --upgrade
+
+# Packages are installed without bytecode; Python writes what it imports beside them, whatever the caller's shell says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint parity crash faults contract bench bench-store bench-detection lock sbom audit clean
@@ -18,26 +21,22 @@ help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/serve: pyproject.toml requirements/train.lock requirements/torch.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP) $(LOCKED) requirements/train.lock
-	@# Without hashes: its pin takes the CPU build where one lies on disk, else what the index has for this machine
-	$(BIN)/$(PIP) --requirement requirements/torch.txt
-	$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(INSTALL) serve
 
 $(VENV)/dev: $(VENV)/serve requirements/dev.lock
-	$(BIN)/$(PIP) $(LOCKED) requirements/dev.lock
-	@touch $@
+	@$(INSTALL) dev
+
+$(VENV)/bench: $(VENV)/dev
+	@$(INSTALL) bench
 
 $(VENV)/tools/done: requirements/tools.lock
-	$(PYTHON) -m venv $(VENV)/tools
-	$(TOOLS)/$(PIP) $(LOCKED) requirements/tools.lock
-	@touch $@
+	@$(INSTALL) tools
 
 serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve
-	@test -f artifacts/active || ( \
-	  $(BIN)/counterfoil simulate --out artifacts/simulated/payments.parquet && \
-	  $(BIN)/counterfoil train artifacts/simulated/payments.parquet --profile payments )
+	@test -f artifacts/active || { \
+	  echo "Training a first model on simulated payments (about a minute)" && \
+	  $(BIN)/counterfoil simulate --cards 1000 --out $(DEMO)/payments.csv --hold-out $(DEMO)/week.csv --hold-out-days 7 && \
+	  $(BIN)/counterfoil train $(DEMO)/payments.csv --profile payments; }
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/dev ## Run the whole test suite, in PROCESSES=2 processes
@@ -68,8 +67,7 @@ bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
 bench-store: $(VENV)/dev ## A million cards: what a write costs, what memory holds, how long a start takes (15 minutes)
 	$(BIN)/python benchmarks/store.py
 
-bench-detection: $(VENV)/dev ## Detection beside other methods on ../shared/data
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/data
 	$(BIN)/python benchmarks/detection.py --threads 1
 	$(BIN)/python benchmarks/scenarios.py
 
