@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.access.guard import Access
 from app.decisions.openapi import describe
-from app.generation import Generation
+from app.endpoints import ActiveModel
 from app.problems import MEDIA_TYPE, Problem
 from app.requests import feedback
 from app.requests.bodies import STATE_CHOICES
@@ -64,9 +64,7 @@ _STATE = {
 }
 
 
-def document(
-    app: FastAPI, generation: Generation | None, max_batch: int, access: Mapping[str, Access]
-) -> dict[str, Any]:
+def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: Mapping[str, Access]) -> dict[str, Any]:
     """The document for the model that serves; without one, a transaction is any object.
 
     Args:
@@ -79,8 +77,8 @@ def document(
     body["components"]["schemas"].update(problem.pop("$defs"))
     body["components"]["schemas"]["Problem"] = problem
     paths = body["paths"]
-    shape = generation.requests.transaction if generation else {"type": "object"}
-    example = generation.example if generation else {}
+    shape = active.requests.transaction if active else {"type": "object"}
+    example = active.example if active else {}
     body["components"]["schemas"]["Transaction"] = {**shape, "example": example}
     one = {"$ref": "#/components/schemas/Transaction"}
     many = {
@@ -94,15 +92,15 @@ def document(
     _takes(paths["/v1/score/csv"]["post"], "text/csv", {"type": "string"}, None)
     paths["/v1/score/csv"]["post"]["parameters"].append(_STATE)
     own_id = {"type": "string"}
-    if generation and generation.schema.id:
-        own_id = generation.requests.transaction["properties"][generation.schema.id]
+    if active and active.scorer.schema.id:
+        own_id = active.requests.transaction["properties"][active.scorer.schema.id]
     paths["/v1/feedback"]["post"]["requestBody"] = {
         "required": True,
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
-    describe(paths, generation.schema if generation else None)
-    if generation and generation.schema.id:
+    describe(paths, active.scorer.schema if active else None)
+    if active and active.scorer.schema.id:
         paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)
     for operations in paths.values():
         for method, operation in operations.items():

@@ -7,8 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,21 +64,16 @@ def assert_same(printed: str, seen: str, command: str) -> None:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Callable[[], str]]:
-    """What ``counterfoil serve &`` stands for in the README: it gives its address, and is stopped at the end."""
-    with ExitStack() as stack:
-
-        def start() -> str:
-            command = ["counterfoil", "serve", "--port", "0"]  # nobody else's
-            process = stack.enter_context(
-                subprocess.Popen(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True)
-            )
-            stack.callback(process.terminate)
-            found = announced(process)
-            assert found, "the service did not start"
-            return f"127.0.0.1:{found[0]}"
-
-        yield start
+def server(folder: Path) -> Iterator[str]:
+    """What ``make serve`` ends with; the service's address."""
+    command = ["counterfoil", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+        found = announced(process)
+        assert found
+        try:
+            yield f"127.0.0.1:{found[0]}"
+        finally:
+            process.terminate()
 
 
 def _environment() -> dict[str, str]:
@@ -87,28 +82,35 @@ def _environment() -> dict[str, str]:
     return kept | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "COLUMNS": "200", "TERM": "dumb"}
 
 
+def run(command: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        check=False,
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=12 * FAR,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
 @pytest.mark.early
-def test_every_readme_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    pairs = sessions(README.read_text(encoding="utf-8"))
-    assert len(pairs) >= 6
+def test_every_command_of_readme_and_tour_prints_what_they_show(tmp_path: Path) -> None:
+    """In the folder of a first ``make serve``: the README's training is the one that its recipe has."""
     assert shutil.which("counterfoil", path=_environment()["PATH"]), "install the project first: make test"
-    address = ADDRESS
-    with server(tmp_path) as start:
-        for command, printed in pairs:
-            if command.strip() == "counterfoil serve &":
-                address = start()
-                continue
-            run = subprocess.run(
-                ["bash", "-c", command.replace(ADDRESS, address)],
-                check=False,
-                cwd=tmp_path,
-                env=_environment(),
-                capture_output=True,
-                text=True,
-                timeout=12 * FAR,
-            )
-            assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
-            assert_same(printed, run.stdout.strip(), command)
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(DEMO)", "artifacts/simulated")
+    first = re.findall(r"\$\(BIN\)/(counterfoil (?:simulate|train) .*?)(?:;| && )", recipe)
+    readme, tour = (sessions(path.read_text(encoding="utf-8")) for path in (README, ROOT / "docs" / "tour.md"))
+    trained = next(pair for pair in readme if pair[0] == first[1])
+    assert len(readme) >= 3 and len(tour) >= 4
+    run(first[0], tmp_path)
+    assert_same(trained[1], run(trained[0], tmp_path), trained[0])
+    with server(tmp_path) as address:
+        for command, printed in readme + tour:
+            if command != trained[0]:
+                assert_same(printed, run(command.replace(ADDRESS, address), tmp_path), command)
 
 
 def test_make_targets_in_the_readme_exist() -> None:
@@ -132,10 +134,33 @@ def test_every_kind_of_problem_is_in_the_api_guide_beside_its_status() -> None:
     assert told == {kind: status for kind, (status, _) in KINDS.items()} | {"method-not-allowed": 405}  # Starlette's
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
-)
-def test_relative_links_lead_somewhere(document: str) -> None:
-    path = ROOT / document
-    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{document}: dead link {target}"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_wrap_at_100_columns(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").split("\n")
+    assert not [(number, line) for number, line in enumerate(lines, start=1) if len(line) > 100]
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for target in re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), f"dead link {target}"
+        assert not anchor or anchor in anchors(there), f"no heading for {target}"
+
+
+def test_the_readme_is_short_and_shows_first_what_it_is() -> None:
+    lines = README.read_text(encoding="utf-8").split("\n")
+    assert len(lines) <= 111  # the last one is empty
+    screen = "\n".join(lines[:50])
+    assert all(shown in screen for shown in ("](docs/", "make serve", "make test", "$ curl", '"decision": '))

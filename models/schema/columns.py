@@ -1,7 +1,4 @@
-"""The kinds of columns that a profile declares, but for times, which have a module of their own.
-
-Long because all kinds stand together, each with the checks of its own declaration.
-"""
+"""The kinds of columns that a profile declares, but for times, which have a module of their own."""
 
 from __future__ import annotations
 

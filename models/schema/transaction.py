@@ -1,7 +1,4 @@
-"""TransactionSchema: which columns a transaction has and what they mean.
-
-Long because what columns ask of each other is checked in one place.
-"""
+"""TransactionSchema: which columns a transaction has and what they mean."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from app.recording.rebuild import read_saved, rebuild
-from app.recording.startup import live_states
+from app.recording.recovery import live_states, read_saved, rebuild
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
 from tests.app.traffic import (

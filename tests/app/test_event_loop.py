@@ -58,7 +58,7 @@ def assert_never_long(store: str, scorer: Scorer, path: str, body: bytes, kind: 
         if pause < LIMIT:
             break
     gc.unfreeze()
-    app.state.serving.close()
+    app.state.endpoints.close()
     assert min(pauses) < LIMIT, pauses
 
 
