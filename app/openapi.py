@@ -15,6 +15,7 @@ from app.endpoints import ActiveModel
 from app.problems import MEDIA_TYPE, Problem
 from app.requests import feedback
 from app.requests.bodies import STATE_CHOICES
+from app.requests.field_schema import json_schema
 from app.requests.idempotency import HEADER, PATTERN
 from app.settings import MAX_REASONS
 
@@ -93,7 +94,7 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
     paths["/v1/score/csv"]["post"]["parameters"].append(_STATE)
     own_id = {"type": "string"}
     if active and active.scorer.schema.id:
-        own_id = active.requests.transaction["properties"][active.scorer.schema.id]
+        own_id = json_schema(active.scorer.schema.plain.columns[active.scorer.schema.id])
     paths["/v1/feedback"]["post"]["requestBody"] = {
         "required": True,
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},

@@ -95,6 +95,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
     text: list[pl.Series] = []
     entity: dict[str, pl.Series] = {}
     label: pl.Series | None = None
+    own_id: pl.Series | None = None
     for name, (column, cells) in table.items():
         told = column.told(name)
         match column:
@@ -109,6 +110,8 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
                     text.append(read)
                 elif isinstance(column, EntityColumn):
                     entity[name] = read
+                else:
+                    own_id = read
             case CurrencyColumn():
                 read_currencies(told, column, cells[0], causes)
             case TimestampColumn():
@@ -130,6 +133,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
         time=time.fill_null(0).to_numpy()[good],
         label=None if label is None else label.fill_null(UNKNOWN).to_numpy()[good],
         errors=causes.errors(),
+        id=None if own_id is None else own_id.filter(keep),
     )
 
 

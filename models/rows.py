@@ -127,6 +127,7 @@ class ParsedRows:
         time: int64 [good rows], microseconds.
         label: int8 [good rows]: FRAUD, LEGITIMATE or UNKNOWN; None where the schema or the frame has no label.
         errors: in row order.
+        id: the transaction ids of the good rows, one text each; None where the schema has none.
     """
 
     good: NDArray[np.bool_]
@@ -136,6 +137,7 @@ class ParsedRows:
     time: NDArray[np.int64]
     label: NDArray[np.int8] | None
     errors: tuple[RowError, ...]
+    id: pl.Series | None = None
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
         """The good rows as the detector takes them, without behaviour features."""
@@ -150,6 +152,7 @@ class ParsedRows:
             entity={name: cells.gather(rows) for name, cells in self.entity.items()},
             time=self.time[rows],
             label=None if self.label is None else self.label[rows],
+            id=None if self.id is None else self.id.gather(rows),
         )
 
     def in_time_order(self) -> ParsedRows:
@@ -162,6 +165,7 @@ class ParsedRows:
         """The good rows of all parts, one below the other, as rows of one frame."""
         first = parts[0]
         labels = [part.label for part in parts if part.label is not None]
+        ids = [part.id for part in parts if part.id is not None]
         rows = sum(len(part.time) for part in parts)
         return ParsedRows(
             good=np.ones(rows, bool),
@@ -171,6 +175,7 @@ class ParsedRows:
             time=np.concatenate([part.time for part in parts]),
             label=np.concatenate(labels) if len(labels) == len(parts) else None,
             errors=(),
+            id=pl.concat(ids) if len(ids) == len(parts) else None,
         )
 
     def refuse(self, rows: NDArray[np.bool_], column: str, cause: str) -> ParsedRows:

@@ -13,7 +13,16 @@ from pydantic_core import from_json
 from app.decisions.export import UTC, pages
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
-from models.schema import Column, LabelColumn, NumericColumn, ScenarioColumn, TimestampColumn, TransactionSchema
+from models.schema import (
+    PLAIN,
+    Column,
+    IgnoreColumn,
+    LabelColumn,
+    NumericColumn,
+    ScenarioColumn,
+    TimestampColumn,
+    TransactionSchema,
+)
 
 
 def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[pl.DataFrame]:
@@ -21,6 +30,8 @@ def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) 
 
     A page is newest first, and training takes rows of equal time, or without one, in the order of the file: the frames
     wait in a file without a name until the last page is read.
+
+    Where the profile declares forms, a further column says that these are the plain ones, and the reader goes by it.
 
     Columns: the schema's but for the scenario; the label as the schema spells it, null unless the latest is fraud or
     legitimate. What a transaction recorded under another schema lacks is null.
@@ -40,14 +51,16 @@ def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) 
 def _frame(page: Sequence[Recorded], schema: TransactionSchema) -> pl.DataFrame:
     bodies: list[dict[str, Any]] = [from_json(recorded.decision.body) for recorded in page]
     columns = []
-    for name, column in schema.columns.items():
+    for name, column in schema.plain.columns.items():
         match column:
-            case ScenarioColumn():
-                pass  # nobody tells the service
+            case ScenarioColumn() | IgnoreColumn():
+                pass  # nobody tells the service, or nobody keeps it
             case LabelColumn():
                 columns.append(_labels(name, column, page))
             case _:
                 columns.append(_values(name, column, [body.get(name) for body in bodies]))
+    if schema.formed:
+        columns.append(pl.repeat(True, len(page), dtype=pl.Boolean, eager=True).alias(PLAIN))
     return pl.DataFrame(columns)
 
 

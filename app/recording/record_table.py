@@ -76,7 +76,7 @@ class _Recorded:
         rows: list[dict[str, Any]] = []
         for chunk in TableReader(source).chunks():
             parsed = parse_rows(schema, chunk.frame)
-            rows += _rows(schema, parsed, chunk.frame.filter(pl.Series(parsed.good)))
+            rows += _rows(schema, parsed)
         self._answers: list[Answer] = [b""] * len(rows)
         self._given = 0
         order = sorted(range(len(rows)), key=lambda i: rows[i][schema.timestamp] if schema.timestamp else i)
@@ -108,7 +108,7 @@ class _Recorded:
         return []
 
 
-def _rows(schema: TransactionSchema, parsed: ParsedRows, good: pl.DataFrame) -> list[dict[str, Any]]:
+def _rows(schema: TransactionSchema, parsed: ParsedRows) -> list[dict[str, Any]]:
     """The good rows as the request model gives them."""
     columns: dict[str, list[Any]] = {}
     numbers, texts = iter(parsed.numeric.T), iter(parsed.text)
@@ -121,7 +121,9 @@ def _rows(schema: TransactionSchema, parsed: ParsedRows, good: pl.DataFrame) -> 
         elif name == schema.timestamp:
             columns[name] = parsed.time.tolist()
         elif isinstance(column, CurrencyColumn):
-            columns[name] = [column.code] * good.height
+            columns[name] = [column.code] * len(parsed.time)
+        elif parsed.id is not None and name == schema.id:
+            columns[name] = parsed.id.to_list()
         else:
-            columns[name] = good[name].cast(pl.String).to_list()
+            columns[name] = parsed.entity[name].to_list()
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -287,6 +287,17 @@ class LabelColumn(BaseColumn):
                 raise ValueError(f"'{value}' has two meanings: a value is fraud, legitimate or unknown")
         return self
 
+    @property
+    def formed(self) -> bool:
+        empty = "" in (*self.fraud, *self.legitimate)
+        return bool(self.source or self.unknown or empty or self.otherwise != "refuse")
+
+    def plain(self) -> BaseColumn:
+        if not self.formed:
+            return self
+        changed = {"source": (), "fraud": ("fraud",), "legitimate": ("legitimate",), "unknown": ()}
+        return self.model_copy(update={**changed, "otherwise": "refuse"})
+
 
 class ScenarioColumn(BaseColumn):
     """The name of the fraud scenario, where somebody recorded it. Used in reports only."""
