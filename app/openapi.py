@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.access.guard import Access
 from app.decisions.openapi import describe
-from app.endpoints import ActiveModel
+from app.generation import Generation
 from app.problems import MEDIA_TYPE, Problem
 from app.requests import feedback
 from app.requests.bodies import STATE_CHOICES
@@ -65,7 +65,9 @@ _STATE = {
 }
 
 
-def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: Mapping[str, Access]) -> dict[str, Any]:
+def document(
+    app: FastAPI, generation: Generation | None, max_batch: int, access: Mapping[str, Access]
+) -> dict[str, Any]:
     """The document for the model that serves; without one, a transaction is any object.
 
     Args:
@@ -78,8 +80,8 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
     body["components"]["schemas"].update(problem.pop("$defs"))
     body["components"]["schemas"]["Problem"] = problem
     paths = body["paths"]
-    shape = active.requests.transaction if active else {"type": "object"}
-    example = active.example if active else {}
+    shape = generation.requests.transaction if generation else {"type": "object"}
+    example = generation.example if generation else {}
     body["components"]["schemas"]["Transaction"] = {**shape, "example": example}
     one = {"$ref": "#/components/schemas/Transaction"}
     many = {
@@ -93,15 +95,15 @@ def document(app: FastAPI, active: ActiveModel | None, max_batch: int, access: M
     _takes(paths["/v1/score/csv"]["post"], "text/csv", {"type": "string"}, None)
     paths["/v1/score/csv"]["post"]["parameters"].append(_STATE)
     own_id = {"type": "string"}
-    if active and active.scorer.schema.id:
-        own_id = json_schema(active.scorer.schema.plain.columns[active.scorer.schema.id])
+    if generation and generation.schema.id:
+        own_id = json_schema(generation.schema.plain.columns[generation.schema.id])
     paths["/v1/feedback"]["post"]["requestBody"] = {
         "required": True,
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
-    describe(paths, active.scorer.schema if active else None)
-    if active and active.scorer.schema.id:
+    describe(paths, generation.schema if generation else None)
+    if generation and generation.schema.id:
         paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)
     for operations in paths.values():
         for method, operation in operations.items():

@@ -11,13 +11,12 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from app.private_file import read_private
-from app.problems import Refused
-from app.refusals import FieldProblem
-from app.requests.strict_object import Row
+from app.refusals import FieldProblem, InvalidTransaction
 from app.settings import PREFIX, Settings
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey, key_digest
@@ -82,9 +81,29 @@ class Pseudonyms:
         """An id of an entity column as the store has it."""
         return self.of(value) if column in self._columns else value
 
-    def row(self, row: Row) -> Row:
-        """A validated transaction as it is stored."""
-        return {**row, **{name: self.of(row[name]) for name in self._columns}} if self._columns else row
+    def of_row(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A validated transaction as it is stored.
+
+        Raises:
+            InvalidTransaction: it holds a masked card number, which must not stand beside a pseudonym.
+        """
+        if not self._columns:
+            return row
+        masked = [name for name, value in row.items() if isinstance(value, str) and looks_masked(value)]
+        if masked:
+            raise _masked(masked)
+        return {**row, **{name: self.of(row[name]) for name in self._columns}}
+
+    def refused(self, texts: Mapping[str, pl.Series]) -> dict[int, InvalidTransaction]:
+        """The rows of a table that :meth:`of_row` would refuse, by position; ``texts``: their columns of text."""
+        if not self._columns:
+            return {}
+        found: dict[int, list[str]] = {}
+        for name, cells in texts.items():
+            masked = [value for value in cells.unique().drop_nulls() if looks_masked(value)]
+            for row in cells.is_in(masked).arg_true() if masked else ():
+                found.setdefault(row, []).append(name)
+        return {row: _masked(names) for row, names in found.items()}
 
     def rows(self, parsed: ParsedRows) -> ParsedRows:
         """The rows of a table under the ids that the store knows."""
@@ -100,19 +119,6 @@ class Pseudonyms:
             (name, key_digest(self._keys.of_digest(digest)) if name in mine else digest): state
             for (name, digest), state in states.items()
         }
-
-    def check(self, row: Row) -> None:
-        """Refuse masked card numbers where there are pseudonyms.
-
-        Raises:
-            Refused: naming the fields.
-        """
-        if not self._columns:
-            return
-        masked = [name for name, value in row.items() if isinstance(value, str) and looks_masked(value)]
-        if masked:
-            problems = [FieldProblem(field=name, message=_MASKED_CAUSE) for name in masked]
-            raise Refused("invalid-transaction", f"{len(masked)} of the fields must not be kept", problems)
 
     def _column(self, cells: pl.Series) -> pl.Series:
         values = cells.unique()
@@ -154,6 +160,11 @@ def keyed_scorer(scorer: Scorer, settings: Settings) -> Scorer:
             "every card would be a new one; name the file of that secret, or train again"
         )
     return scorer.with_schema(schema)
+
+
+def _masked(fields: list[str]) -> InvalidTransaction:
+    problems = [FieldProblem(field=field, message=_MASKED_CAUSE) for field in fields]
+    return InvalidTransaction(f"{len(fields)} of the fields must not be kept", problems)
 
 
 def _columns(settings: Settings, schema: TransactionSchema) -> tuple[str, ...]:

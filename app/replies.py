@@ -8,13 +8,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.problems import Problem
-from app.requests.bodies import Wanted
 from models.manifest import Architecture, Manifest, Metrics, TrainingRecord
 from models.reasons import Reason
-from models.rows import Batch
 from models.schema import TransactionSchema
-from models.scorer import Scorer, Scores
-from models.thresholds import DECISIONS, Decision, Threshold
+from models.thresholds import Decision, Threshold
 
 
 @dataclass(slots=True)
@@ -100,32 +97,6 @@ class Ready(BaseModel):
     logging: bool = Field(
         default=True,
         description="Whether what is scored is recorded; false only where the operator chose to go on without",
-    )
-
-
-def score_reply(
-    scorer: Scorer,
-    batch: Batch,
-    scores: Scores,
-    row: int,
-    want: Wanted,
-    transaction_id: str | None,
-    approximate: bool = False,
-    logged: bool = True,
-) -> ScoreReply:
-    """The reply for one row of a scored batch."""
-    manifest = scorer.manifest
-    return ScoreReply(
-        transaction_id=transaction_id,
-        score=float(scores.score[row]),
-        threshold=manifest.threshold.score,
-        is_anomaly=bool(scores.is_anomaly[row]),
-        decision=DECISIONS[scores.decision[row]],
-        reconstruction_error=float(scores.error[row]),
-        reasons=scorer.reasons(batch, scores, row, want.reasons, verify=want.verify) if want.reasons else [],
-        model_version=manifest.version,
-        approximate=approximate,
-        logged=logged,
     )
 
 

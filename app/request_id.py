@@ -10,9 +10,8 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import problems
+from app import problems, security_headers
 from app.access.keys import KEY_SHAPE
-from app.security_headers import security_headers
 from app.telemetry.logs import trace
 from app.telemetry.request_log import Answered, RequestLog
 from models.pan import contains_card_number
@@ -42,12 +41,13 @@ class RequestId:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         header = (HEADER, request_id.encode())
+        safety = security_headers.BY_PATH.get(scope["path"], security_headers.API)
         answer = Answered()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
-                message["headers"] = [*message["headers"], header, *security_headers(scope["path"])]
+                message["headers"] = [*message["headers"], header, *safety]
             else:
                 answer.bytes_out += len(message.get("body", b""))
                 answer.complete = not message.get("more_body", False)

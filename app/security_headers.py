@@ -16,10 +16,12 @@ _ALWAYS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-_API = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
-_BY_PATH = {DOCS_PATH: (*_ALWAYS, (b"content-security-policy", POLICY.encode()))}
+#: Of an answer to a request for any other path.
+API = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
+#: Of answers to requests for these.
+BY_PATH = {DOCS_PATH: (*_ALWAYS, (b"content-security-policy", POLICY.encode()))}
 
 
 def security_headers(path: str) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of an answer to a request for the path."""
-    return _BY_PATH.get(path, _API)
+    return BY_PATH.get(path, API)

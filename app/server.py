@@ -21,7 +21,7 @@ from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
 from app.http.edge import Edge
 from app.http.limits import limits_of, most_files
-from app.recording.recovery import Recovered
+from app.recording.startup import Recovered
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
 from app.settings import Settings, share_metrics
@@ -58,7 +58,7 @@ def run(settings: Settings, workers: int = 1) -> None:
         app: Any = partial(worker, settings, Path(counts.name))  # each worker makes its own
     else:
         app = create_app(settings, scorer)
-        recorder = app.state.endpoints.active.ledger.recorder
+        recorder = app.state.serving.ledger.recorder
         recovered, risks = recorder.recovered, recorder.store.risks
     _say_recovered(recovered)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)

@@ -87,14 +87,14 @@ class Settings(BaseSettings):
         description="How long a connection stays open without a request; let a proxy in front keep its own for less",
     )
     head_seconds: int = Field(
-        default=8,
+        default=5,
         ge=1,
         description="How long a client may take to send the head of a request, the first one counted from connecting",
     )
     min_bytes_per_second: int = Field(
         default=1_024,
         ge=0,
-        description="How fast a client must send a body and read an answer, averaged over 8 seconds; 0 for any pace",
+        description="How fast a client must send a body and read an answer, averaged over 5 seconds; 0 for any pace",
     )
     max_body_bytes: int = Field(
         default=1 << 20, ge=1_024, le=64 << 20, description="Largest JSON body, counted while it arrives"

@@ -11,10 +11,11 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.pseudonyms import Pseudonyms
-from app.recording.live_states import LiveStates
-from app.recording.recovery import Recovered, recover
+from app.recording.startup import Recovered, recover
+from app.recording.state_cache import StateCache
 from app.settings import Settings
 from app.store.open import open_store
+from models.behaviour.events import Behaviour
 from models.errors import CounterfoilError
 from models.scorer import Scorer
 
@@ -35,7 +36,8 @@ def prepare(settings: Settings, scorer: Scorer, workers: int) -> tuple[Recovered
                 "memory; let several processes share one with COUNTERFOIL_DATABASE_URL=redis://HOST"
             )
         pseudonyms = Pseudonyms.open(settings, scorer.schema)
-        return recover(store, scorer, LiveStates(0), pseudonyms), store.risks
+        states = StateCache(store, Behaviour(scorer.schema), 0)
+        return recover(store, scorer, states, pseudonyms), store.risks
 
 
 def supervise(config: Config, listener: socket) -> None:

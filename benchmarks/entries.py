@@ -5,9 +5,9 @@
     python benchmarks/entries.py --list                    # and which module is entered how often
 
 An entry is a call of a function in ``app/`` or ``models/`` from another file, those of libraries included: what a
-reader has to open to follow the request. Compiled functions and what a dataclass writes itself are not seen, and a
-coroutine that goes on after waiting is not entered again. Counted in all threads, without a server, once everything is
-warm. Prints a Markdown table.
+reader has to open to follow the request. What a dataclass writes itself is not seen, of compiled functions only the
+first call, and a coroutine that goes on after waiting is not entered again. Counted in all threads, without a server,
+once everything is warm. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ async def over_http(entries: Entries, artifacts: Path, folder: Path, *, listed: 
             sent = _sent(path, row, scorer.schema)
             await measured(entries, functools.partial(client.post, path, **sent))
             report(told, entries, 1, listed=listed)
-    await asyncio.to_thread(app.state.endpoints.close)
+    await asyncio.to_thread(app.state.serving.close)
 
 
 def _sent(path: str, row: dict[str, Any], schema: TransactionSchema) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class Slow(asyncio.Protocol):
         self._transport, self._began = cast(asyncio.Transport, transport), time.monotonic()
         self._transport.write(_BEGIN.get(self._kind, b""))
         if self._kind == "answer never read":
-            self._transport.pause_reading()
+            # uvloop begins to read after this, whatever it was told before.
+            asyncio.get_running_loop().call_soon(self._transport.pause_reading)
             self._watch()
         elif self._kind in _DRIPS:
             self._drip()

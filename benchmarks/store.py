@@ -27,9 +27,11 @@ import polars as pl
 from pydantic_core import to_json
 from sqlalchemy import create_engine
 
+from app.generation import Generation
+from app.pseudonyms import NO_PSEUDONYMS
+from app.recording.engine import Answer
 from app.recording.recorder import Recorder
-from app.requests.bodies import Wanted
-from app.requests.model import RequestModel
+from app.requests.arrival import Arrival, ScoreOptions
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Name, Origin, View, Writes
@@ -137,34 +139,34 @@ class Timed:
         self.work_us.append(inside * 1e6)
 
 
-def opened(settings: Settings) -> tuple[Recorder, RequestModel, Scorer]:
-    """A recorder as the service opens it, and what reads its requests."""
-    scorer = Scorer.load(Registry(settings.artifacts).resolve(None))
-    requests = RequestModel(scorer.schema, scorer.vocabulary, 1_000)
-    return Recorder.open(settings, scorer, requests), requests, scorer
+def opened(settings: Settings) -> tuple[Recorder, Generation]:
+    """A recorder and a model as the service opens them."""
+    generation = Generation.of(settings, Scorer.load(Registry(settings.artifacts).resolve(None)))
+    return Recorder.open(settings, generation.scorer, generation.pseudonyms), generation
 
 
-def sent(requests: RequestModel, schema: TransactionSchema, frame: pl.DataFrame) -> list[Any]:
-    """The rows as validated requests."""
+def sent(generation: Generation, frame: pl.DataFrame) -> list[Arrival]:
+    """The rows as they arrive."""
+    schema, none = generation.schema, ScoreOptions(0)
     rows = frame.select(schema.inputs).with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
     bodies = (to_json(row) for row in rows.iter_rows(named=True))
-    return [requests.asked(requests.one(body), Wanted(0)) for body in bodies]
+    return [generation.encoder.row(generation.requests.one(body), none) for body in bodies]
 
 
 def record(settings: Settings, folder: Path, timed: int) -> None:
     """The process that records, and is killed."""
     frame = pl.read_parquet(folder / "last.parquet")
     for crowd, durability in ((1, "full"), (16, "full"), (_CROWD, "normal")):
-        recorder, requests, scorer = opened(settings.model_copy(update={"durability": durability}))
-        recorder.store = watch = Timed(recorder.store)
+        recorder, generation = opened(settings.model_copy(update={"durability": durability}))
+        recorder.states.store = watch = Timed(recorder.store)
         most = crowd * timed if durability == "full" else frame.height
         rows, frame = frame.head(most), frame.slice(min(most, frame.height))
         begun = time.perf_counter()
         for part in rows.iter_slices(_CROWD * 16):
-            asked = sent(requests, scorer.schema, part)
-            for start in range(0, len(asked), crowd):
-                answers = recorder.answer(asked[start : start + crowd])
-                assert all(isinstance(answer, bytes) for answer in answers)
+            arrivals = sent(generation, part)
+            for start in range(0, len(arrivals), crowd):
+                answers = recorder.answer(generation.engine, arrivals[start : start + crowd])
+                assert all(isinstance(answer, Answer) for answer in answers)
         took = time.perf_counter() - begun
         for name, values in (("log", watch.store_us), ("compute", watch.work_us)):
             p50, p99 = np.percentile(values, (50, 99)) / 1e3
@@ -176,9 +178,10 @@ def record(settings: Settings, folder: Path, timed: int) -> None:
         if durability == "full":
             recorder.close()
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"| States in memory at the end, in bytes | {len(recorder.live):,}, {recorder.live.bytes / 2**30:.2f} GiB |")
+    held = recorder.states
+    print(f"| States in memory at the end, in bytes | {len(held):,}, {held.bytes / 2**30:.2f} GiB |")
     print(f"| Peak memory of the process | {gib:.2f} GiB |", flush=True)
-    compare(recorder, scorer, folder)
+    compare(recorder, generation.scorer, folder)
     os.kill(os.getpid(), 9)
 
 
@@ -187,9 +190,9 @@ def compare(recorder: Recorder, scorer: Scorer, folder: Path) -> None:
     last = pl.read_parquet(folder / "last.parquet")
     card = Behaviour(scorer.schema).entities[0]
     ids = last["card_id"].unique(maintain_order=True)
-    gone = [one for one in ids if (card.name, key_digest(one)) not in recorder.live][:COMPARED]
+    gone = [one for one in ids if (card.name, key_digest(one)) not in recorder.states][:COMPARED]
     keys = [(card.name, key_digest(one)) for one in gone]
-    found = recorder.peek(keys)
+    found = recorder.states.peek(keys)
     base = recorder.store.base_states(keys)
     again = states(
         scorer.schema,
@@ -203,9 +206,8 @@ def compare(recorder: Recorder, scorer: Scorer, folder: Path) -> None:
 def restart(settings: Settings, what: str) -> None:
     """A process that starts where another was killed."""
     scorer = Scorer.load(Registry(settings.artifacts).resolve(None))
-    requests = RequestModel(scorer.schema, scorer.vocabulary, 1_000)
     begun = time.perf_counter()
-    recorder = Recorder.open(settings, scorer, requests)
+    recorder = Recorder.open(settings, scorer, NO_PSEUDONYMS)
     took = time.perf_counter() - begun
     print(
         f"| Start {what}: events replayed, of a log of | {recorder.recovered.events:,}, {recorder.store.last_seq():,} |"

@@ -147,7 +147,7 @@ def export(
     from app.decisions.options import filter_of, named_entity
     from app.decisions.transactions import transaction_frames
     from app.pseudonyms import Pseudonyms
-    from app.recording.recovery import require_pseudonyms
+    from app.recording.startup import require_pseudonyms
     from app.store.open import open_store
     from models.bundle import read_manifest
     from models.tables import table_kind

@@ -69,7 +69,7 @@ def settings_with(given: dict[str, Any]) -> Settings:
 def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateFork | None:
     """What behaviour features of a table go on from; None where the model has none."""
     from app.pseudonyms import Pseudonyms
-    from app.recording.recovery import live_states, snapshot_of
+    from app.recording.startup import live_states, snapshot_of
     from app.store.open import open_store
     from models.behaviour.events import Behaviour
     from models.behaviour.state_fork import StateFork

@@ -46,9 +46,10 @@ def score(
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
     from app.pseudonyms import Pseudonyms
+    from app.recording.engine import Engine
     from app.recording.record_table import record_table
     from app.recording.recorder import Recorder
-    from app.requests.model import RequestModel
+    from app.requests.encoder import Encoder
     from models.batch import score_table
 
     with progress() as bars:
@@ -58,11 +59,12 @@ def score(
             if state is not State.live:
                 raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
             settings = settings_with({"database_url": database})
-            requests = RequestModel(scorer.schema, scorer.vocabulary, 1, Pseudonyms.open(settings, scorer.schema))
-            with closing(Recorder.open(settings, scorer, requests)) as recorder:
+            pseudonyms = Pseudonyms.open(settings, scorer.schema)
+            with closing(Recorder.open(settings, scorer, pseudonyms)) as recorder:
                 report = record_table(
                     recorder,
-                    requests,
+                    Engine(scorer, settings.future_tolerance_seconds),
+                    Encoder(scorer.schema, scorer.vocabulary, pseudonyms),
                     scorer.schema,
                     data,
                     output,

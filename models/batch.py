@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,13 +37,36 @@ _Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in func
 
 
 class Prepared(Protocol[_Found]):
-    """What was found out of all rows before the first is written, given out chunk by chunk."""
+    """Parses each row of a table once: a chunk at a time, or all of them before the first is written."""
 
-    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, _Found]:
+    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, _Found]:
         """The next chunk's rows that can be written, and what was found out of them."""
 
     def none(self) -> _Found:
         """What was found out of no rows."""
+
+
+class KeptRows:
+    """The rows of a table, parsed when it was read the first time: given out chunk by chunk when it is read again.
+
+    Args:
+        source: where they are from, for messages.
+        parts: as the chunks come.
+    """
+
+    def __init__(self, source: Path, parts: Iterable[ParsedRows]) -> None:
+        self._source, self._parts = source, deque(parts)
+
+    def next(self, frame: pl.DataFrame) -> ParsedRows:
+        """The rows of the next chunk, which are let go.
+
+        Raises:
+            InvalidInput: the table has changed since.
+        """
+        part = self._parts.popleft() if self._parts else None
+        if part is None or len(part.good) != frame.height:
+            raise InvalidInput(f"{self._source}: the file changed while it was read; run it again")
+        return part
 
 
 @dataclass(frozen=True)
@@ -81,8 +105,8 @@ def score_table(
         on_error: ``stop`` raises at the first bad row and leaves no output; ``reject`` lists bad rows in
             ``<output>.rejects.csv`` (line, column, cause) and goes on.
         fork: gives the rows their behaviour features, in the order of their time; without one, every card and
-            merchant is new. Where the model has such features the table is read twice and memory holds those of all
-            rows.
+            merchant is new. Where the model has such features the file is read twice; it is parsed once, and memory
+            holds its rows as columns.
         on_progress: called with bytes read and bytes in all.
 
     Raises:
@@ -156,7 +180,7 @@ def transform_table(
         nonlocal rows, alerts
         empty = True
         for chunk in reader.chunks():
-            parsed, found = prepared.next(parse_rows(schema, chunk.frame))
+            parsed, found = prepared.next(chunk.frame)
             bad = chunk.errors(parsed)
             if bad and on_error == "stop":
                 raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
@@ -186,15 +210,19 @@ def transform_table(
 def _prepared(scorer: Scorer, source: Path, fork: StateFork | None) -> Prepared[NDArray[np.float64]]:
     behaviour = Behaviour(scorer.schema)
     if not behaviour:
-        return _NoHistory()
+        return _NoHistory(scorer.schema)
     return _History(scorer, source, fork or StateFork(behaviour, lambda _: {}))
 
 
 class _NoHistory:
     """No behaviour features."""
 
-    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
+    def __init__(self, schema: TransactionSchema) -> None:
+        self._schema = schema
+
+    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
         """All rows."""
+        parsed = parse_rows(self._schema, frame)
         return parsed, np.empty((len(parsed.time), 0))
 
     def none(self) -> NDArray[np.float64]:
@@ -207,6 +235,7 @@ class _History:
 
     def __init__(self, scorer: Scorer, source: Path, fork: StateFork) -> None:
         parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source).chunks()]
+        self._kept = KeptRows(source, parts)
         self._timestamp = scorer.schema.timestamp or ""
         self._given = 0
         self._late, self._cause = np.empty(0, bool), ""
@@ -222,8 +251,9 @@ class _History:
         self._features[order[kept.good]] = features
         self._cause = kept.errors[0].cause if kept.errors else ""
 
-    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, NDArray[np.float64]]:
+    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
         """The next chunk's rows that can be scored, with their features."""
+        parsed = self._kept.next(frame)
         mine = slice(self._given, self._given + len(parsed.time))
         self._given = mine.stop
         late, features = self._late[mine], self._features[mine]

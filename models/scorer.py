@@ -142,7 +142,8 @@ class Scorer:
         error, contributions, expected = self.graph.run(batch, "error", "contributions", "expected")
         score = self.manifest.calibration.to_score(error)
         threshold = self.manifest.threshold
-        return Scores(error, score, threshold.is_anomaly(score), threshold.decision(score), contributions, expected)
+        decision = threshold.decision(score)
+        return Scores(error, score, decision > 0, decision, contributions, expected)
 
     def errors(self, batch: Batch) -> NDArray[np.float64]:
         """Reconstruction errors [n] alone."""

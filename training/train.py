@@ -3,6 +3,8 @@
     counterfoil train data.csv --profile payments
     counterfoil simulate --out tiny.csv --days 7 --cards 50 && counterfoil train tiny.csv --profile payments \
         --label-delay 0d --out /tmp/artifacts
+
+Long because the job is told from beginning to end, each step in the order it is done.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def guard(routes: Iterable[BaseRoute], access: Mapping[str, Access], keyring: Ke
     """
     for route in routes:
         if not isinstance(route, Route | Mount) or route.path not in access:
-            raise ValueError(f"{route!r}: nothing says who may call this route; declare it in ACCESS")
+            raise ValueError(f"{route!r}: nothing says who may call this route; declare it in app/routes.py")
         need = access[route.path]
         if need != "open":
             route.app = _Guarded(route.app, need, keyring)

@@ -1,23 +1,20 @@
 """Erasure: old decisions, or all of one card, and what remains still follows from what remains.
 
 States of cards and merchants are made of the decisions that are to go. So first the base takes in the log up to there
-("compaction", see docs/decisions/0006-compaction.md), then the decisions are deleted. Each step is one short
-transaction, and the steps leave a whole store behind them: broken off anywhere, the same command again finishes.
+(:mod:`app.recording.compaction`), then the decisions are deleted. Each step is one short transaction, and
+the steps leave a whole store behind them: broken off anywhere, the same command again finishes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
 
 from app.pseudonyms import Pseudonyms
+from app.recording.compaction import Run, at_once, compact
 from app.recording.recorder import Recorder
-from app.recording.recovery import compacted_part
-from app.requests.model import RequestModel
 from app.settings import Settings
 from app.store.errors import StoreInUse
 from app.store.open import open_store
@@ -26,7 +23,6 @@ from models.behaviour.keys import EntityKey
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 
-T = TypeVar("T")
 #: Decisions deleted in one transaction; tries to empty the files, and seconds between them.
 _AT_ONCE, _TRIES, _PAUSE = 500, 50, 0.1
 
@@ -46,12 +42,6 @@ class Purged:
     scrubbed: bool
 
 
-class Run(Protocol):
-    """Does one piece of work in the thread that the recorder belongs to, between the transactions that wait there."""
-
-    def __call__(self, work: Callable[[], T]) -> T: ...
-
-
 class Purge:
     """Erases from the store of a recorder.
 
@@ -62,8 +52,9 @@ class Purge:
     """
 
     def __init__(self, recorder: Recorder, schema: TransactionSchema, run: Run | None = None) -> None:
-        self._recorder, self._store, self._schema = recorder, recorder.store, schema
-        self._run: Run = run or _at_once
+        self._recorder, self._store = recorder, recorder.store
+        self._compact = partial(compact, recorder, schema)
+        self._run: Run = run or at_once
 
     def before(self, moment: int) -> Purged:
         """Erase what arrived before a time, microseconds since 1970 UTC.
@@ -73,7 +64,7 @@ class Purge:
         wanted = Filter(until=moment)
         newest = self._store.page(wanted, None, 1).decisions
         last = newest[0].decision.seq if newest else 0
-        self._fold(last, self._run)
+        self._compact(last, self._run)
         return self._purged(self._erase(wanted, last, self._run))
 
     def entity(self, key: EntityKey) -> Purged:
@@ -85,15 +76,16 @@ class Purge:
         if not self._run(partial(self._knows, key)):
             return self._purged(0)
         last = self._run(self._store.last_seq)
-        self._fold(last, self._run)
+        self._compact(last, self._run)
         erased = self._erase(Filter(entities=(key,)), last, self._run)
-        self._fold(self._run(self._store.last_seq), self._run)  # little is left for the piece that all others wait for
+        # Little is left for the piece that all others wait for.
+        self._compact(self._run(self._store.last_seq), self._run)
         return self._purged(erased + self._run(partial(self._forget, key)))
 
     def _knows(self, key: EntityKey) -> bool:
         if self._store.page(Filter(entities=(key,)), None, 1).decisions:
             return True
-        return bool(self._recorder.peek([key]) or self._store.base_states([key]))
+        return bool(self._recorder.states.peek([key]) or self._store.base_states([key]))
 
     def _forget(self, key: EntityKey) -> int:
         """Erase what arrived meanwhile, then the state. Returns how many.
@@ -102,21 +94,11 @@ class Purge:
         so is the state that a label of that decision counts in.
         """
         last = self._store.last_seq()
-        self._fold(last, _at_once)
-        erased = self._erase(Filter(entities=(key,)), last, _at_once)
-        self._recorder.live.forget(key)  # first: it is saved, and may be gone though the answer is lost
+        self._compact(last, at_once)
+        erased = self._erase(Filter(entities=(key,)), last, at_once)
+        self._recorder.states.forget(key)  # first: it is saved, and may be gone though the answer is lost
         self._store.erase([], [key])
         return erased
-
-    def _fold(self, until: int, run: Run) -> None:
-        """Let the base take in the log up to a place, every state of which is saved first."""
-        while run(partial(self._recorder.save_some, until + 1)):
-            pass
-        origin = self._store.origin()
-        assert origin is not None  # it began when the recorder was opened
-        while (compacted := self._store.compacted()) < until:
-            base, last = compacted_part(self._store, self._schema, origin, compacted, until)
-            run(partial(self._store.compact, base, last))
 
     def _erase(self, wanted: Filter, last: int, run: Run) -> int:
         """Delete decisions up to a place, every label of which is compacted first. Returns how many."""
@@ -125,7 +107,7 @@ class Purge:
             page = self._store.page(wanted, last + 1, _AT_ONCE)
             if not page.decisions:
                 return erased
-            self._fold(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
+            self._compact(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
             erased += run(partial(self._erase_compacted, wanted, last))
 
     def _erase_compacted(self, wanted: Filter, last: int) -> int:
@@ -147,10 +129,6 @@ class Purge:
         return False
 
 
-def _at_once(work: Callable[[], Any]) -> Any:
-    return work()
-
-
 def purge_store(
     settings: Settings, scorer: Scorer, pseudonyms: Pseudonyms, before: int | None, entity: EntityKey | None
 ) -> Purged:
@@ -168,7 +146,7 @@ def purge_store(
         if store.shared:
             store.scrub()  # says why not
     try:
-        recorder = Recorder.open(settings, scorer, RequestModel(scorer.schema, scorer.vocabulary, 1, pseudonyms))
+        recorder = Recorder.open(settings, scorer, pseudonyms)
     except StoreInUse as error:
         raise StoreInUse(f"{error}. A service that runs erases itself: POST /v1/purge") from None
     try:

@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"[0-9](?:\.[0-9]{1,30})?(?:e-?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecisionQuery:
     """What a request asks for.
 
     Attributes:
@@ -51,7 +51,9 @@ class Asked:
     transactions: bool = False
 
 
-def asked(request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Asked:
+def decision_query(
+    request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS
+) -> DecisionQuery:
     """The query of a request; see :func:`read`."""
     return read(_pairs(request.scope["query_string"]), schema, *more, pseudonyms=pseudonyms)
 
@@ -61,7 +63,7 @@ def read(
     schema: TransactionSchema,
     *more: str,
     pseudonyms: Pseudonyms = NO_PSEUDONYMS,
-) -> Asked:
+) -> DecisionQuery:
     """Parameters and their values as what they ask for.
 
     Args:
@@ -93,7 +95,7 @@ def read(
                 into[name] = readers[name](checked_text(text))
         except ValueError as error:
             refuse(name, str(error))
-    return Asked(
+    return DecisionQuery(
         Filter(**filters, entities=tuple(keys)),
         others.get("cursor"),
         others.get("limit", DEFAULT_LIMIT),

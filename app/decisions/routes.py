@@ -22,12 +22,13 @@ from starlette.responses import Response, StreamingResponse
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.purge_request import PurgeReply
-from app.decisions.query import Asked, asked, checked_text, cursor, find, refuse
+from app.decisions.query import DecisionQuery, checked_text, cursor, decision_query, find, refuse
 from app.decisions.replies import DecisionPage, line, whole
 from app.decisions.transactions import transaction_frames
-from app.endpoints import ActiveModel
 from app.problems import Refused
-from app.requests.bodies import Wanted, read_body, require_media_type, wanted
+from app.requests.arrival import ScoreOptions
+from app.requests.bodies import read_body, require_media_type, score_options
+from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
@@ -51,15 +52,15 @@ class Decisions:
     """Reads what was recorded, beside the ledger and never on the event loop.
 
     Args:
-        active: the model that serves, and with it the store; None until one is loaded.
+        serving: the model that serves, and with it the store.
 
     Attributes:
         purging: whether something is being erased.
     """
 
-    def __init__(self, settings: Settings, active: Callable[[], ActiveModel | None]) -> None:
+    def __init__(self, settings: Settings, serving: Serving) -> None:
         self._registry = Registry(settings.artifacts)
-        self._active = active
+        self._serving = serving
         self._most_bytes = settings.max_body_bytes
         self.purging = False
         self._said = -_SAY_SECONDS
@@ -68,15 +69,16 @@ class Decisions:
     async def page(self, request: Request) -> Response:
         """Recorded decisions, newest first. Beside the filters below, each [entity] section of the schema is one, e.g.
         card=ID. The next page is asked for with ?cursor= and what this one says in next."""
-        store, schema, _ = self._store()
-        want = asked(request, schema, "limit", "cursor", pseudonyms=self._model().requests.pseudonyms)
-        return await self._answer(partial(_page, store, schema, want))
+        generation, ledger = self._serving.now()
+        query = decision_query(request, generation.schema, "limit", "cursor", pseudonyms=generation.pseudonyms)
+        return await self._answer(partial(_page, ledger.recorder.store, generation.schema, query))
 
     async def one(self, request: Request) -> Response:
         """One recorded decision: the transaction as read, the features as scored, the reasons as answered, all labels.
         Where the schema has no id, its place in the order of arrival (seq) stands for it."""
-        store, schema, serving = self._store()
-        wanted(request, Wanted(0), known=())
+        generation, ledger = self._serving.now()
+        store, schema, serving = ledger.recorder.store, generation.schema, generation.scorer.manifest
+        score_options(request, ScoreOptions(0), known=())
         try:
             name = checked_text(request.path_params["transaction_id"])
         except ValueError as error:
@@ -94,52 +96,43 @@ class Decisions:
         """The recorded decisions that pass the filters as a file, newest first; with transactions=true the transactions
         themselves, oldest first. In a CSV, a text that a spreadsheet would take for a formula stands behind an
         apostrophe."""
-        store, schema, _ = self._store()
-        want = asked(request, schema, "format", "transactions", pseudonyms=self._model().requests.pseudonyms)
-        parts = self._told((transaction_frames if want.transactions else frames)(store, want.filter, schema))
-        if want.format == "csv":
+        generation, ledger = self._serving.now()
+        schema, store = generation.schema, ledger.recorder.store
+        query = decision_query(request, schema, "format", "transactions", pseudonyms=generation.pseudonyms)
+        parts = self._told((transaction_frames if query.transactions else frames)(store, query.filter, schema))
+        if query.format == "csv":
             pieces = csv_parts(parts)
-            limiter = self._exporters if want.transactions else self._readers  # the oldest page is the last one read
+            limiter = self._exporters if query.transactions else self._readers  # the oldest page is the last one read
             first = await run_sync(next, pieces, limiter=limiter)  # a store that is gone shows before the answer
             content = _chained(first, pieces)
         else:
             content = _pieces(await run_sync(_parquet, parts, limiter=self._exporters))
-        name = "transactions" if want.transactions else "decisions"
-        headers = {"Content-Disposition": f'attachment; filename="{name}.{want.format}"'}
-        return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[want.format])
+        name = "transactions" if query.transactions else "decisions"
+        headers = {"Content-Disposition": f'attachment; filename="{name}.{query.format}"'}
+        return StreamingResponse(content, headers=headers, media_type=_MEDIA_TYPES[query.format])
 
     async def purge(self, request: Request) -> Response:
         """Erase what arrived before a time, or all of one card, merchant or other entity: decisions, labels, states.
         What remains goes on as if nothing had been erased. Scoring goes on meanwhile."""
-        model = self._model()
-        wanted(request, Wanted(0), known=())
+        generation, ledger = self._serving.now()
+        score_options(request, ScoreOptions(0), known=())
         require_media_type(request, "application/json")
         body = await read_body(request, self._most_bytes)
-        what = purge_request.read(body, model.scorer.schema, model.requests.pseudonyms)
-        if model.ledger.recorder.store.shared:
+        what = purge_request.read(body, generation.schema, generation.pseudonyms)
+        if ledger.recorder.store.shared:
             raise Refused("conflict", "decisions in a store that several processes share cannot be erased one by one")
         if self.purging:
             raise Refused("conflict", "another purge is running; send this one once it is done")
         self.purging = True
         try:
             loop = asyncio.get_running_loop()
-            work = partial(purge_request.carry_out, what, model.ledger, model.scorer.schema, loop)
+            work = partial(purge_request.carry_out, what, ledger, generation.schema, loop)
             with self._telling():
                 purged = await run_sync(work, limiter=self._exporters)
         finally:
             self.purging = False
         reply = PurgeReply(purged.decisions, purged.compacted, purged.scrubbed)
         return Response(to_json(reply), media_type="application/json")
-
-    def _model(self) -> ActiveModel:
-        model = self._active()
-        if model is None:
-            raise Refused("not-ready", "no model is loaded yet")
-        return model
-
-    def _store(self) -> tuple[Store, TransactionSchema, Manifest]:
-        model = self._model()
-        return model.ledger.recorder.store, model.scorer.schema, model.scorer.manifest
 
     async def _answer(self, work: Callable[[], bytes]) -> Response:
         with self._telling():
@@ -151,7 +144,7 @@ class Decisions:
         try:
             yield
         except StoreUnavailable as error:
-            if self._model().ledger.healthy and time.monotonic() - self._said >= _SAY_SECONDS:
+            if self._serving.now()[1].healthy and time.monotonic() - self._said >= _SAY_SECONDS:
                 self._said = time.monotonic()
                 _log.error("the store cannot be read: %s", error)
             raise
@@ -169,8 +162,8 @@ class Decisions:
             return None
 
 
-def _page(store: Store, schema: TransactionSchema, want: Asked) -> bytes:
-    page = store.page(want.filter, want.before, want.limit)
+def _page(store: Store, schema: TransactionSchema, query: DecisionQuery) -> bytes:
+    page = store.page(query.filter, query.before, query.limit)
     lines = [line(recorded, schema) for recorded in page.decisions]
     return to_json(DecisionPage(lines, None if page.before is None else cursor(page.before)))
 

@@ -4,6 +4,8 @@ Beyond uvicorn's: an offer to switch protocols is ignored and the body read; onl
 and clear in its framing starts a request; trailers are no headers; a client that closed its sending side still gets its
 answers; where the rest of a body is not wanted it is read and thrown away, so that the answer arrives; and
 :mod:`app.http.edge` hears of everything it measures.
+
+Long because a connection is one thing with one state, which every event may end.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from app.http.edge import Edge
 
 _VERSIONS = ("1.1", "1.0")
+#: Bytes of an answer; smaller ones are not watched.
+_LARGE = 64 << 10
 _UNREADABLE = "what was sent is no request that can be read"
 _TOO_LONG = "the request's head, or what is between pieces of its body, is too long"
 
@@ -78,6 +82,7 @@ class Connection(HttpToolsProtocol):
         self.stage = Stage.BETWEEN
         self.received = 0
         self.running: RequestResponseCycle | None = None
+        self._written = 0  # when the running answer began
         self.lingering = False
         self.line: Line
         self._deaf = False  # no further request is read
@@ -216,6 +221,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
+        self._written = self.line.written
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -223,6 +229,8 @@ class Connection(HttpToolsProtocol):
         if self.lingering:
             self.server_state.total_requests += 1
             return
+        if self.line.written - self._written > _LARGE:
+            self._edge.blocked(self)  # the system may hold more of it than the client has read
         super().on_response_complete()
         if self.resting and self.stage is Stage.BETWEEN:
             self._edge.rests(self)
@@ -258,9 +266,8 @@ class Connection(HttpToolsProtocol):
     @property
     def owed(self) -> bool:
         """Whether it is the client's turn: to send, or to read."""
-        if self.lingering or self.line.waiting:
-            return True
-        return self.stage is Stage.BODY and not self.flow.read_paused
+        sends = self.stage is Stage.BODY and not self.flow.read_paused
+        return self.lingering or sends or self.line.waiting > 0
 
     @property
     def moved(self) -> int:

@@ -16,6 +16,9 @@ from app.http.told import Told
 
 #: Seconds in which a new connection is not closed to make room, so that its request has time to arrive.
 _GRACE = 1.0
+#: Connections closed in one go, and seconds until the next: who opens thousands at once shall not hold up the others
+#: when their time is over.
+_AT_ONCE, _SOON = 32, 0.01
 _ADVICE = "raise COUNTERFOIL_MAX_CONNECTIONS, now {}, and ulimit -n, which must be twice that and more"
 
 
@@ -114,50 +117,55 @@ class Edge:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        self._look_at_heads(now)
-        for connection in list(self._moving):
-            self._look_at(connection, now)
+        due = self._late_heads(now) + [one for one in list(self._moving) if self._stands_still(one, now)]
+        for connection in due[:_AT_ONCE]:
+            self._let_go(connection, now)
         self._ticking = bool(self.open)
         if self._ticking:
-            loop.call_later(self.limits.tick, self._tick, loop)
+            loop.call_later(_SOON if len(due) > _AT_ONCE else self.limits.tick, self._tick, loop)
 
-    def _look_at_heads(self, now: float) -> None:
-        while self._heads:
-            connection, since = next(iter(self._heads.items()))
+    def _late_heads(self, now: float) -> list[Connection]:
+        late = []
+        for connection, since in list(islice(self._heads.items(), _AT_ONCE + 1)):
             if now - since < self.limits.head_seconds:
-                return
-            del self._heads[connection]
+                break
             if connection.answering:
+                del self._heads[connection]
                 self._heads[connection] = now  # its time begins once it is answered
-            elif connection.stage is Stage.HEAD:
-                self.told.closed("slow-request", now)
-                connection.refuse("request-timeout", "the request's head did not come in time", linger=False)
             else:
-                self.told.closed("silent", now)
-                connection.transport.abort()
+                late.append(connection)
+        return late
 
-    def _look_at(self, connection: Connection, now: float) -> None:
+    def _stands_still(self, connection: Connection, now: float) -> bool:
+        """Whether it did not move as it should, in all the time that it was its turn."""
         since, moved = self._moving[connection]
         if now - self._lingering.get(connection, now) >= self.limits.linger_seconds:
-            connection.transport.abort()
-        elif not connection.owed:
-            if connection.stage is Stage.BODY:
-                self._moving[connection] = now, connection.moved
-            else:
+            return True
+        if not connection.owed:
+            if connection.stage is not Stage.BODY:
                 del self._moving[connection]
-        elif now - since >= self.limits.rate_seconds:
-            if connection.moved - moved >= self.limits.rate * (now - since):
-                self._moving[connection] = now, connection.moved
-                return
-            del self._moving[connection]
-            if connection.lingering:
-                connection.transport.abort()
-            elif connection.line.waiting:
-                self.told.closed("slow-reader", now)
-                connection.line.reset()
-            else:
-                self.told.closed("slow-request", now)
-                connection.refuse("request-timeout", "the body did not come fast enough", linger=False)
+                return False
+        elif now - since < self.limits.rate_seconds:
+            return False
+        elif connection.moved - moved < self.limits.rate * (now - since):
+            return True
+        self._moving[connection] = now, connection.moved
+        return False
+
+    def _let_go(self, connection: Connection, now: float) -> None:
+        self._forget(connection)
+        if connection.lingering:
+            connection.transport.abort()
+        elif connection.stage is not Stage.BETWEEN and not connection.line.waiting:
+            self.told.closed("slow-request", now)
+            part = "head" if connection.stage is Stage.HEAD else "body"
+            connection.refuse("request-timeout", f"the request's {part} did not come fast enough", linger=False)
+        elif connection.answering or connection.line.waiting:
+            self.told.closed("slow-reader", now)
+            connection.line.reset()
+        else:
+            self.told.closed("silent", now)
+            connection.transport.abort()
 
     # Room.
 

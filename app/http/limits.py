@@ -32,9 +32,9 @@ class Limits:
     """
 
     connections: int = 4_096
-    head_seconds: float = 8.0
+    head_seconds: float = 5.0
     rate: int = 1_024
-    rate_seconds: float = 8.0
+    rate_seconds: float = 5.0
     linger_seconds: float = 30.0
     linger_bytes: int = 64 << 20
     head_bytes: int = 32 << 10

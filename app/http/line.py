@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from asyncio import Transport
 from collections.abc import Callable
 
 #: ``close()`` of the socket then tells the client that something went wrong (RST), not that this is the end (FIN).
 _BREAK = struct.pack("ii", 1, 0)
+#: Bytes that the system takes for a client before it can send them, so that it holds no megabytes for one that reads
+#: nothing.
+_AHEAD = 128 << 10
 
 
 class Line:
@@ -28,6 +32,9 @@ class Line:
         self._write = transport.write
         self.close = close
         self.is_closing = transport.is_closing
+        self._socket = transport.get_extra_info("socket")
+        if sys.platform == "linux" and self._is_tcp:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
 
     def write(self, data: bytes) -> None:
         """Send, in the background."""
@@ -37,11 +44,29 @@ class Line:
     @property
     def waiting(self) -> int:
         """Bytes that the client's machine has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return self._transport.get_write_buffer_size() + self._held()
 
     def reset(self) -> None:
         """Break the connection so that the client sees it."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
+        if self._is_tcp and not self._gone():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
         self._transport.abort()
+
+    @property
+    def _is_tcp(self) -> bool:
+        return self._socket is not None and self._socket.family in (socket.AF_INET, socket.AF_INET6)
+
+    def _gone(self) -> bool:
+        return bool(self._socket.fileno() < 0)
+
+    def _held(self) -> int:
+        """Bytes that this machine's system holds for the client."""
+        if sys.platform != "linux" or not self._is_tcp or self._gone():
+            return 0
+        import fcntl  # noqa: PLC0415 - Unix alone has them
+        import termios  # noqa: PLC0415
+
+        try:
+            return int.from_bytes(fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
-from app.recording.recovery import counts, events_of
-from app.replies import score_reply
-from app.requests.bodies import Wanted
-from app.requests.model import RequestModel
+from app.recording.engine import Engine, Featured
+from app.recording.rebuild import counts
+from app.requests.arrival import Arrival, ScoreOptions
+from app.requests.encoder import Encoder
 from app.store.contract import Store
 from app.store.records import Decision, LabelEvent, Origin
-from models.behaviour.events import Behaviour
 from models.behaviour.kernel import relabel
 from models.behaviour.keys import EntityKey
-from models.behaviour.replay import State, empty, step
+from models.behaviour.replay import State, empty
 from models.errors import CounterfoilError, InvalidInput
 from models.registry import Registry
 from models.rows import Batch
 from models.scorer import Scorer
 
 _CHUNK = 1_024
+_NO_REASONS = ScoreOptions(0)
 ERASED = "cannot be checked: erased history"
 
 
@@ -75,15 +73,16 @@ class LogCheck:
         origin = store.origin()
         if origin is None:
             raise InvalidInput("the store is empty: nothing was answered yet")
-        self._schema = scorer.schema
-        self._behaviour = Behaviour(scorer.schema)
-        if origin.spec != self._behaviour.spec:
+        self._own = _Version(scorer)
+        behaviour = self._own.engine.behaviour
+        if origin.spec != behaviour.spec:
             raise InvalidInput("the store's states belong to a model with other [entity] sections; use --model")
         self._store = store
         self._registry = registry
         self._origin: Origin = origin
         self._compacted = store.compacted()
-        self._scorers: dict[str, Scorer | str] = {}
+        self._entities = {entity.name: entity for entity in behaviour.entities}
+        self._versions: dict[str, _Version | str] = {}
         self._states: dict[EntityKey, State] = {}
 
     def all(self, since: int, progress: Callable[[int], None] = lambda seq: None) -> Checked:
@@ -120,100 +119,108 @@ class LogCheck:
             raise InvalidInput("no transaction with this id is recorded")
         if decision.seq <= self._compacted:
             raise InvalidInput(f"it {ERASED}")
-        scorer = self._scorer(decision.model_version)
-        if isinstance(scorer, str):
-            raise InvalidInput(f"{scorer}: {decision.model_version}")
+        version = self._version(decision.model_version)
+        if isinstance(version, str):
+            raise InvalidInput(f"{version}: {decision.model_version}")
+        schema = version.scorer.schema
         checked = Checked()
         for chunk in _chunks(self._store.log(self._compacted, keys=decision.keys)):
             until = [event for event in chunk if event.seq <= decision.seq]
             self._check(until, 0, checked, only=decision.seq)
-        features = Batch.from_bytes(decision.features, len(scorer.schema.numeric)).numeric[0]
-        names = [feature.name for feature in scorer.schema.behaviour]
+        features = Batch.from_bytes(decision.features, len(schema.numeric)).numeric[0]
+        names = [feature.name for feature in schema.behaviour]
         values = dict(zip(names, features[len(features) - len(names) :].tolist(), strict=True))
         return decision, checked, values
 
-    def _scorer(self, version: str) -> Scorer | str:
+    def _version(self, name: str) -> _Version | str:
         """The version, or why it cannot be used."""
-        if version not in self._scorers:
+        if name not in self._versions:
             try:
-                scorer = Scorer.load(self._registry.folder(version))
+                version = _Version(Scorer.load(self._registry.folder(name)))
             except CounterfoilError:
-                self._scorers[version] = "the model version is gone"
+                self._versions[name] = "the model version is gone"
             else:
-                same = Behaviour(scorer.schema).spec == self._origin.spec
-                self._scorers[version] = scorer if same else "the model version has other [entity] sections"
-        return self._scorers[version]
+                same = version.engine.behaviour.spec == self._origin.spec
+                self._versions[name] = version if same else "the model version has other [entity] sections"
+        return self._versions[name]
 
     def _check(self, chunk: list[Decision | LabelEvent], since: int, checked: Checked, only: int | None = None) -> None:
         """Move the states on by a part of the log; recompute the decisions that are asked for."""
-        decisions = [event for event in chunk if isinstance(event, Decision)]
-        position = {decision.seq: i for i, decision in enumerate(decisions)}
-        time = np.array([decision.time for decision in decisions], np.int64)
-        bodies = [decision.body for decision in decisions]
-        events = events_of(self._schema, self._behaviour, bodies, time) if decisions else []
         self._load(chunk)
+        waiting: dict[str, list[tuple[Decision, Arrival, Featured]]] = {}
         for event in chunk:
             if isinstance(event, LabelEvent):
                 self._relabel(event)
                 continue
-            features = self._advance([part.events[position[event.seq]] for part in events], event)
             wanted = event.arrived_at >= since if only is None else event.seq == only
-            if wanted and features is not None:
-                self._compare(event, features, checked)
+            found = self._advance(event, _asked(event) if wanted else _NO_REASONS)
+            if wanted and found is not None:
+                waiting.setdefault(event.model_version, []).append((event, *found))
+        mismatches = [one for name, some in waiting.items() for one in self._compare(name, some, checked)]
+        checked.mismatches += sorted(mismatches, key=lambda mismatch: mismatch.seq)
 
     def _load(self, chunk: list[Decision | LabelEvent]) -> None:
         found = [event if isinstance(event, Decision) else self._labelled(event) for event in chunk]
         keys = {key for decision in found if decision for key in decision.keys}
         missing = sorted(key for key in keys if key not in self._states)
         base = self._store.base_states(missing)
-        entities = {entity.name: entity for entity in self._behaviour.entities}
         for key in missing:
             content = base.get(key)
-            self._states[key] = empty(entities[key[0]]) if content is None else np.frombuffer(content, np.int64).copy()
+            fresh = empty(self._entities[key[0]]) if content is None else np.frombuffer(content, np.int64).copy()
+            self._states[key] = fresh
 
-    def _advance(self, events: list[NDArray[np.int64]], decision: Decision) -> tuple[NDArray[np.float64], bool] | None:
-        """The transaction's behaviour features, and whether they are near, not exact; None where the base has it."""
+    def _advance(self, decision: Decision, options: ScoreOptions) -> tuple[Arrival, Featured] | None:
+        """The transaction as it arrived, and its behaviour features; None where the base has it."""
         if not counts(self._origin, np.array([decision.seq]), np.array([decision.time]))[0]:
             return None
-        features, merged = np.empty(self._behaviour.width), False
-        for entity, event in zip(self._behaviour.entities, events, strict=True):
-            key = next(key for key in decision.keys if key[0] == entity.name)
-            self._states[key], status = step(entity, self._states[key], event, features[entity.out])
-            merged |= status > 0
-        return features, merged
+        version = self._version(decision.model_version)
+        mine = self._own if isinstance(version, str) else version
+        arrival = mine.encoder.logged(decision, options)
+        return arrival, mine.engine.advance(arrival, {}, self._states, timely=False)
 
     def _relabel(self, label: LabelEvent) -> None:
         decision = self._labelled(label)
-        for entity in self._behaviour.entities:
-            for key in decision.keys if decision else ():
-                if key[0] == entity.name and key in self._states:
-                    relabel(self._states[key], entity.plan, decision.time if decision else 0, label.change)
+        for key in decision.keys if decision else ():
+            entity = self._entities.get(key[0])
+            if decision is not None and entity is not None and key in self._states:
+                relabel(self._states[key], entity.plan, decision.time, label.change)
 
     def _labelled(self, label: LabelEvent) -> Decision | None:
         """The decision that a label changes anything for; it may be older than what is replayed."""
         return self._store.find(label.transaction_id) if label.change else None
 
-    def _compare(self, decision: Decision, behaviour: tuple[NDArray[np.float64], bool], checked: Checked) -> None:
-        scorer = self._scorer(decision.model_version)
-        if isinstance(scorer, str):
-            checked.skipped[scorer] = checked.skipped.get(scorer, 0) + 1
+    def _compare(
+        self, name: str, some: list[tuple[Decision, Arrival, Featured]], checked: Checked
+    ) -> Iterator[Mismatch]:
+        version = self._version(name)
+        if isinstance(version, str):
+            checked.skipped[version] = checked.skipped.get(version, 0) + len(some)
             return
-        schema = scorer.schema
-        row = from_json(decision.body)
-        row |= {name: math.nan for name in schema.sent_numeric if row[name] is None}
-        batch = RequestModel(schema, scorer.vocabulary, 1).batch([row])
-        if self._behaviour:
-            batch = batch.with_behaviour(behaviour[0][None])
-        answered = from_json(decision.reply)
-        verify = any(reason["verified"] is not None for reason in answered["reasons"])
-        want = Wanted(len(answered["reasons"]), verify)
-        again = score_reply(scorer, batch, scorer.score(batch), 0, want, decision.transaction_id, behaviour[1])
-        checked.decisions += 1
-        what = [name for name, value in from_json(to_json(again)).items() if answered.get(name, value) != value]
-        if batch.to_bytes(0) != decision.features:
-            what.insert(0, "features")
-        if what:
-            checked.mismatches.append(Mismatch(decision.seq, decision.transaction_id, tuple(what)))
+        checked.decisions += len(some)
+        replies, batch = version.engine.score([arrival for _, arrival, _ in some], [found for _, _, found in some])
+        for row, ((decision, _, _), reply) in enumerate(zip(some, replies, strict=True)):
+            answered = from_json(decision.reply)
+            again = from_json(to_json(reply))
+            what = [field for field, value in again.items() if answered.get(field, value) != value]
+            if batch.to_bytes(row) != decision.features:
+                what.insert(0, "features")
+            if what:
+                yield Mismatch(decision.seq, decision.transaction_id, tuple(what))
+
+
+class _Version:
+    """A model version, ready to decide again."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.encoder = Encoder(scorer.schema, scorer.vocabulary)
+        self.engine = Engine(scorer)
+
+
+def _asked(decision: Decision) -> ScoreOptions:
+    """The options that a decision was answered with, as far as its reply shows them."""
+    reasons = from_json(decision.reply)["reasons"]
+    return ScoreOptions(len(reasons), any(reason["verified"] is not None for reason in reasons))
 
 
 def _chunks(log: Iterator[Decision | LabelEvent]) -> Iterator[list[Decision | LabelEvent]]:

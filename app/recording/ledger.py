@@ -12,11 +12,16 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from app.recording.breaker import Breaker
-from app.recording.recorder import Answer, Recorder
-from app.requests.asked import Asked
+from app.recording.engine import Answer, Engine
+from app.recording.recorder import Recorder
+from app.refusals import Refusal
+from app.requests.arrival import Arrival
 from app.store.contract import OnStoreFailure
 from app.store.errors import StoreUnavailable
 from app.store.records import Label
@@ -31,11 +36,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Work for the thread, and whom to tell. ``asked`` may share a transaction; ``work`` is done by itself."""
+    """Work for the thread, and whom to tell.
+
+    ``arrivals`` may share a transaction with others of their engine; ``work`` is done by itself.
+    """
 
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    asked: Sequence[Asked] = ()
+    arrivals: Sequence[Arrival] = ()
+    engine: Engine | None = None
     work: Callable[[], Any] | None = None
 
 
@@ -43,7 +52,7 @@ class Ledger:
     """Scores and records, in order of arrival.
 
     Args:
-        recorder: of the model that serves; belongs to the ledger from now on.
+        recorder: belongs to the ledger from now on.
         on_failure: what becomes of transactions while the store fails.
 
     Attributes:
@@ -78,13 +87,16 @@ class Ledger:
         """Requests in the queue."""
         return self._queue.qsize()
 
-    async def score(self, asked: Sequence[Asked]) -> list[Answer]:
+    async def score(self, engine: Engine, arrivals: Sequence[Arrival]) -> list[Answer | Refusal]:
         """Score and record transactions; returns when they are durable, or scored without that, if so chosen.
+
+        Args:
+            engine: of the generation that the request is pinned to.
 
         Raises:
             StoreUnavailable: nothing was recorded.
         """
-        answers: list[Answer] = await self._put(asked=asked)
+        answers: list[Answer | Refusal] = await self._put(arrivals, engine)
         return answers
 
     async def label(
@@ -94,8 +106,8 @@ class Ledger:
         return await self.run(lambda: self.recorder.label(transaction_id, label, known_at, arrived_at, caller))
 
     async def peek(self, keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
-        """As :meth:`app.recording.recorder.Recorder.peek`."""
-        return await self.run(lambda: self.recorder.peek(keys))
+        """As :meth:`app.recording.state_cache.StateCache.peek`."""
+        return await self.run(lambda: self.recorder.states.peek(keys))
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """What ``work`` returns, done in the ledger's thread between its transactions."""
@@ -108,10 +120,15 @@ class Ledger:
             self._queue.put(None)
             self._thread.join()
 
-    def _put(self, *, asked: Sequence[Asked] = (), work: Callable[[], Any] | None = None) -> asyncio.Future[Any]:
+    def _put(
+        self,
+        arrivals: Sequence[Arrival] = (),
+        engine: Engine | None = None,
+        work: Callable[[], Any] | None = None,
+    ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._queue.put(_Job(loop, future, asked, work))
+        self._queue.put(_Job(loop, future, arrivals, engine, work))
         return future
 
     def _run(self) -> None:
@@ -121,7 +138,7 @@ class Ledger:
             rows = 0
             while job is not None:
                 jobs.append(job)
-                rows += len(job.asked)
+                rows += len(job.arrivals)
                 if job.work is not None or rows >= _MOST_ROWS:
                     break
                 try:
@@ -143,25 +160,30 @@ class Ledger:
             self._tell([alone], *self._try(lambda: self._breaker.run(work)))
 
     def _answer(self, jobs: list[_Job]) -> None:
-        asked = [one for job in jobs for one in job.asked]
-        results, error = self._try(lambda: self._record(asked))
+        """Those of one engine in one transaction: while one model version takes over from another there are two."""
+        for engine, some in groupby(jobs, attrgetter("engine")):
+            self._answer_under(engine, list(some))
+
+    def _answer_under(self, engine: Engine, jobs: list[_Job]) -> None:
+        arrivals = [one for job in jobs for one in job.arrivals]
+        results, error = self._try(lambda: self._record(engine, arrivals))
         if results is None:
             self._tell(jobs, None, error)
             return
         start, parts = 0, []
         for job in jobs:
-            parts.append(results[start : start + len(job.asked)])
-            start += len(job.asked)
+            parts.append(results[start : start + len(job.arrivals)])
+            start += len(job.arrivals)
         self._tell(jobs, parts, None, each=True)
 
-    def _record(self, asked: Sequence[Asked]) -> list[Answer]:
+    def _record(self, engine: Engine, arrivals: Sequence[Arrival]) -> list[Answer | Refusal]:
         try:
-            return self._breaker.run(lambda: self.recorder.answer(asked))
+            return self._breaker.run(partial(self.recorder.answer, engine, arrivals))
         except StoreUnavailable:
             if self._on_failure == "refuse":
                 raise
-        answers = self.recorder.answer_unlogged(asked)
-        self.unlogged += sum(isinstance(answer, bytes) for answer in answers)
+        answers = self.recorder.answer_unlogged(engine, arrivals)
+        self.unlogged += sum(isinstance(answer, Answer) for answer in answers)
         return answers
 
     def _consequence(self) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from app.problems import Refused
-from app.recording.recorder import Answer, Recorder
-from app.requests.bodies import Wanted
-from app.requests.model import RequestModel
+from app.recording.engine import Answer, Engine
+from app.recording.recorder import Recorder
+from app.refusals import Refusal
+from app.requests.arrival import ScoreOptions
+from app.requests.encoder import Encoder
 from models.annotate import added_columns, with_added
-from models.batch import BatchReport, OnError, Progress, transform_table
+from models.batch import BatchReport, KeptRows, OnError, Progress, transform_table
 from models.parsing import parse_rows
 from models.rows import ParsedRows
-from models.schema import CurrencyColumn, TransactionSchema
+from models.schema import TransactionSchema
 from models.strict_tables import checked_chunks
 from models.tables import TableReader
 
@@ -26,7 +29,8 @@ _AT_ONCE = 256
 
 def record_table(
     recorder: Recorder,
-    requests: RequestModel,
+    engine: Engine,
+    encoder: Encoder,
     schema: TransactionSchema,
     source: Path,
     output: Path,
@@ -37,7 +41,7 @@ def record_table(
 ) -> BatchReport:
     """Record every row, then write the table with its answers, as :func:`models.batch.score_table` does.
 
-    A row that is recorded already gets its answer of then; one that the service would refuse is a bad row.
+    A row that is recorded already gets its earlier answer; one that the service would refuse is a bad row.
 
     Raises:
         InvalidInput: naming file, line, column and cause. With ``on_error`` "stop" nothing was recorded if a cell is at
@@ -45,85 +49,134 @@ def record_table(
         StoreUnavailable: rows before the failure are recorded; the same command again goes on.
     """
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows, answers: list[bytes]) -> pl.DataFrame:
-        replies = [from_json(answer) for answer in answers]
-        texts = [[reason["text"] for reason in reply["reasons"][:reasons]] for reply in replies]
-        columns = [
-            pl.Series([reply["score"] for reply in replies], dtype=pl.Float64),
-            pl.Series([reply["reconstruction_error"] for reply in replies], dtype=pl.Float64),
-            pl.Series([reply["is_anomaly"] for reply in replies], dtype=pl.Boolean),
-            pl.Series([reply["decision"] for reply in replies], dtype=pl.String),
-        ]
-        for place in range(reasons):
-            columns.append(pl.Series([text[place] if place < len(text) else None for text in texts], dtype=pl.String))
-        return with_added(frame.filter(pl.Series(parsed.good)), columns)
+    def annotate(frame: pl.DataFrame, parsed: ParsedRows, answers: _Answers) -> pl.DataFrame:
+        return with_added(frame.filter(pl.Series(parsed.good)), answers.columns(reasons))
 
     def prepare() -> _Recorded:
-        if on_error == "stop":  # every cell is looked at before the first row is recorded
-            for _ in checked_chunks(schema, [source]):
-                pass
-        return _Recorded(recorder, requests, schema, source, Wanted(reasons))
+        # With "stop" every cell is looked at before the first row is recorded.
+        chunks = checked_chunks(schema, [source]) if on_error == "stop" else _chunks(schema, source)
+        rows = _Rows(source, chunks)
+        answers = _Answers.none(rows.count, reasons)
+        options = ScoreOptions(reasons)
+        for places, parsed in rows.in_time_order():
+            arrivals = encoder.rows(parsed, options)
+            taken = [(place, one) for place, one in zip(places, arrivals, strict=True) if not isinstance(one, Refusal)]
+            answers.refused |= {
+                place: one for place, one in zip(places, arrivals, strict=True) if isinstance(one, Refusal)
+            }
+            told = recorder.answer(engine, [one for _, one in taken]) if taken else []
+            for (place, _), answer in zip(taken, told, strict=True):
+                answers.take(place, answer)
+        return _Recorded(rows.kept, answers)
 
     return transform_table(schema, source, output, added_columns(reasons), prepare, annotate, on_error, on_progress)
+
+
+def _chunks(schema: TransactionSchema, source: Path) -> Iterator[tuple[pl.DataFrame, ParsedRows]]:
+    for chunk in TableReader(source).chunks():
+        yield chunk.frame, parse_rows(schema, chunk.frame)
+
+
+class _Rows:
+    """The good rows of a table, parsed.
+
+    Attributes:
+        kept: to be given out again, chunk by chunk.
+        count: of them.
+    """
+
+    def __init__(self, source: Path, chunks: Iterator[tuple[pl.DataFrame, ParsedRows]]) -> None:
+        parts = [parsed for _, parsed in chunks]
+        self.kept = KeptRows(source, parts)
+        self.count = sum(len(part.time) for part in parts)
+        self._whole = ParsedRows.concat(parts) if parts else None
+
+    def in_time_order(self) -> Iterator[tuple[list[int], ParsedRows]]:
+        """Some rows at a time: their places in the file, and they themselves. Once."""
+        whole, self._whole = self._whole, None
+        order = np.empty(0, np.int64) if whole is None else np.argsort(whole.time, kind="stable")
+        for start in range(0, len(order), _AT_ONCE):
+            some = order[start : start + _AT_ONCE]
+            assert whole is not None
+            yield some.tolist(), whole.take(some)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """The answers to rows, as columns; ``refused``: in place of one, by its position."""
+
+    score: NDArray[np.float64]
+    error: NDArray[np.float64]
+    is_anomaly: NDArray[np.bool_]
+    decision: list[str]
+    texts: list[list[str | None]]
+    refused: dict[int, Refusal]
+
+    @staticmethod
+    def none(rows: int, reasons: int) -> _Answers:
+        """Not yet."""
+        texts: list[list[str | None]] = [[None] * rows for _ in range(reasons)]
+        return _Answers(np.zeros(rows), np.zeros(rows), np.zeros(rows, bool), [""] * rows, texts, {})
+
+    def take(self, row: int, answer: Answer | Refusal) -> None:
+        """Put in the answer to a row."""
+        if isinstance(answer, Refusal):
+            self.refused[row] = answer
+            return
+        if answer.reply is None:  # recorded earlier: its reply is there as it was stored
+            told = from_json(answer.content)
+            score, error, decision = told["score"], told["reconstruction_error"], told["decision"]
+            alert, texts = told["is_anomaly"], [reason["text"] for reason in told["reasons"]]
+        else:
+            score, error, decision = answer.reply.score, answer.reply.reconstruction_error, answer.reply.decision
+            alert, texts = answer.reply.is_anomaly, [reason.text for reason in answer.reply.reasons]
+        self.score[row], self.error[row], self.is_anomaly[row], self.decision[row] = score, error, alert, decision
+        for column, text in zip(self.texts, texts, strict=False):
+            column[row] = text
+
+    def part(self, rows: slice, kept: NDArray[np.bool_]) -> _Answers:
+        """Those of some consecutive rows that are ``kept``."""
+        chosen = np.flatnonzero(kept) + rows.start
+        return _Answers(
+            self.score[chosen],
+            self.error[chosen],
+            self.is_anomaly[chosen],
+            [self.decision[row] for row in chosen],
+            [[column[row] for row in chosen] for column in self.texts],
+            {},
+        )
+
+    def columns(self, reasons: int) -> list[pl.Series]:
+        """As they are written, in the order of :func:`models.annotate.added_columns`."""
+        return [
+            pl.Series(self.score, dtype=pl.Float64),
+            pl.Series(self.error, dtype=pl.Float64),
+            pl.Series(self.is_anomaly, dtype=pl.Boolean),
+            pl.Series(self.decision, dtype=pl.String),
+            *(pl.Series(column, dtype=pl.String) for column in self.texts[:reasons]),
+        ]
 
 
 class _Recorded:
     """The answers to all rows of a table, given out in the order of the file."""
 
-    def __init__(
-        self, recorder: Recorder, requests: RequestModel, schema: TransactionSchema, source: Path, want: Wanted
-    ) -> None:
-        rows: list[dict[str, Any]] = []
-        for chunk in TableReader(source).chunks():
-            parsed = parse_rows(schema, chunk.frame)
-            rows += _rows(schema, parsed)
-        self._answers: list[Answer] = [b""] * len(rows)
-        self._given = 0
-        order = sorted(range(len(rows)), key=lambda i: rows[i][schema.timestamp] if schema.timestamp else i)
-        for start in range(0, len(order), _AT_ONCE):
-            some = order[start : start + _AT_ONCE]
-            asked = []
-            for i in some:
-                try:
-                    requests.pseudonyms.check(rows[i])
-                    asked.append((i, requests.asked(rows[i], want)))
-                except Refused as refusal:
-                    self._answers[i] = refusal
-            answers = recorder.answer([one for _, one in asked]) if asked else []
-            for (i, _), answer in zip(asked, answers, strict=True):
-                self._answers[i] = answer
+    def __init__(self, kept: KeptRows, answers: _Answers) -> None:
+        self._kept, self._answers, self._given = kept, answers, 0
 
-    def next(self, parsed: ParsedRows) -> tuple[ParsedRows, list[bytes]]:
+    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, _Answers]:
         """The next chunk's rows that are recorded, with their answers."""
-        mine = self._answers[self._given : self._given + len(parsed.time)]
-        self._given += len(mine)
-        for i, answer in reversed(list(enumerate(mine))):
-            if isinstance(answer, Refused):
-                field, cause = next(((error.field, error.message) for error in answer.errors), ("", str(answer)))
-                parsed = parsed.refuse(np.arange(len(parsed.time)) == i, field, cause)
-        return parsed, [answer for answer in mine if isinstance(answer, bytes)]
+        parsed = self._kept.next(frame)
+        mine = slice(self._given, self._given + len(parsed.time))
+        self._given = mine.stop
+        kept = np.ones(len(parsed.time), bool)
+        refused = [row for row in range(mine.start, mine.stop) if row in self._answers.refused]
+        for row in reversed(refused):
+            kept[row - mine.start] = False
+            refusal = self._answers.refused[row]
+            field, cause = next(((error.field, error.message) for error in refusal.errors), ("", str(refusal)))
+            parsed = parsed.refuse(np.arange(len(parsed.time)) == row - mine.start, field, cause)
+        return parsed, self._answers.part(mine, kept)
 
-    def none(self) -> list[bytes]:
+    def none(self) -> _Answers:
         """Of no rows."""
-        return []
-
-
-def _rows(schema: TransactionSchema, parsed: ParsedRows) -> list[dict[str, Any]]:
-    """The good rows as the request model gives them."""
-    columns: dict[str, list[Any]] = {}
-    numbers, texts = iter(parsed.numeric.T), iter(parsed.text)
-    for name in schema.inputs:
-        column = schema.columns[name]
-        if name in schema.sent_numeric:
-            columns[name] = next(numbers).tolist()
-        elif name in schema.categorical:
-            columns[name] = [value or None for value in next(texts).to_list()]
-        elif name == schema.timestamp:
-            columns[name] = parsed.time.tolist()
-        elif isinstance(column, CurrencyColumn):
-            columns[name] = [column.code] * len(parsed.time)
-        elif parsed.id is not None and name == schema.id:
-            columns[name] = parsed.id.to_list()
-        else:
-            columns[name] = parsed.entity[name].to_list()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return self._answers.part(slice(0, 0), np.empty(0, bool))

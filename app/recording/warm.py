@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.pseudonyms import Pseudonyms
-from app.recording.recovery import snapshot_of
+from app.recording.startup import snapshot_of
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Origin

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
 from app.problems import Refused, name_or_withheld
 from app.refusals import FieldProblem
+from app.requests.arrival import ScoreOptions
+from app.requests.idempotency import Key, idempotency_key
 from app.settings import MAX_REASONS
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -44,10 +45,9 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
         Refused: 413 once it is larger than ``limit`` bytes, or at once where Content-Length says that it will be.
         ClientDisconnect: the client went away.
     """
-    refusal = Refused("too-large", f"the body is larger than {limit:,} bytes")
     declared = request.headers.get("content-length", "")
     if _DIGITS.fullmatch(declared) and int(declared) > limit:
-        raise refusal
+        raise _too_large(limit)
     size = 0
     more = True
     while more:
@@ -58,8 +58,20 @@ async def limited_stream(request: Request, limit: int) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
         size += len(data)
         if size > limit:
-            raise refusal
+            raise _too_large(limit)
         yield data
+
+
+async def read_scoring(request: Request, default: ScoreOptions, limit: int) -> tuple[ScoreOptions, Key | None, bytes]:
+    """How transactions that are sent as JSON are to be answered, the Idempotency-Key, and the body.
+
+    Raises:
+        Refused: 422, 415 or 413.
+    """
+    options = score_options(request, default)
+    key = idempotency_key(request)
+    require_media_type(request, "application/json")
+    return options, key, await read_body(request, limit)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -71,22 +83,9 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join([data async for data in limited_stream(request, limit)])
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the query asks for.
-
-    Attributes:
-        reasons: how many per transaction.
-        verify: whether each reason is tested by scoring again without it.
-        state: what the rows of a CSV go on from.
-    """
-
-    reasons: int
-    verify: bool = False
-    state: str = "live"
-
-
-def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons", "verify")) -> Wanted:
+def score_options(
+    request: Request, default: ScoreOptions, known: tuple[str, ...] = ("reasons", "verify")
+) -> ScoreOptions:
     """The query's ``reasons``, ``verify`` and ``state``, the only parameters there are.
 
     Args:
@@ -119,11 +118,15 @@ def wanted(request: Request, default: Wanted, known: tuple[str, ...] = ("reasons
             if text not in ("true", "false"):
                 raise _bad_query(name, "expected true or false")
             values[name] = text == "true"
-    return Wanted(
+    return ScoreOptions(
         int(values.get("reasons", default.reasons)),
         bool(values.get("verify", default.verify)),
         str(values.get("state", default.state)),
     )
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused("too-large", f"the body is larger than {limit:,} bytes")
 
 
 def _bad_query(field: str, message: str) -> Refused:

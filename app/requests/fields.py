@@ -8,7 +8,7 @@ table's cell, in the same words.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -53,7 +53,7 @@ def field_type(column: Column) -> Any:
             exact = _checked(lambda value: read_text(column, [value]))
             plain = not column.formed
         case CurrencyColumn():
-            return Annotated[Any, PlainValidator(_checked(lambda value: read_currency(column, value)))]
+            fast, exact, plain = Literal[column.code], _checked(lambda value: read_currency(column, value)), True
         case TimestampColumn():
             return Annotated[Any, PlainValidator(_checked(lambda value: read_time(column, [value])))]
         case _:

@@ -145,12 +145,21 @@ class Metrics:
         """Observe the reading of one body."""
         self._validate.observe(seconds)
 
-    def answered(self, waited: Iterable[float], moments: Sequence[float], refused: int, repeated: int) -> None:
+    def answered(
+        self,
+        waited: Iterable[float],
+        moments: Sequence[float],
+        refused: int,
+        repeated: int,
+        scores: Iterable[float],
+        decisions: Mapping[str, int],
+    ) -> None:
         """Observe one transaction of the store.
 
         Args:
             waited: seconds that each request spent in the queue.
             moments: readings of :func:`time.perf_counter` at the beginning of ``lookup`` and at the end of each stage.
+            scores: of what it recorded; ``decisions``: how many of each.
         """
         for seconds in waited:
             self._queue.observe(seconds)
@@ -160,22 +169,15 @@ class Metrics:
             self._refused.inc(refused)
         if repeated:
             self._repeated.inc(repeated)
-
-    def unlogged(self, count: int) -> None:
-        """Count transactions that were scored and not recorded."""
-        self._unlogged.inc(count)
-
-    def recorded(self, scores: Iterable[float], decisions: Mapping[str, int]) -> None:
-        """Count what one transaction of the store recorded.
-
-        Args:
-            decisions: how many of each.
-        """
         for score in scores:
             self._score.observe(score)
         for decision, rows in decisions.items():
             self._decisions[decision].inc(rows)
             self._recorded.inc(rows)
+
+    def unlogged(self, count: int) -> None:
+        """Count transactions that were scored and not recorded."""
+        self._unlogged.inc(count)
 
     def serves(self, model: str, threshold: Threshold) -> None:
         """Say which version serves from now on, and what its threshold promises."""

@@ -18,6 +18,8 @@ from models.behaviour.plan import plan_of
 from models.behaviour.spec import EntityBehaviour
 from models.schema import TransactionSchema
 
+#: What a transaction is to one entity: as :func:`models.behaviour.kernel.advance` takes it.
+Event = tuple[EntityKey, NDArray[np.int64]]
 _DEGREES = 1e7
 #: Part of a declaration's digest: raise it when :mod:`models.behaviour.layout` changes, and states are made anew.
 _STATE_FORMAT = 1
@@ -87,12 +89,14 @@ class Behaviour:
         entities: the sections in order.
         timestamp: name of the column that orders the events.
         width: number of features.
+        calendar: whether the times of events can be compared with a clock.
         spec: digest of the declaration: states made under another one mean something else.
     """
 
     def __init__(self, schema: TransactionSchema) -> None:
         self._schema = schema
         self.timestamp = schema.timestamp or ""
+        self.calendar = bool(schema.entity) and not schema.elapsed
         self._numeric = {name: i for i, name in enumerate(schema.sent_numeric)}
         self._text = {name: i for i, name in enumerate(schema.categorical)}
         entities, start = [], 0
@@ -110,7 +114,7 @@ class Behaviour:
     def __bool__(self) -> bool:
         return bool(self.entities)
 
-    def of_row(self, row: Mapping[str, Any]) -> list[tuple[EntityKey, NDArray[np.int64]]]:
+    def of_row(self, row: Mapping[str, Any]) -> list[Event]:
         """One validated transaction's event for each of its entities.
 
         Args:

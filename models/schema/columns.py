@@ -1,4 +1,7 @@
-"""The kinds of columns that a profile declares, but for times, which have a module of their own."""
+"""The kinds of columns that a profile declares, but for times, which have a module of their own.
+
+Long because all kinds stand together, each with the checks of its own declaration.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""TransactionSchema: which columns a transaction has and what they mean."""
+"""TransactionSchema: which columns a transaction has and what they mean.
+
+Long because what columns ask of each other is checked in one place.
+"""
 
 from __future__ import annotations
 

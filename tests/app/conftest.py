@@ -35,7 +35,7 @@ def app(settings: Settings, tiny_scorer: Scorer) -> Iterator[FastAPI]:
     """The service, serving the tiny model."""
     app = create_app(settings, tiny_scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 @pytest.fixture(scope="session")

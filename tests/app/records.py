@@ -7,14 +7,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.problems import Refused
 from app.pseudonyms import Pseudonyms
-from app.recording.recorder import Answer, Recorder
-from app.requests.bodies import Wanted
+from app.recording.engine import Answer, Engine
+from app.recording.recorder import Recorder
+from app.refusals import Refusal
+from app.requests.arrival import Arrival, ScoreOptions
+from app.requests.encoder import Encoder
 from app.requests.model import RequestModel
 from app.settings import Settings
 from models.scorer import Scorer
 from tests.app.traffic import Payments, bodies
+
+#: What a caller is told: the reply as JSON, or why there is none.
+Told = bytes | Refusal
+
+
+def told(answers: Sequence[Answer | Refusal]) -> list[Told]:
+    """Answers as callers see them."""
+    return [answer.content if isinstance(answer, Answer) else answer for answer in answers]
 
 
 class Till:
@@ -27,13 +37,22 @@ class Till:
     def __init__(self, scorer: Scorer, url: str, **settings: Any) -> None:
         given = Settings(database_url=url, **settings)
         pseudonyms = Pseudonyms.open(given, scorer.schema)
-        self._requests = RequestModel(scorer.schema, scorer.vocabulary, 1_000, pseudonyms)
-        self.recorder = Recorder.open(given, scorer, self._requests)
+        self._requests = RequestModel(scorer.schema, 1_000)
+        self._encoder = Encoder(scorer.schema, scorer.vocabulary, pseudonyms)
+        self.engine = Engine(scorer, given.future_tolerance_seconds)
+        self.recorder = Recorder.open(given, scorer, pseudonyms)
 
-    def send(self, *sent: bytes, reasons: int = 0) -> list[Answer]:
+    def arrivals(self, *sent: bytes, reasons: int = 0) -> list[Arrival]:
+        """Transactions as they arrive."""
+        return [self._encoder.row(self._requests.one(one), ScoreOptions(reasons)) for one in sent]
+
+    def send(self, *sent: bytes, reasons: int = 0) -> list[Told]:
         """Record transactions in one transaction of the store."""
-        rows = [self._requests.one(one) for one in sent]
-        return self.recorder.answer([self._requests.asked(row, Wanted(reasons)) for row in rows])
+        return told(self.recorder.answer(self.engine, self.arrivals(*sent, reasons=reasons)))
+
+    def send_unlogged(self, *sent: bytes, reasons: int = 0) -> list[Told]:
+        """Score transactions while the store fails."""
+        return told(self.recorder.answer_unlogged(self.engine, self.arrivals(*sent, reasons=reasons)))
 
     def reply(self, sent: bytes, reasons: int = 0) -> dict[str, Any]:
         """Record one transaction that is accepted."""
@@ -42,10 +61,10 @@ class Till:
         reply: dict[str, Any] = json.loads(answer)
         return reply
 
-    def refusal(self, sent: bytes) -> Refused:
+    def refusal(self, sent: bytes) -> Refusal:
         """Record one transaction that is refused."""
         (answer,) = self.send(sent)
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, Refusal)
         return answer
 
 
@@ -69,7 +88,7 @@ def changed(body: bytes, **changes: Any) -> bytes:
     return json.dumps({**json.loads(body), **changes}).encode()
 
 
-def replies(answers: Sequence[Answer]) -> list[bytes]:
+def replies(answers: Sequence[Told]) -> list[bytes]:
     """Answers of which none is a refusal."""
-    assert not [answer for answer in answers if isinstance(answer, Refused)]
+    assert not [answer for answer in answers if isinstance(answer, Refusal)]
     return [answer for answer in answers if isinstance(answer, bytes)]

@@ -16,7 +16,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from app.recording.recovery import live_states, read_saved, rebuild
+from app.recording.rebuild import read_saved, rebuild
+from app.recording.startup import live_states
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
 from tests.app.traffic import (

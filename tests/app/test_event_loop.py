@@ -58,7 +58,7 @@ def assert_never_long(store: str, scorer: Scorer, path: str, body: bytes, kind: 
         if pause < LIMIT:
             break
     gc.unfreeze()
-    app.state.endpoints.close()
+    app.state.serving.close()
     assert min(pauses) < LIMIT, pauses
 
 

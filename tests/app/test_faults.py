@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.recording.recovery import read_saved, rebuild
+from app.recording.rebuild import read_saved, rebuild
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
 from tests.app.faults import FAULTS, Fault

@@ -49,7 +49,7 @@ def measured(payments: Payments, tmp_path_factory: pytest.TempPathFactory) -> se
     database = f"sqlite:///{tmp_path_factory.mktemp('measured') / 'counterfoil.db'}"
     app = create_app(Settings(artifacts=payments.artifacts, database_url=database), payments.scorer)
     text = Client(app).get("/metrics").text
-    app.state.endpoints.close()
+    app.state.serving.close()
     return {_SUFFIX.sub("", name) for name in re.findall(r"^# TYPE (\S+)", text, flags=re.M)}
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.recording.recovery import read_saved, rebuild
+from app.recording.rebuild import read_saved, rebuild
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
 from models.behaviour import plan as P

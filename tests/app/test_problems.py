@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.problems import KINDS, Refused, problem
-from app.service import RawRoute, create_app
+from app.routes import RawRoute
+from app.service import create_app
 from app.settings import Settings
 from models.errors import InvalidBundle, InvalidInput
 from models.scorer import Scorer
@@ -58,7 +59,7 @@ def test_a_bug_is_a_problem_and_is_logged_without_values(
     assert body["request_id"] in caplog.text
     assert "ZeroDivisionError in broken (test_problems.py:" in caplog.text
     assert CARDS[0] not in caplog.text + response.text
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 @pytest.mark.parametrize("own", ["abc", "A.b_c-9", "x" * 64])

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.problems import Refused
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
-from app.recording.recovery import live_states
+from app.recording.startup import live_states
 from app.recording.warm import warm
+from app.refusals import InvalidTransaction
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Decision
@@ -344,7 +344,7 @@ def test_a_model_without_behaviour_hides_ids_too(
 ) -> None:
     one = Till(tiny_scorer, own_store, **hidden)
     one.reply(json.dumps({**transaction, "card_id": "card-in-the-clear"}).encode())
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidTransaction):
         one.reply(json.dumps({**transaction, "card_id": "411111******1111"}).encode())
     one.recorder.close()
     assert b"card-in-the-clear" not in files(own_store)

@@ -28,9 +28,9 @@ from hypothesis.stateful import (
 
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_key
-from app.problems import Refused
 from app.recording.check_log import ERASED, LogCheck
-from app.recording.recovery import rebuild
+from app.recording.rebuild import rebuild
+from app.refusals import Conflict, Untimely
 from app.requests.model import RequestModel
 from app.requests.strict_object import Row
 from app.store.errors import StoreInUse
@@ -40,8 +40,7 @@ from models.rows import Batch
 from tests import servers
 from tests.app.decisions.test_purge import Stop, broken_off
 from tests.app.memory import Memory, Paid, Unsaved
-from tests.app.recording.test_unlogged import unlogged
-from tests.app.records import Till, sent
+from tests.app.records import Till, Told, sent
 from tests.app.traffic import Payments, same_states
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
 from tests.waiting import until
@@ -81,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self._payments, self._place = payments, place
         self._template = json.loads(sent(payments, 1)[0])
-        self._requests = RequestModel(payments.schema, payments.scorer.vocabulary, 1)
+        self._requests = RequestModel(payments.schema, 1)
         self.memory, self._unsaved = Memory(payments.schema), Unsaved(payments.schema)
         self._clock = START
         self._count = 0
@@ -129,7 +128,7 @@ class Machine(RuleBasedStateMachine):
     def conflict(self, which: int, drawn: dict[str, Any]) -> None:
         """Another one under a known id."""
         body = {**self._body(drawn), "transaction_id": self._known(which).name, "amount": 77.77}
-        assert self.till.refusal(encoded(body)).kind == "conflict"
+        assert isinstance(self.till.refusal(encoded(body)), Conflict)
 
     @rule(drawn=_PAYMENT)
     def pay_twice_at_once(self, drawn: dict[str, Any]) -> None:
@@ -177,8 +176,8 @@ class Machine(RuleBasedStateMachine):
         erased = [paid for paid in self.memory.log if paid.body[f"{section}_id"] == value]
         done = self._purge(erased, lambda purge: purge.entity(key), stop, crash)
         if done:
-            assert not self.till.recorder.peek([key]) and not self.till.recorder.store.base_states([key])
-        if entity in self.memory.seen and not self.till.recorder.peek([key]):  # it goes with the last write
+            assert not self.till.recorder.states.peek([key]) and not self.till.recorder.store.base_states([key])
+        if entity in self.memory.seen and not self.till.recorder.states.peek([key]):  # it goes with the last write
             assert done or stop.kept
             assert not any(paid.body[f"{section}_id"] == value for paid in self.memory.log)
             del self.memory.seen[entity], self._unsaved.states[key]
@@ -194,12 +193,12 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def save(self) -> None:
         """All states to the store."""
-        self.till.recorder.save_all()
+        self.till.recorder.states.save_all()
 
     @rule()
     def forget(self) -> None:
         """Saved states leave memory."""
-        live = self.till.recorder.live
+        live = self.till.recorder.states
         limit, live._limit = live._limit, 0
         live.evict()
         live._limit = limit
@@ -241,14 +240,14 @@ class Machine(RuleBasedStateMachine):
             expected.append(self.memory.features(one, accepted))
             accepted += [one] if expected[-1] is not None else []
         content = [encoded(body) for body in bodies]
-        (before,) = unlogged(self._payments, self.till, content[0])
+        (before,) = self.till.send_unlogged(content[0])
         answers = self.till.send(*content, *content[-1:] * again)
         if again:
             repeated = answers.pop()
             assert repeated == answers[-1] or expected[-1] is None
         for one, features, answer in zip(arriving, expected, answers, strict=True):
             if features is None:
-                assert isinstance(answer, Refused) and answer.kind == "invalid-transaction"
+                assert isinstance(answer, Untimely)
                 continue
             assert isinstance(answer, bytes)
             one.reply = answer
@@ -288,7 +287,7 @@ class Machine(RuleBasedStateMachine):
         behaviour = self._unsaved.pay(self._row(one))
         assert values[-len(behaviour) :].tobytes() == behaviour.tobytes()
 
-    def _scored_the_same_unlogged(self, before: bytes | Refused, answer: bytes | Refused) -> None:
+    def _scored_the_same_unlogged(self, before: Told, answer: Told) -> None:
         """Where memory held all that it takes."""
         if isinstance(before, bytes) and not json.loads(before)["approximate"]:
             assert isinstance(answer, bytes)
@@ -299,8 +298,8 @@ class Machine(RuleBasedStateMachine):
         origin = recorder.store.origin()
         assert origin is not None
         rebuilt = rebuild(recorder.store, schema, origin)
-        assert same_states(schema, rebuilt, recorder.peek(sorted(rebuilt)))
-        assert same_states(schema, self._unsaved.states, recorder.peek(sorted(self._unsaved.states)))
+        assert same_states(schema, rebuilt, recorder.states.peek(sorted(rebuilt)))
+        assert same_states(schema, self._unsaved.states, recorder.states.peek(sorted(self._unsaved.states)))
 
     def _the_log_can_be_checked(self) -> None:
         """What is not compacted, from what was; nothing is different."""
@@ -364,8 +363,8 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
 ) -> None:
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 5)  # so that some states are saved and some are not
-    monkeypatch.setattr("app.recording.recovery.compacted_part.__defaults__", (7,))  # a purge takes several steps
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 5)  # so that some states are saved and some are not
+    monkeypatch.setattr("app.recording.compaction.compacted_part.__defaults__", (7,))  # a purge takes several steps
     monkeypatch.setattr("app.decisions.purge._AT_ONCE", 2)
     place = request.getfixturevalue(f"{kind}_places")
     if request.config.getoption("--long", default=False):

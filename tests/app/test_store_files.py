@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 def client(file: Path, tiny_model: Path, tiny_scorer: Scorer) -> Iterator[Client]:
     app = create_app(Settings(artifacts=tiny_model.parent, database_url=f"sqlite:///{file}"), tiny_scorer)
     yield Client(app)
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def until_ready(client: Client) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from app.recording.recovery import snapshot_of
+from app.recording.startup import snapshot_of
 from app.store.records import Decision, LabelEvent
 from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.kernel import relabel

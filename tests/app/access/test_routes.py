@@ -22,7 +22,7 @@ from app.access.key_changes import create_key, revoke_key
 from app.access.keyring import Keyring
 from app.access.keys import Scope
 from app.docs_page import POLICY
-from app.service import ACCESS, create_app
+from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
@@ -65,7 +65,7 @@ def keyed(folder: Path, tiny_scorer: Scorer) -> Iterator[Keyed]:
     settings = Settings(database_url=f"sqlite:///{folder / 'store.db'}", keys_file=path, max_batch=50)
     app = create_app(settings, tiny_scorer)
     yield Keyed(app, only, without, slow, expired, revoked)
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
@@ -77,7 +77,7 @@ def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
         for name in route.param_convertors:
             path = path.replace(f"{{{name}}}", "x").replace(f"{{{name}:path}}", "x")
         methods = sorted(route.methods or ()) if isinstance(route, Route) else ["GET"]
-        found += [(ACCESS[route.path], method, path) for method in methods]
+        found += [(app.state.access[route.path], method, path) for method in methods]
     return found
 
 
@@ -91,7 +91,7 @@ def bearer(key: str) -> tuple[str, str]:
 
 def test_every_route_and_nothing_else_is_declared(keyed: Keyed) -> None:
     paths = {route.path for route in keyed.app.routes if isinstance(route, Route | Mount)}
-    assert paths == set(ACCESS)
+    assert paths == set(keyed.app.state.access)
     assert {need for need, _, _ in calls(keyed.app)} >= {"score", "read", "feedback", "any key", "open"}
 
 
@@ -102,7 +102,7 @@ async def _endpoint(_request: Request) -> Response:
 @pytest.mark.parametrize("route", [Route("/v1/new", _endpoint), WebSocketRoute("/v1/score", _endpoint)])
 def test_a_route_that_nothing_is_declared_for_is_refused(route: Route | WebSocketRoute, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing says who may call this route"):
-        guard([route], ACCESS, Keyring(tmp_path / "keys.json", 0))
+        guard([route], {"/v1/score": "score"}, Keyring(tmp_path / "keys.json", 0))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_client_is_recorded(keyed: Keyed, folder: Path, transaction: dict[st
 def test_the_document_says_what_each_operation_asks(keyed: Keyed, client: Client) -> None:
     document = ask(keyed.app, "GET", "/openapi.json", bearer(keyed.only["feedback"])).json()
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    needs = {path.replace(":path}", "}"): need for path, need in ACCESS.items()}
+    needs = {path.replace(":path}", "}"): need for path, need in keyed.app.state.access.items()}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if needs[path] == "open":

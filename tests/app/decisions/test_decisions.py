@@ -83,7 +83,7 @@ def log(payments: Payments, database: str) -> Iterator[Log]:
         body = label_body(rows[3]["transaction_id"], verdict)
         assert client.post("/v1/feedback", content=body, headers=_JSON).status_code == 200
     yield Log(app, client, rows, replies)
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def test_a_page_tells_what_was_answered_newest_first(log: Log) -> None:
@@ -204,14 +204,14 @@ def test_a_version_that_is_gone_leaves_the_features_unnamed(log: Log, payments: 
     body = sent(payments, 1)[0]
     first = create_app(nothing, payments.scorer)
     assert Client(first).post("/v1/score", content=body, headers=_JSON).status_code == 200
-    first.state.endpoints.close()
+    first.state.serving.close()
     bundle = payments.scorer.bundle
     manifest = bundle.manifest.model_copy(update={"version": "20990101T000000Z-00000000"})
     renamed = type(bundle)(bundle.path, manifest, bundle.detector, bundle.golden)
     second = create_app(nothing, Scorer(renamed))
     name = json.loads(body)["transaction_id"]
     one = Client(second).get(f"/v1/decisions/{name}").json()
-    second.state.endpoints.close()
+    second.state.serving.close()
     assert one["features"] is None and one["transaction"]["transaction_id"] == name
     assert one["model_version"] == payments.scorer.manifest.version
 
@@ -266,11 +266,11 @@ def test_without_ids_the_place_stands_for_the_decision(nameless: Registry, own_s
         assert client.get(f"/v1/decisions/{name}").status_code == 404
     answer = client.get("/v1/decisions?card=a")
     assert answer.json()["errors"][0]["field"] == "card"  # this schema has no [entity] section
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def test_reading_waits_for_nobody_who_scores(log: Log) -> None:
-    ledger, gate = log.app.state.endpoints.active.ledger, threading.Event()
+    ledger, gate = log.app.state.serving.ledger, threading.Event()
 
     async def read() -> httpx.Response:
         busy = asyncio.ensure_future(ledger.run(gate.wait))
@@ -319,4 +319,4 @@ def test_a_store_that_cannot_be_read_is_told_in_the_log_alone(
         client.get("/v1/decisions")
         told = [record.getMessage() for record in caplog.records if record.name.startswith("app")]
         assert [message.split(":")[0] for message in told[1:]] == ["the store takes no writes"]
-        app.state.endpoints.close()
+        app.state.serving.close()

@@ -106,7 +106,7 @@ def exporting(tiny_model: Path, tiny_scorer: Scorer, own_store: str) -> Any:
     first.close()
     app = create_app(Settings(artifacts=tiny_model.parent, database_url=own_store), tiny_scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def test_csv_and_parquet_hold_the_same(exporting: FastAPI) -> None:

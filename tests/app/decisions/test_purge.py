@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_key
 from app.recording.check_log import ERASED, LogCheck
+from app.recording.rebuild import rebuild
 from app.recording.recorder import Recorder
-from app.recording.recovery import rebuild
 from app.service import create_app
 from app.settings import Settings
 from app.store.contract import Store
@@ -69,7 +69,7 @@ def follows(one: Till, payments: Payments) -> bool:
     origin = one.recorder.store.origin()
     assert origin is not None
     expected = rebuild(one.recorder.store, payments.schema, origin)
-    return same_states(payments.schema, expected, one.recorder.peek(sorted(expected)))
+    return same_states(payments.schema, expected, one.recorder.states.peek(sorted(expected)))
 
 
 @contextmanager
@@ -127,20 +127,20 @@ def broken_off(
 ) -> Purged | None:
     """What a purge comes to; None where it was broken off."""
     store = recorder.store
-    recorder.store = Stopping(store, stop)
+    recorder.states.store = Stopping(store, stop)
     try:
         return work(Purge(recorder, schema))
     except StoreUnavailable:
         return None
     finally:
-        recorder.store = store
+        recorder.states.store = store
 
 
 @pytest.fixture(autouse=True)
 def saves_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that some states are saved and some are not; and compaction takes several steps."""
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 40)
-    monkeypatch.setattr("app.recording.recovery.compacted_part.__defaults__", (37,))
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 40)
+    monkeypatch.setattr("app.recording.compaction.compacted_part.__defaults__", (37,))
     monkeypatch.setattr("app.decisions.purge._AT_ONCE", 30)
 
 
@@ -169,7 +169,7 @@ def test_before_a_time_then_all_goes_on_as_without(
             name, "fraud", LATE, LATE, None
         )
         every = keys_of(plain)
-        assert same_states(payments.schema, one.recorder.peek(every), other.recorder.peek(every))
+        assert same_states(payments.schema, one.recorder.states.peek(every), other.recorder.states.peek(every))
         assert follows(one, payments)
     features = {decision.transaction_id: decision.features for decision in events(plain)[0]}
     assert all(decision.features == features[decision.transaction_id] for decision in events(sql_backend.url)[0])
@@ -195,7 +195,7 @@ def test_a_card_is_forgotten_and_the_others_go_on(payments: Payments, sql_backen
         everything = len(events(plain)[0]) + len(events(plain)[1])
         purged = Purge(one.recorder, payments.schema).entity(key)
         assert purged == Purged(FIRST // 4, everything, True)
-        assert one.recorder.peek([key]) == {} and one.recorder.store.base_states([key]) == {}
+        assert one.recorder.states.peek([key]) == {} and one.recorder.store.base_states([key]) == {}
         kept, labels = events(sql_backend.url)
         assert not [decision for decision in kept if key in decision.keys]
         assert {label.transaction_id for label in labels} <= {decision.transaction_id for decision in kept}
@@ -207,7 +207,7 @@ def test_a_card_is_forgotten_and_the_others_go_on(payments: Payments, sql_backen
         assert [a == b for a, b, is_mine in zip(again, expected, mine, strict=True) if not is_mine] == [True] * 45
         # The card begins anew, so what it is told differs; the others', and their states, do not.
         others = [one_key for one_key in keys_of(plain) if one_key != key]
-        assert same_states(payments.schema, one.recorder.peek(others), other.recorder.peek(others))
+        assert same_states(payments.schema, one.recorder.states.peek(others), other.recorder.states.peek(others))
         assert follows(one, payments)
     last, old = (json.loads(rows[i])["transaction_id"] for i in (-1, 1))
     with checking(payments, sql_backend.url) as check:
@@ -341,7 +341,7 @@ def test_while_a_decision_is_left_so_is_the_state_that_its_label_counts_in(payme
 def serving(payments: Payments, own_store: str) -> Iterator[FastAPI]:
     app = create_app(Settings(database_url=own_store, artifacts=payments.artifacts), payments.scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def test_a_running_service_erases_and_scores_on(payments: Payments, serving: FastAPI, own_store: str) -> None:
@@ -417,7 +417,7 @@ def test_before_may_be_a_duration(payments: Payments, serving: FastAPI) -> None:
 def test_one_purge_at_a_time(payments: Payments, serving: FastAPI) -> None:
     client = Client(serving)
     client.post("/v1/score", content=sent(payments, 1)[0], headers=_JSON)
-    ledger, gate = serving.state.endpoints.active.ledger, threading.Event()
+    ledger, gate = serving.state.serving.ledger, threading.Event()
 
     async def two() -> list[int]:
         import httpx
@@ -482,4 +482,4 @@ def test_without_behaviour_old_decisions_go(tiny_scorer: Scorer, transaction: di
     moment = client.get("/v1/decisions").json()["decisions"][0]["arrived_at"]
     assert client.post("/v1/purge", json={"before": moment}).json()["decisions"] == 1
     assert ask(app, f"/v1/decisions/{transaction['transaction_id']}").status_code == 404
-    app.state.endpoints.close()
+    app.state.serving.close()

@@ -285,7 +285,7 @@ def quoted(text: str | None) -> Any:
 def exporting(payments: Payments, log: str) -> Iterator[FastAPI]:
     app = create_app(Settings(artifacts=payments.artifacts, database_url=log), payments.scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

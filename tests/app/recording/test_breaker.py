@@ -129,4 +129,4 @@ def test_readiness_needs_no_request_to_fail_first(
         assert caplog.text.count("the store takes no writes: Redis at 127.0.0.1:") == 1
         server.start()
         until(lambda: client.get("/readyz").json().get("logging") is True)
-        app.state.endpoints.close()
+        app.state.serving.close()

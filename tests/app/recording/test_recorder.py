@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 from app.problems import Refused
-from app.recording.live_states import LiveStates
+from app.recording.engine import Engine
+from app.recording.rebuild import rebuild
 from app.recording.recorder import Recorder
-from app.recording.recovery import Recovered, rebuild, recover
-from app.requests.bodies import Wanted
+from app.recording.startup import Recovered, recover
+from app.recording.state_cache import StateCache
+from app.refusals import Conflict
+from app.requests.arrival import ScoreOptions
+from app.requests.encoder import Encoder
 from app.requests.model import RequestModel
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
@@ -26,7 +30,7 @@ from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import content
 from models.rows import Batch
-from tests.app.records import Till, changed, replies, sent, till
+from tests.app.records import Till, changed, replies, sent, till, told
 from tests.app.traffic import Payments, same_states
 
 HOUR = 3_600_000_000
@@ -41,7 +45,7 @@ def recorded(url: str) -> list[Decision]:
 
 def live(one: Till) -> dict[EntityKey, bytes]:
     """Everything in memory, byte for byte."""
-    return {key: one.recorder.live.get(key).tobytes() for key in list(one.recorder.live._states)}  # type: ignore[union-attr]
+    return {key: one.recorder.states.get(key).tobytes() for key in list(one.recorder.states._states)}  # type: ignore[union-attr]
 
 
 def behaviour_of(payments: Payments, decision: Decision) -> dict[str, float]:
@@ -69,7 +73,7 @@ def test_another_transaction_under_the_id_is_refused_and_changes_nothing(payment
         first = one.send(body)
         before = live(one)
         refusal = one.refusal(changed(body, amount=99.0))
-        assert refusal.kind == "conflict"
+        assert isinstance(refusal, Conflict)
         assert live(one) == before
         assert one.send(body) == first
 
@@ -79,7 +83,7 @@ def test_twice_in_one_transaction_of_the_store(payments: Payments, own_store: st
     with till(payments, own_store) as one:
         answers = one.send(a, b, a, changed(a, amount=99.0))
         assert answers[0] == answers[2] != answers[1]
-        assert isinstance(answers[3], Refused) and answers[3].kind == "conflict"
+        assert isinstance(answers[3], Conflict)
         assert [error.field for error in answers[3].errors] == ["transaction_id"]
     assert len(recorded(own_store)) == 2
 
@@ -135,7 +139,7 @@ def test_zero_counts_and_less_is_refused_before_it_gets_here(payments: Payments,
         one.reply(changed(body, transaction_id="z2", amount=5, timestamp="2026-01-20T10:01:00Z"))
     found = behaviour_of(payments, recorded(own_store)[1])
     assert (found["card.count_1h"], found["card.sum_1h"]) == (1, 0)
-    requests = RequestModel(payments.schema, payments.scorer.vocabulary, 1)
+    requests = RequestModel(payments.schema, 1)
     bad = {"amount": -1, "card_id": None, "latitude": 91, "currency": "USD", "timestamp": "2026-01-20T10:00:00"}
     for field, value in bad.items():
         with pytest.raises(Refused) as refusal:
@@ -148,19 +152,19 @@ def test_states_that_left_memory_come_back_as_they_were(
 ) -> None:
     rows = sent(payments, 300)
     other = f"sqlite:///{tmp_path / 'roomy.db'}"
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 5)
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 5)
     with till(payments, own_store) as one, till(payments, other) as roomy:
-        one.recorder.live._limit = 20_000
+        one.recorder.states._limit = 20_000
         for start in range(0, len(rows), 10):
             assert one.send(*rows[start : start + 10]) == roomy.send(*rows[start : start + 10])
-        assert len(one.recorder.live) < len(roomy.recorder.live) / 2
+        assert len(one.recorder.states) < len(roomy.recorder.states) / 2
     assert [d.features for d in recorded(own_store)] == [d.features for d in recorded(other)]
 
 
 def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(
     payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 7)  # so that some states are saved and some are not
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 7)  # so that some states are saved and some are not
     rows = sent(payments, 200)
     with till(payments, f"sqlite:///{tmp_path / 'a.db'}") as one:
         for number, row in enumerate(rows):
@@ -174,7 +178,7 @@ def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(
         origin = again.recorder.store.origin()
         assert origin is not None
         expected = rebuild(again.recorder.store, payments.schema, origin)
-        found = again.recorder.peek(sorted(expected))
+        found = again.recorder.states.peek(sorted(expected))
         assert same_states(payments.schema, expected, found)
 
 
@@ -182,14 +186,14 @@ def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
     payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a start replays waits to be saved beside what comes later: the watermark must not pass it.
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 60)
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 60)
     rows = sent(payments, 280)
     for life in range(8):
         with till(payments, f"sqlite:///{tmp_path / f'{life}.db'}") as one:
             origin = one.recorder.store.origin()
             assert origin is not None
             expected = rebuild(one.recorder.store, payments.schema, origin)
-            assert same_states(payments.schema, expected, one.recorder.peek(sorted(expected)))
+            assert same_states(payments.schema, expected, one.recorder.states.peek(sorted(expected)))
             for start in range(35 * life, 35 * (life + 1), 5):
                 replies(one.send(*rows[start : start + 5]))
             for file in tmp_path.glob(f"{life}.db*"):  # as a kill leaves them
@@ -200,12 +204,12 @@ def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
 def test_a_second_kill_loses_nothing_of_what_the_first_one_left_unsaved(
     payments: Payments, own_store: str, monkeypatch: pytest.MonkeyPatch, later: int
 ) -> None:
-    monkeypatch.setattr("app.recording.recorder.SAVE_AFTER", 3)
+    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 3)
     body = changed(sent(payments, 1)[0], card_id="one", merchant_id="shop")
     rows = [changed(body, transaction_id=f"k{i}", card_id=f"card-{i}") for i in range(1 + later)]
     kept = Till(payments.scorer, own_store)
     kept.reply(rows[0])
-    kept.recorder.save_all()
+    kept.recorder.states.save_all()
     kept.recorder.label("k0", "fraud", 2**51, 2**51, None)  # the first event of the shop that is not saved
     kept.send(*rows[1:])
     for after in (f"k{later}", f"k{later - 1}"):
@@ -217,7 +221,7 @@ def test_a_second_kill_loses_nothing_of_what_the_first_one_left_unsaved(
         origin = again.recorder.store.origin()
         assert origin is not None
         expected = rebuild(again.recorder.store, payments.schema, origin)
-        assert same_states(payments.schema, expected, again.recorder.peek(sorted(expected)))
+        assert same_states(payments.schema, expected, again.recorder.states.peek(sorted(expected)))
 
 
 class Broken:
@@ -288,27 +292,28 @@ class Broken:
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_memory_follows_the_log_and_never_leads(payments: Payments, own_store: str, moment: str) -> None:
     scorer = payments.scorer
-    requests = RequestModel(scorer.schema, scorer.vocabulary, 10)
+    requests, encoder = RequestModel(scorer.schema, 10), Encoder(scorer.schema, scorer.vocabulary)
+    engine = Engine(scorer)
     store = Broken(open_store(own_store))
-    states = LiveStates(1 << 30)
+    states = StateCache(store, Behaviour(scorer.schema), 1 << 30)
     recovered = recover(store, scorer, states)
     assert isinstance(recovered, Recovered) and recovered.base > 0
-    recorder = Recorder(store, scorer, requests, states, 300, recovered)
-    asked = [requests.asked(requests.one(body), Wanted(0)) for body in sent(payments, 30)]
-    first = recorder.answer(asked[:10])
+    recorder = Recorder(states, lambda: recover(store, scorer, states), recovered)
+    arrivals = [encoder.row(requests.one(body), ScoreOptions(0)) for body in sent(payments, 30)]
+    first = told(recorder.answer(engine, arrivals[:10]))
     store.fail = moment
     with pytest.raises(StoreUnavailable):
-        recorder.answer(asked[10:20])
+        recorder.answer(engine, arrivals[10:20])
     store.fail = ""
-    recorder.answer(asked[20:])
-    assert recorder.answer(asked[:10]) == first
+    recorder.answer(engine, arrivals[20:])
+    assert told(recorder.answer(engine, arrivals[:10])) == first
     seen = [decision.transaction_id for decision in store.log() if isinstance(decision, Decision)]
-    expected = [one.transaction_id for one in (asked if moment == "after" else [*asked[:10], *asked[20:]])]
+    expected = [one.transaction_id for one in (arrivals if moment == "after" else [*arrivals[:10], *arrivals[20:]])]
     assert seen == expected
     origin = store.origin()
     assert origin is not None
     rebuilt = rebuild(store, scorer.schema, origin)
-    assert same_states(scorer.schema, rebuilt, recorder.peek(sorted(rebuilt)))
+    assert same_states(scorer.schema, rebuilt, recorder.states.peek(sorted(rebuilt)))
     recorder.close()
 
 
@@ -328,7 +333,7 @@ def test_content_of_a_state_is_what_it_remembers(payments: Payments, own_store: 
         one.reply(changed(body, transaction_id="c1", timestamp="2026-01-20T10:00:00Z"))
         behaviour = Behaviour(payments.schema)
         card = behaviour.entities[0]
-        (key,) = [k for k in one.recorder.live._states if k[0] == "card"]
-        before = content(card, one.recorder.peek([key])[key])
+        (key,) = [k for k in one.recorder.states._states if k[0] == "card"]
+        before = content(card, one.recorder.states.peek([key])[key])
         one.refusal(changed(body, transaction_id="c2", timestamp="2999-01-20T10:00:00Z"))
-        assert np.array_equal(before, content(card, one.recorder.peek([key])[key]))
+        assert np.array_equal(before, content(card, one.recorder.states.peek([key])[key]))

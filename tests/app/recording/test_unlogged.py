@@ -8,22 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.problems import Refused
-from app.recording.recorder import Answer
-from app.requests.bodies import Wanted
-from app.requests.model import RequestModel
+from app.refusals import Untimely
 from models.scorer import Scorer
 from tests.app.recording.test_recorder import live, recorded
-from tests.app.records import Till, changed, sent, till
+from tests.app.records import Till, Told, changed, sent, till
 from tests.app.traffic import Payments
 
 
-def unlogged(payments: Payments, one: Till, *rows: bytes, reasons: int = 0) -> list[Answer]:
-    requests = RequestModel(payments.schema, payments.scorer.vocabulary, 1_000)
-    return one.recorder.answer_unlogged([requests.asked(requests.one(row), Wanted(reasons)) for row in rows])
-
-
-def parsed(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+def parsed(answers: Sequence[Told]) -> list[dict[str, Any]]:
     return [json.loads(answer) for answer in answers if isinstance(answer, bytes)]
 
 
@@ -33,8 +25,8 @@ def test_it_is_scored_as_it_would_be_recorded_and_nothing_stays(payments: Paymen
     with till(payments, own_store) as one:
         one.send(*rows)
         before = live(one)
-        answers = parsed(unlogged(payments, one, *again, reasons=2))
-        alone = [unlogged(payments, one, row, reasons=2)[0] for row in again]
+        answers = parsed(one.send_unlogged(*again, reasons=2))
+        alone = [one.send_unlogged(row, reasons=2)[0] for row in again]
         assert parsed(alone) == answers  # no row has seen another
         assert live(one) == before
         assert [(answer["logged"], answer["approximate"]) for answer in answers] == [(False, False)] * len(again)
@@ -47,10 +39,10 @@ def test_what_memory_does_not_hold_is_approximate(payments: Payments, own_store:
     with till(payments, own_store) as one:
         one.send(row)
         strange = changed(row, transaction_id="s", card_id="never-seen")
-        known, unknown = parsed(unlogged(payments, one, changed(row, transaction_id="k"), strange))
+        known, unknown = parsed(one.send_unlogged(changed(row, transaction_id="k"), strange))
         assert (known["approximate"], unknown["approximate"]) == (False, True)
-        one.recorder.live.clear()
-        assert parsed(unlogged(payments, one, row))[0]["approximate"]
+        one.recorder.states.clear()
+        assert parsed(one.send_unlogged(row))[0]["approximate"]
 
 
 @pytest.mark.parametrize("when", ["2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"])
@@ -58,8 +50,8 @@ def test_what_cannot_be_placed_in_time_is_refused(payments: Payments, own_store:
     row = sent(payments, 1)[0]
     with till(payments, own_store) as one:
         one.send(row)
-        bad, good = unlogged(payments, one, changed(row, timestamp=when), row)
-        assert isinstance(bad, Refused) and [error.field for error in bad.errors] == ["timestamp"]
+        bad, good = one.send_unlogged(changed(row, timestamp=when), row)
+        assert isinstance(bad, Untimely) and [error.field for error in bad.errors] == ["timestamp"]
         assert isinstance(good, bytes)
 
 
@@ -67,10 +59,9 @@ def test_a_model_without_behaviour_needs_no_memory(
     tiny_scorer: Scorer, transaction: dict[str, Any], own_store: str
 ) -> None:
     one = Till(tiny_scorer, own_store)
-    requests = RequestModel(tiny_scorer.schema, tiny_scorer.vocabulary, 1)
-    asked = [requests.asked(requests.one(json.dumps(transaction).encode()), Wanted(1))]
-    (answer,) = parsed(one.recorder.answer_unlogged(asked))
-    (logged,) = parsed(one.recorder.answer(asked))
+    body = json.dumps(transaction).encode()
+    (answer,) = parsed(one.send_unlogged(body, reasons=1))
+    (logged,) = parsed(one.send(body, reasons=1))
     one.recorder.close()
     assert (answer["logged"], answer["approximate"]) == (False, False)
     assert logged == {**answer, "logged": True}

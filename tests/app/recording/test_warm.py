@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.recording.recovery import live_states, snapshot_of
+from app.recording.startup import live_states, snapshot_of
 from app.recording.warm import warm
 from app.settings import Settings
 from app.store.open import open_store

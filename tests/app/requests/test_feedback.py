@@ -24,7 +24,7 @@ from tests.app.traffic import Payments
 def behaving(payments: Payments, own_store: str) -> Iterator[FastAPI]:
     app = create_app(Settings(database_url=own_store), payments.scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.problems import Refused
+from app.requests.arrival import ScoreOptions
+from app.requests.encoder import Encoder
 from app.requests.model import RequestModel
 from models.parsing import parse_rows
 from models.rows import Batch, Vocabulary
@@ -57,7 +59,8 @@ def schema_with(form: str) -> TransactionSchema:
 
 
 SCHEMAS = {form: schema_with(form) for form in TIMES}
-MODELS = {form: RequestModel(schema, VOCABULARY, 10) for form, schema in SCHEMAS.items()}
+MODELS = {form: RequestModel(schema, 10) for form, schema in SCHEMAS.items()}
+ENCODERS = {form: Encoder(schema, VOCABULARY) for form, schema in SCHEMAS.items()}
 
 
 def as_cell(value: Any) -> str | None:
@@ -72,7 +75,9 @@ def by_json(form: str, row: dict[str, Any]) -> tuple[Batch | None, set[str]]:
         values = MODELS[form].one(json.dumps(row).encode())
     except Refused as error:
         return None, {problem.field for problem in error.errors}
-    return MODELS[form].batch([values]), set()
+    arrival = ENCODERS[form].row(values, ScoreOptions(0))
+    batch = Batch(np.array([arrival.numeric]), np.array([arrival.categorical]), np.array([arrival.time]))
+    return batch, set()
 
 
 def by_csv(form: str, row: dict[str, Any]) -> tuple[Batch | None, set[str]]:

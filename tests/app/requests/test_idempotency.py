@@ -19,9 +19,12 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from app.problems import Refused
-from app.recording.recorder import Recorder, Replayed
-from app.requests.bodies import Wanted
+from app.pseudonyms import NO_PSEUDONYMS
+from app.recording.engine import Answer, Engine
+from app.recording.recorder import Recorder
+from app.refusals import Conflict
+from app.requests.arrival import ScoreOptions
+from app.requests.encoder import Encoder
 from app.requests.example import example_transaction
 from app.requests.idempotency import Key
 from app.requests.model import RequestModel
@@ -54,7 +57,7 @@ def body(versions: list[Scorer]) -> dict[str, Any]:
 def serving(scorer: Scorer, url: str) -> Iterator[Client]:
     app: FastAPI = create_app(Settings(database_url=url), scorer)
     yield Client(app)
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def recorded(url: str) -> list[Decision]:
@@ -147,20 +150,21 @@ def test_beside_an_id_both_must_mean_the_same(tiny_scorer: Scorer, own_store: st
 
 def test_twice_in_one_transaction_of_the_store(versions: list[Scorer], body: dict[str, Any], own_store: str) -> None:
     scorer = versions[0]
-    requests = RequestModel(scorer.schema, scorer.vocabulary, 10)
-    recorder = Recorder.open(Settings(database_url=own_store), scorer, requests)
+    requests, encoder = RequestModel(scorer.schema, 10), Encoder(scorer.schema, scorer.vocabulary)
+    recorder = Recorder.open(Settings(database_url=own_store), scorer, NO_PSEUDONYMS)
     row, other = (requests.one(json.dumps(sent).encode()) for sent in (body, {**body, "amount": 99.0}))
 
     def asked(sent: Any, key: str, caller: str | None = None) -> Any:
-        return requests.asked(sent, Wanted(0), caller, Key(key))
+        return encoder.row(sent, ScoreOptions(0), caller, Key(key))
 
     sent = [asked(row, "k"), asked(row, "k"), asked(other, "k"), asked(other, "k", "else"), asked(row, "k", "else")]
-    first, again, conflict, theirs, their_conflict = recorder.answer(sent)
+    first, again, conflict, theirs, their_conflict = recorder.answer(Engine(scorer, 300), sent)
     recorder.close()
-    assert first == again and isinstance(again, Replayed) and not isinstance(first, Replayed)
-    assert isinstance(theirs, bytes) and theirs != first  # another caller's key is another key
+    assert isinstance(first, Answer) and isinstance(again, Answer)
+    assert first.content == again.content and first.reply is not None and again.reply is None
+    assert isinstance(theirs, Answer) and theirs.content != first.content  # another caller's key is another key
     for refusal in (conflict, their_conflict):
-        assert isinstance(refusal, Refused) and refusal.kind == "conflict"
+        assert isinstance(refusal, Conflict)
         assert [error.field for error in refusal.errors] == ["Idempotency-Key"]
     assert len(recorded(own_store)) == 2
 

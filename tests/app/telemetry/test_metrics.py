@@ -14,11 +14,11 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.gauges import sampling
 from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.redis.store import RedisStore
-from app.telemetry.gauges import sampling
 from app.telemetry.metrics import STAGES, Metrics
 from models.scorer import Scorer
 from tests import servers
@@ -35,7 +35,7 @@ def app(tiny_model: Path, tiny_scorer: Scorer, own_store: str) -> Iterator[FastA
     """A service that has counted nothing yet."""
     app = create_app(Settings(artifacts=tiny_model.parent, database_url=own_store), tiny_scorer)
     yield app
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_two_applications_do_not_count_together(client: Client, tiny_scorer: Sco
     other = create_app(Settings(database_url=f"sqlite:///{tmp_path / 'other.db'}"), tiny_scorer)
     client.get("/healthz")
     assert of(scraped(Client(other)), "requests_total", route="/healthz", status="200") == 0
-    other.state.endpoints.close()
+    other.state.serving.close()
 
 
 def test_states_are_measured(payments: Payments, own_store: str) -> None:
@@ -159,13 +159,13 @@ def test_states_are_measured(payments: Payments, own_store: str) -> None:
         reply = client.post("/v1/score", content=body, headers={"Content-Type": "application/json"})
         assert reply.status_code == 200
     found = scraped(client)
-    live = app.state.endpoints.active.ledger.recorder.live
+    live = app.state.serving.ledger.recorder.states
     assert of(found, "live_states") == len(live) > 0
     assert of(found, "live_state_bytes") == live.bytes > 0
     assert of(found, "unsaved_states") == len(live.unsaved) > 0
     assert of(found, "unsaved_events") == 5
     assert of(found, "queue_depth") == 0
-    app.state.endpoints.close()
+    app.state.serving.close()
 
 
 def test_a_store_that_fails_is_seen_and_the_page_still_answers(
@@ -190,7 +190,7 @@ def test_what_is_looked_at_while_the_service_runs(app: FastAPI, client: Client) 
     metrics = Metrics()
 
     async def run() -> None:
-        async with asyncio.timeout(FAR), sampling(metrics, app.state.endpoints):
+        async with asyncio.timeout(FAR), sampling(metrics, app.state.serving):
             while not (
                 metrics.registry.get_sample_value("counterfoil_event_loop_lag_seconds_count")
                 and metrics.registry.get_sample_value("counterfoil_store_size_bytes")

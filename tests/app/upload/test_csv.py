@@ -253,7 +253,7 @@ def test_upload_limit(own_store: str, tiny_model: Path, tiny_scorer: Scorer, tab
     allowed = asyncio.run(exchange(small, "/v1/score/csv", [table[:-50]], CSV))
     assert allowed.status == 200
     assert allowed.complete
-    small.state.endpoints.close()
+    small.state.serving.close()
 
 
 def test_annotated_frame_is_written_as_json_would_say(tiny_scorer: Scorer, table: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Looks at the service at intervals: the event loop's lag, the queue, the states, the store."""
+"""Looked at from time to time, or when metrics are asked for: the event loop's lag, queue, states, store."""
 
 from __future__ import annotations
 
@@ -7,42 +7,40 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from anyio.to_thread import run_sync
 
+from app.serving import Serving
 from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from app.endpoints import ActiveModel, Endpoints
 
 #: Seconds between looks: at the loop, at what memory holds, at the store's size.
 _LOOP, _MEMORY, _STORE = 0.1, 1.0, 15.0
 
 
-def update(metrics: Metrics, model: ActiveModel) -> None:
+def update(metrics: Metrics, serving: Serving) -> None:
     """Set what can be read from memory. Any thread; the numbers may be of slightly different moments."""
-    ledger = model.ledger
-    recorder = ledger.recorder
-    live = recorder.live
-    metrics.serves(model.scorer.manifest.version, model.scorer.manifest.threshold)
+    generation, ledger = serving.generation, serving.ledger
+    if generation is None or ledger is None:
+        return
+    states = ledger.recorder.states
+    metrics.serves(generation.scorer.manifest.version, generation.scorer.manifest.threshold)
     metrics.queue_depth.set(ledger.waiting)
     metrics.store_healthy.set(ledger.healthy)
-    metrics.last_seq.set(recorder.last_seq)
-    metrics.states.set(len(live))
-    metrics.state_bytes.set(live.bytes)
-    metrics.unsaved.set(len(live.unsaved))
-    metrics.unsaved_events.set(recorder.unsaved_events)
+    metrics.last_seq.set(states.last)
+    metrics.states.set(len(states))
+    metrics.state_bytes.set(states.bytes)
+    metrics.unsaved.set(len(states.unsaved))
+    metrics.unsaved_events.set(states.unsaved_events)
 
 
 @asynccontextmanager
-async def sampling(metrics: Metrics, endpoints: Endpoints) -> AsyncIterator[None]:
+async def sampling(metrics: Metrics, serving: Serving) -> AsyncIterator[None]:
     """Look at the service while it runs."""
     tasks = [
         asyncio.create_task(_loop_lag(metrics)),
-        asyncio.create_task(_memory(metrics, endpoints)),
-        asyncio.create_task(_store_size(metrics, endpoints)),
+        asyncio.create_task(_memory(metrics, serving)),
+        asyncio.create_task(_store_size(metrics, serving)),
     ]
     try:
         yield
@@ -59,19 +57,18 @@ async def _loop_lag(metrics: Metrics) -> None:
         metrics.loop_lag.observe(max(time.perf_counter() - asked - _LOOP, 0.0))
 
 
-async def _memory(metrics: Metrics, endpoints: Endpoints) -> None:
+async def _memory(metrics: Metrics, serving: Serving) -> None:
     while True:
-        if endpoints.active is not None:
-            update(metrics, endpoints.active)
+        update(metrics, serving)
         await asyncio.sleep(_MEMORY)
 
 
-async def _store_size(metrics: Metrics, endpoints: Endpoints) -> None:
+async def _store_size(metrics: Metrics, serving: Serving) -> None:
     """Not while a scrape waits: the store may take seconds to say that it is gone."""
     while True:
-        if endpoints.active is not None:
+        if serving.ledger is not None:
             try:
-                size: float = await run_sync(endpoints.active.ledger.recorder.store.size)
+                size: float = await run_sync(serving.ledger.recorder.store.size)
             except StoreUnavailable:
                 size = math.nan
             metrics.store_bytes.set(size)

@@ -10,10 +10,12 @@ from contextlib import closing, contextmanager
 import pytest
 from redis import Redis
 
-from app.recording.live_states import LiveStates
-from app.recording.recovery import Recovered, recover
+from app.recording.startup import Recovered, recover
+from app.recording.state_cache import StateCache
+from app.store.contract import Store
 from app.store.records import Origin
 from app.store.redis.store import RedisStore
+from models.behaviour.events import Behaviour
 from tests import servers
 from tests.app.store.events import append, decision, key, look
 from tests.app.traffic import Payments
@@ -31,6 +33,11 @@ def prefix() -> Iterator[str]:
         client.delete(*client.scan_iter(f"{name}*", count=10_000))
 
 
+def started(store: Store, payments: Payments) -> Recovered:
+    """What a start on the store finds."""
+    return recover(store, payments.scorer, StateCache(store, Behaviour(payments.schema), 0))
+
+
 @pytest.mark.parametrize("_number", range(10))
 def test_of_those_that_begin_at_once_one_does(payments: Payments, _number: int) -> None:
     found: list[Recovered] = []
@@ -39,7 +46,7 @@ def test_of_those_that_begin_at_once_one_does(payments: Payments, _number: int) 
     def start(name: str) -> None:
         with closing(RedisStore(servers.redis(), name)) as store:
             together.wait()
-            found.append(recover(store, payments.scorer, LiveStates(0)))
+            found.append(started(store, payments))
 
     with prefix() as name:
         threads = [threading.Thread(target=start, args=(name,)) for _ in range(4)]
@@ -63,7 +70,7 @@ class Late(RedisStore):
         if not self.overtaken:
             self.overtaken = True
             with closing(RedisStore(servers.redis(), self._keys.prefix)) as other:
-                recover(other, self.payments.scorer, LiveStates(0))
+                started(other, self.payments)
                 append(other, decision("t1", A), states={A: b"1"})
         return found
 
@@ -73,7 +80,7 @@ class Late(RedisStore):
 def test_what_was_recorded_meanwhile_stays(payments: Payments) -> None:
     with prefix() as name, closing(Late(servers.redis(), name)) as store:
         store.payments = payments
-        assert recover(store, payments.scorer, LiveStates(0)).base == 0
+        assert started(store, payments).base == 0
         assert look(store, keys=[A]).states[A].content == b"1"
 
 
@@ -81,6 +88,6 @@ def test_other_sections_are_said_to_begin_without_what_was_recorded(payments: Pa
     with prefix() as name, closing(RedisStore(servers.redis(), name)) as store:
         store.begin(Origin("of other sections"), [])
         append(store, decision("t1", A), states={A: b"1"})
-        found = recover(store, payments.scorer, LiveStates(0))
+        found = started(store, payments)
         assert (found.rebuilt, found.events, found.uncounted) == (True, 0, 1)
-        assert recover(store, payments.scorer, LiveStates(0)).uncounted == 0
+        assert started(store, payments).uncounted == 0

@@ -1,0 +1,127 @@
+"""What a start does: the store begun where it is new, its states brought up to its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from app.recording.rebuild import read_saved, replay_log
+from app.recording.state_cache import StateCache
+from app.store.contract import Store
+from app.store.errors import BegunMeanwhile
+from app.store.records import Origin
+from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey
+from models.behaviour.replay import State
+from models.behaviour.snapshot import Snapshot
+from models.behaviour.state_fork import Lookup
+from models.bundle import read_states
+from models.errors import InvalidInput
+from models.manifest import STATES
+from models.schema import TransactionSchema
+from models.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a start found.
+
+    Attributes:
+        events: events of the log that were replayed.
+        base: entities taken from the version's snapshot; 0 where the states were there already.
+        rebuilt: whether the states had to be made anew, because the declaration had changed.
+        older: whether the states began with another version's, or with history that was loaded.
+        uncounted: events of the log that a shared store's new states lack; it is not replayed.
+    """
+
+    events: int
+    base: int
+    rebuilt: bool
+    older: bool = False
+    uncounted: int = 0
+
+
+def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
+    """Fill ``states`` with every state that the store's saved ones lack events of.
+
+    A store without states, or with those of another declaration, begins anew: from the snapshot beside the model, and
+    of the log what is later than the snapshot. Where another process does so at the same time, this one goes on with
+    what that began.
+
+    Raises:
+        InvalidInput: the store's ids are under other pseudonyms.
+    """
+    behaviour = Behaviour(scorer.schema)
+    origin = begun = store.origin()
+    base = 0
+    rebuilt = False
+    digest = scorer.manifest.files.get(STATES, "")
+    if store.last_seq() or (origin is not None and origin.base != digest):
+        require_pseudonyms(origin, pseudonyms)
+    elif origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
+        origin = None  # nothing was recorded or loaded yet
+    if origin is None or origin.spec != behaviour.spec:
+        snapshot = snapshot_of(scorer)
+        rebuilt = origin is not None and store.last_seq() > 0
+        as_of = snapshot.as_of if snapshot else None
+        origin = Origin(behaviour.spec, digest, as_of, store.last_seq(), pseudonyms.fingerprint)
+        first = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
+        base = len(first)
+        try:
+            store.begin(origin, ((key, state.tobytes()) for key, state in first.items()), begun)
+        except BegunMeanwhile:
+            return recover(store, scorer, states, pseudonyms)
+    older = bool(behaviour) and origin.base != digest
+    if not behaviour or store.shared:
+        return Recovered(0, base, rebuilt, older, origin.seq if rebuilt else 0)
+    events = 0
+    read = partial(read_saved, store)
+    for changed, first_seq, count in replay_log(store, scorer.schema, behaviour, origin, read, store.watermark()):
+        states.put(changed, first_seq)
+        events += count
+    return Recovered(events, base, rebuilt, older)
+
+
+def snapshot_of(scorer: Scorer) -> Snapshot | None:
+    """The states that training left beside a version, None where its schema has no behaviour features."""
+    content = read_states(scorer.bundle.path)
+    return None if content is None else Snapshot.from_bytes(content, Behaviour(scorer.schema), name=STATES)
+
+
+def live_states(store: Store, schema: TransactionSchema, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Lookup:
+    """What a running service holds in memory, read from its store: saved states and the log since then.
+
+    Raises:
+        InvalidInput: the store is empty, or its states are of another declaration or under other pseudonyms.
+    """
+    behaviour, origin = Behaviour(schema), store.origin()
+    if origin is None:
+        raise InvalidInput("the store holds no states yet: the service makes them when it starts")
+    require_pseudonyms(origin, pseudonyms)
+    if origin.spec != behaviour.spec:
+        raise InvalidInput("the live states belong to a model with other [entity] sections; use --state snapshot")
+    read = partial(read_saved, store)
+    changed: dict[EntityKey, State] = {}
+    for states, _, _ in replay_log(store, schema, behaviour, origin, read, store.watermark()):
+        changed |= states
+
+    def lookup(keys: Sequence[EntityKey]) -> dict[EntityKey, State]:
+        later = {key: changed[key] for key in keys if key in changed}
+        return later | {key: known.state for key, known in read([k for k in keys if k not in later]).items()}
+
+    return lookup
+
+
+def require_pseudonyms(origin: Origin | None, pseudonyms: Pseudonyms) -> None:
+    """Check that a store's ids are under these pseudonyms.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    if origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
+        raise InvalidInput(
+            "the store's ids were recorded under another COUNTERFOIL_PSEUDONYMISE or another secret; set both as they "
+            "were, or begin a new store: name another COUNTERFOIL_DATABASE_URL and load history with 'counterfoil warm'"
+        )

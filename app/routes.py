@@ -1,0 +1,94 @@
+"""The routes: path, endpoint, who may call it, and what the API page says of it, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from app.access.guard import Access
+from app.decisions.purge_request import PurgeReply
+from app.decisions.replies import DecisionPage, DecisionReply
+from app.decisions.routes import Decisions
+from app.docs_page import docs_page
+from app.endpoints import Endpoints
+from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
+from app.requests.feedback import FeedbackReply
+from app.security_headers import DOCS_PATH
+
+SCORING, LOG, SERVICE = "Scoring", "Decision log", "Service"
+#: Who may call what FastAPI adds by itself.
+_ADDED: dict[str, Access] = {"/openapi.json": "any key", "/static-offline-docs": "open"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One line of the table.
+
+    Attributes:
+        endpoint: takes the request and returns the response, or, where ``plain``, returns the reply itself.
+        access: those with the scope, those with any key, or everyone, once there are API keys.
+        tag: heading on the API page; "" where it is not there.
+        reply: as the API page describes it.
+        probe: whether load balancers may ask with HEAD, too.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Coroutine[Any, Any, Any]]
+    access: Access
+    tag: str = ""
+    reply: Any = None
+    plain: bool = False
+    probe: bool = False
+
+    def routes(self) -> Iterable[BaseRoute]:
+        """As the application takes them."""
+        if self.path == DOCS_PATH:
+            yield Route(self.path, self.endpoint, include_in_schema=False)
+            return
+        kind = APIRoute if self.plain else RawRoute
+        more: dict[str, Any] = {} if self.reply is None else {"response_model": self.reply}
+        if self.probe:  # the document needs GET alone
+            yield kind(self.path, self.endpoint, methods=[self.method, "HEAD"], include_in_schema=False, **more)
+        more |= {"tags": [self.tag]} if self.tag else {"include_in_schema": False}
+        yield kind(self.path, self.endpoint, methods=[self.method], **more)
+
+
+class RawRoute(APIRoute):
+    """A route whose endpoint takes the request and returns the response itself; FastAPI only documents it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint, with nothing around it."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+def table(endpoints: Endpoints, decisions: Decisions) -> tuple[Declared, ...]:
+    """All routes, in the order they are tried: scoring first, /docs last."""
+    one = "/v1/decisions/{transaction_id:path}"
+    return (
+        Declared("POST", "/v1/score", endpoints.score, "score", SCORING, ScoreReply),
+        Declared("POST", "/v1/score/batch", endpoints.score_batch, "score", SCORING, BatchReply),
+        Declared("POST", "/v1/score/csv", endpoints.score_csv, "score", SCORING),
+        Declared("POST", "/v1/feedback", endpoints.feedback, "feedback", SCORING, FeedbackReply),
+        Declared("GET", "/v1/decisions", decisions.page, "read", LOG, DecisionPage),
+        Declared("GET", "/v1/decisions/export", decisions.export, "read", LOG),
+        Declared("GET", one, decisions.one, "read", LOG, DecisionReply),
+        Declared("POST", "/v1/purge", decisions.purge, "admin", LOG, PurgeReply),
+        Declared("GET", "/v1/model", endpoints.model, "read", SERVICE, ModelReply, plain=True),
+        Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
+        Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
+        Declared("GET", "/metrics", endpoints.metrics, "read"),
+        Declared("GET", DOCS_PATH, docs_page, "open"),  # the page tells nothing, and asks for a key itself
+    )
+
+
+def access(routes: Iterable[Declared]) -> dict[str, Access]:
+    """Who may call each path."""
+    return {route.path: route.access for route in routes} | _ADDED

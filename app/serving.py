@@ -1,0 +1,60 @@
+"""What serves: the generation that answers now, and the ledger, which lives as long as the process.
+
+Another generation over the same states takes over by taking :attr:`Serving.generation`'s place: requests hold the one
+they began with, and the ledger decides each transaction under its own.
+"""
+
+from __future__ import annotations
+
+from app.generation import Generation
+from app.problems import Refused
+from app.recording.ledger import Ledger
+from app.recording.recorder import Recorder
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from models.scorer import Scorer
+
+
+class Serving:
+    """Empty until it is started.
+
+    Args:
+        metrics: where to count.
+
+    Attributes:
+        generation: answers now; None until one is loaded.
+        ledger: records, and owns store and states; None until then.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self.generation: Generation | None = None
+        self.ledger: Ledger | None = None
+
+    def start(self, scorer: Scorer) -> None:
+        """Serve a loaded, verified model from now on, the store opened and its states brought up to date.
+
+        Raises:
+            StoreInUse: another process owns the store.
+            StoreUnavailable: it cannot be reached.
+            InvalidInput: the settings of pseudonyms are wrong, or not those of the store.
+        """
+        generation = Generation.of(self._settings, scorer)
+        recorder = Recorder.open(self._settings, generation.scorer, generation.pseudonyms, self._metrics)
+        self.ledger = Ledger(recorder, self._settings.on_store_failure)
+        self.generation = generation
+
+    def close(self) -> None:
+        """Finish what is queued and release the store."""
+        if self.ledger is not None:
+            self.ledger.close()
+
+    def now(self) -> tuple[Generation, Ledger]:
+        """What a request that begins now is answered with.
+
+        Raises:
+            Refused: no model is loaded yet.
+        """
+        if self.generation is None or self.ledger is None:
+            raise Refused("not-ready", "no model is loaded yet")
+        return self.generation, self.ledger
