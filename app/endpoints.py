@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from anyio.to_thread import run_sync
@@ -19,6 +20,7 @@ from app.recording.engine import Answer
 from app.recording.ledger import Ledger
 from app.recording.startup import snapshot_of
 from app.refusals import Refusal
+from app.replays import given_before
 from app.replies import Health, ModelReply, Ready, RowProblem, model_reply
 from app.requests.arrival import Arrival, ScoreOptions
 from app.requests.bodies import read_body, read_scoring, require_media_type, score_options
@@ -63,9 +65,15 @@ class Endpoints:
         """Score one transaction and record it. The same transaction again gets the same answer and counts once."""
         generation, ledger = self._serving.now()
         options, key, body = await read_scoring(request, self._default, self._settings.max_body_bytes)
-        row = await self._read(body, generation.requests.one)
-        arrival = generation.encoder.row(row, options, request.state.caller, key)
-        (answer,) = await ledger.score(generation.engine, [arrival])
+        caller = request.state.caller
+        try:
+            row = await self._read(body, generation.requests.one)
+        except Refused as refusal:
+            former = await self._read(body, partial(generation.former.one, key=key, caller=caller))
+            (answer,) = await given_before(generation, ledger, [former], [refusal])
+        else:
+            arrival = generation.encoder.row(row, options, caller, key)
+            (answer,) = await ledger.score(generation.engine, [arrival])
         if isinstance(answer, Refusal):
             raise answer
         headers = REPLAYED if answer.reply is None else None
@@ -78,6 +86,10 @@ class Endpoints:
         options, key, body = await read_scoring(request, self._default, self._settings.max_body_bytes)
         rows = await self._read(body, generation.requests.many)
         caller, answers = request.state.caller, list[Answer | Refusal]()
+        refused = {place: row for place, row in enumerate(rows) if isinstance(row, Refusal)}
+        former = partial(generation.former.many, places=refused, key=key, caller=caller)
+        again = await self._read(body, former) if refused else []
+        told = await given_before(generation, ledger, again, [*refused.values()])
         for start in range(0, len(rows), _AT_ONCE):
             some = [
                 _arrival(generation, row, options, caller, key, place)
@@ -86,6 +98,8 @@ class Endpoints:
             arrivals = [one for one in some if not isinstance(one, Refusal)]
             scored = iter(await ledger.score(generation.engine, arrivals) if arrivals else [])
             answers += [one if isinstance(one, Refusal) else next(scored) for one in some]
+        for place, answer in zip(refused, told, strict=True):
+            answers[place] = answer
         request_id = request.state.request_id
         results = b",".join(
             to_json(RowProblem(problem(answer, request_id))) if isinstance(answer, Refusal) else answer.content
@@ -112,7 +126,7 @@ class Endpoints:
         require_media_type(request, _JSON)
         body = await read_body(request, self._settings.max_body_bytes)
         now = time.time_ns() // 1_000
-        label = generation.feedback.read(body, now)
+        label = generation.feedback.read(body, now + self._settings.future_tolerance_seconds * 1_000_000)
         caller = request.state.caller
         known_at = await ledger.label(label.transaction_id, label.label, label.known_at, now, caller)
         if known_at is None:

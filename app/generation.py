@@ -11,6 +11,7 @@ from app.requests.encoder import Encoder
 from app.requests.example import example_transaction
 from app.requests.feedback import FeedbackModel
 from app.requests.model import RequestModel
+from app.requests.sameness import FormerReader
 from app.settings import Settings
 from models.schema import TransactionSchema
 from models.scorer import Scorer
@@ -24,6 +25,7 @@ class Generation:
         schema: of the transactions.
         pseudonyms: ids that are stored as something else.
         requests, feedback: read the bodies.
+        former: reads bodies that were transactions under another version's schema.
         encoder: makes arrivals of what they read.
         engine: decides them; its behaviour plan is what states in the store must belong to.
         example: a transaction to try.
@@ -34,6 +36,7 @@ class Generation:
     pseudonyms: Pseudonyms
     requests: RequestModel
     feedback: FeedbackModel
+    former: FormerReader
     encoder: Encoder
     engine: Engine
     example: dict[str, Any]
@@ -54,6 +57,7 @@ class Generation:
             pseudonyms,
             RequestModel(schema, settings.max_batch),
             FeedbackModel(schema),
+            FormerReader(schema, pseudonyms),
             Encoder(schema, vocabulary, pseudonyms),
             Engine(scorer, settings.future_tolerance_seconds),
             example_transaction(schema, vocabulary, scorer.bundle.golden),

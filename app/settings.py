@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     future_tolerance_seconds: int = Field(
         default=300,
         ge=0,
-        description="How far a transaction may be ahead of this machine's clock, with behaviour features",
+        description="How far a transaction may be ahead of this machine's clock, with behaviour features, and "
+        "by how much the clocks of those who label may differ",
     )
     pseudonymise: str = Field(
         default="",

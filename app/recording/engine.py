@@ -18,6 +18,7 @@ from app.refusals import Conflict, FieldProblem, Refusal, Untimely
 from app.replies import ScoreReply
 from app.requests.arrival import Arrival
 from app.requests.idempotency import HEADER
+from app.requests.sameness import same_transaction
 from app.store.records import Decision, Name, View
 from models.behaviour import layout as L
 from models.behaviour import plan as P
@@ -104,8 +105,8 @@ class Engine:
         features: list[Featured] = []
         for i, arrival in enumerate(arrivals):
             if stored := {name: view.known[name] for name in arrival.names if name in view.known}:
-                others = [name for name, decision in stored.items() if decision.digest != arrival.digest]
-                decided.answers[i] = self._again(next(iter(stored.values())).reply, others)
+                others = [n for n, d in stored.items() if not same_transaction(d, arrival.digest, arrival.body)]
+                decided.answers[i] = self.again(next(iter(stored.values())).reply, others)
                 continue
             if any(name in first for name in arrival.names):
                 again.append(i)
@@ -131,7 +132,7 @@ class Engine:
             others = [name for name, j in earlier.items() if arrivals[j].digest != arrivals[i].digest]
             answer_before = decided.answers[next(iter(earlier.values()))]
             assert isinstance(answer_before, Answer)  # only what is recorded has names
-            decided.answers[i] = self._again(answer_before.content, others)
+            decided.answers[i] = self.again(answer_before.content, others)
         return decided
 
     def decide_apart(self, arrivals: Sequence[Arrival], states: Mapping[EntityKey, State]) -> list[Answer | Refusal]:
@@ -265,7 +266,7 @@ class Engine:
             found.append((Answer(content, reply), decision))
         return found
 
-    def _again(self, reply: bytes, others: Sequence[Name]) -> Answer | Refusal:
+    def again(self, reply: bytes, others: Sequence[Name]) -> Answer | Refusal:
         """For a transaction some of whose names are taken; ``others``: those that stand for another one."""
         if not others:
             return Answer(reply)

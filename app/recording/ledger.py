@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from app.refusals import Refusal
 from app.requests.arrival import Arrival
 from app.store.contract import OnStoreFailure
 from app.store.errors import StoreUnavailable
-from app.store.records import Label
+from app.store.records import Decision, Label, Name
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
 
@@ -57,12 +57,13 @@ class Ledger:
 
     Attributes:
         unlogged: transactions answered without being recorded so far.
+        on_failure: as given.
     """
 
     def __init__(self, recorder: Recorder, on_failure: OnStoreFailure = "refuse") -> None:
         self.recorder = recorder
         self.unlogged = 0
-        self._on_failure = on_failure
+        self.on_failure = on_failure
         self._breaker = Breaker(recorder.try_store, self._consequence)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -98,6 +99,10 @@ class Ledger:
         """
         answers: list[Answer | Refusal] = await self._put(arrivals, engine)
         return answers
+
+    async def known(self, names: Sequence[Name]) -> Mapping[Name, Decision]:
+        """As :meth:`app.recording.recorder.Recorder.known`."""
+        return await self.run(lambda: self.recorder.known(names))
 
     async def label(
         self, transaction_id: str, label: Label, known_at: int | None, arrived_at: int, caller: str | None
@@ -180,14 +185,14 @@ class Ledger:
         try:
             return self._breaker.run(partial(self.recorder.answer, engine, arrivals))
         except StoreUnavailable:
-            if self._on_failure == "refuse":
+            if self.on_failure == "refuse":
                 raise
         answers = self.recorder.answer_unlogged(engine, arrivals)
         self.unlogged += sum(isinstance(answer, Answer) for answer in answers)
         return answers
 
     def _consequence(self) -> str:
-        if self._on_failure == "refuse":
+        if self.on_failure == "refuse":
             return "transactions are refused with 503 until it does"
         return f"scoring goes on, {self.unlogged:,} transactions were not recorded since the start"
 

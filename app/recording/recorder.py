@@ -54,6 +54,7 @@ class Recorder:
         refill: fills ``states`` from the store.
         recovered: what was done to bring the states up to the log.
         metrics: where to count; by default, to be forgotten.
+        tolerance: seconds by which the clocks of callers and of this machine may differ.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Recorder:
         refill: Callable[[], object],
         recovered: Recovered,
         metrics: Metrics | None = None,
+        tolerance: int = 0,
     ) -> None:
         self.states = states
         self.recovered = recovered
         self._refill = refill
         self._metrics = metrics or Metrics()
+        self._tolerance = tolerance * 1_000_000
         self.states.last = self.store.last_seq()
         self.states.count_unsaved()
 
@@ -86,7 +89,7 @@ class Recorder:
             def refill() -> Recovered:
                 return recover(store, scorer, states, pseudonyms)
 
-            return Recorder(states, refill, refill(), metrics)
+            return Recorder(states, refill, refill(), metrics, settings.future_tolerance_seconds)
         except BaseException:
             store.close()
             raise
@@ -152,6 +155,21 @@ class Recorder:
         self._metrics.unlogged(sum(isinstance(answer, Answer) for answer in answers))
         return answers
 
+    def known(self, names: Sequence[Name]) -> Mapping[Name, Decision]:
+        """What is recorded under these names.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        found: dict[Name, Decision] = {}
+
+        def look(view: View) -> Writes:
+            found.update(view.known)
+            return Writes()
+
+        self.store.transact(names, [], 0, look)
+        return found
+
     def label(
         self, transaction_id: str, label: Label, known_at: int | None, arrived_at: int, caller: str | None
     ) -> int | None:
@@ -172,15 +190,17 @@ class Recorder:
             return None
         known = arrived_at if known_at is None else known_at
         if self.states.behaviour.calendar and known < decision.time:
-            problem = FieldProblem(field="known_at", message="earlier than the transaction itself")
-            raise Conflict("the label cannot be right", [problem])
+            if decision.time - known > self._tolerance:
+                problem = FieldProblem(field="known_at", message="earlier than the transaction itself")
+                raise Conflict("the label cannot be right", [problem])
+            known = decision.time  # by clocks that differ by less than what is borne
         recorded = known
 
         def work(view: View) -> _Work:
             nonlocal recorded
             recorded = known
             before = view.labels.get(transaction_id)
-            if before is not None and before.label == label and known_at in (None, before.known_at):
+            if before is not None and before.label == label and (known_at is None or known == before.known_at):
                 recorded = before.known_at
                 return _Work({}, {})
             change = int(label == "fraud") - int(before is not None and before.label == "fraud")

@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 from pydantic_core import from_json, to_json
@@ -63,7 +64,11 @@ class Encoder:
         if self._hides:
             row = self._pseudonyms.of_row(row)
         digest = None if key is None else key.digest(caller, place)
-        return self._arrival(row, self._body(row), options, digest, caller)
+        body = self._body(row)
+        if b"-0.0" in body:  # a zero has no sign: -0.0 and 0 are one amount
+            row = {**row, **{name: row[name] + 0.0 for name in self._numeric}}
+            body = self._body(row)
+        return self._arrival(row, body, options, digest, caller)
 
     def logged(self, decision: Decision, options: ScoreOptions) -> Arrival:
         """A transaction of the log, as it arrived; what its body lacks, of a later schema, is missing."""
@@ -82,7 +87,7 @@ class Encoder:
         if self._id is not None and parsed.id is not None:
             texts[self._id] = parsed.id
         refused = self._pseudonyms.refused({name: texts[name] for name in self._inputs if name in texts})
-        stored = self._pseudonyms.rows(parsed)
+        stored = self._pseudonyms.rows(replace(parsed, numeric=parsed.numeric + 0.0))  # a zero has no sign
         texts |= stored.entity
         numbers, codes = stored.numeric.tolist(), stored.batch(self._vocabulary).categorical.tolist()
         times, bodies = stored.time.tolist(), self._bodies(stored, texts)

@@ -54,8 +54,11 @@ class FeedbackModel:
         self._reader = StrictObject("invalid-label", fields, optional=("known_at",))
         self._has_id = schema.id is not None
 
-    def read(self, body: bytes, now: int) -> Feedback:
+    def read(self, body: bytes, latest: int) -> Feedback:
         """The label in a body.
+
+        Args:
+            latest: that it may have become known, microseconds since 1970 UTC.
 
         Raises:
             Refused: not JSON, not a label, or one from the future.
@@ -64,7 +67,7 @@ class FeedbackModel:
             raise Refused("not-found", "this model's transactions have no id, so none can be labelled")
         row = self._reader.read(body)
         known_at = row.get("known_at")
-        if known_at is not None and known_at > now:
+        if known_at is not None and known_at > latest:
             problem = FieldProblem(field="known_at", message="in the future")
             raise Refused("invalid-label", "the label cannot be right", [problem])
         return Feedback(row["transaction_id"], row["label"], known_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +37,34 @@ def one(behaving: FastAPI, payments: Payments) -> tuple[Client, dict[str, Any]]:
 
 def label(client: Client, **body: Any) -> Any:
     return client.post("/v1/feedback", json=body)
+
+
+def test_a_payment_ahead_of_the_clock_can_be_labelled_at_once(
+    behaving: FastAPI, payments: Payments, own_store: str
+) -> None:
+    """Its sender's clock is as far ahead as is borne; so may be that of whoever labels."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    client, ahead = Client(behaving), now + timedelta(seconds=200)
+    for name, known_at, recorded in (
+        ("no time", None, ahead),
+        ("this clock", now, ahead),
+        ("their clock", ahead + timedelta(seconds=20), ahead + timedelta(seconds=20)),
+    ):
+        body = json.loads(changed(sent(payments, 1)[0], transaction_id=name, card_id=name, timestamp=iso(ahead)))
+        body["merchant_id"] = name
+        assert client.post("/v1/score", json=body).status_code == 200
+        told = {"transaction_id": name, "label": "fraud"} | ({} if known_at is None else {"known_at": iso(known_at)})
+        for _ in range(2):
+            reply = label(client, **told)
+            assert reply.status_code == 200, name
+            assert reply.json()["known_at"] == iso(recorded)
+        for far in (ahead - timedelta(seconds=301), now + timedelta(seconds=400)):
+            assert label(client, **{**told, "known_at": iso(far)}).status_code in (409, 422)
+    assert len(events(own_store)[1]) == 3
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def events(url: str) -> tuple[list[Decision], list[LabelEvent]]:
