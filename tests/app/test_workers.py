@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +20,7 @@ import redis
 
 from app.store.redis.store import RedisStore
 from tests import private_servers, servers
+from tests.app.http import edge_server
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
@@ -64,6 +66,14 @@ def post(port: int, body: bytes) -> dict[str, Any]:
         return reply
 
 
+def offering_http_2(port: int, body: bytes) -> dict[str, Any]:
+    """As Java's client does by default."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(edge_server.post("/v1/score", body, *edge_server.H2C, "Content-Type: application/json"))
+        reply: dict[str, Any] = json.loads(edge_server.one(client)[1])
+        return reply
+
+
 def test_both_count_the_same_card(payments: Payments) -> None:
     address = servers.redis().removesuffix("/0") + "/9"  # nobody else's
     card = f"card-{secrets.token_hex(4)}"
@@ -73,6 +83,7 @@ def test_both_count_the_same_card(payments: Payments) -> None:
         with serving(payments, address) as (port, _):
             first = [post(port, row) for row in rows]
             assert [post(port, row) for row in rows] == first
+            assert offering_http_2(port, rows[0]) == first[0]  # workers have the edge, too
         store = RedisStore(address, read_only=True)
         found = [store.find(f"{card}-{i}") for i in range(40)]
         store.close()

@@ -16,6 +16,13 @@ from starlette.types import Receive, Scope, Send
 from app.http.edge import Edge
 from app.http.limits import Limits
 
+#: What Java's HTTP client offers by default.
+H2C = (
+    "Connection: Upgrade, HTTP2-Settings",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+)
+
 
 class Application:
     """Answers by path.

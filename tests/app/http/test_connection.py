@@ -9,13 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.http.limits import Limits
-from tests.app.http.edge_server import Served, one, post, rest, serving
+from tests.app.http.edge_server import H2C, Served, one, post, rest, serving
 
-H2C = (
-    "Connection: Upgrade, HTTP2-Settings",
-    "Upgrade: h2c",
-    "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
-)
 END = "Connection: close"
 
 

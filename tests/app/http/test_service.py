@@ -18,8 +18,8 @@ from app.http.limits import Limits, limits_of
 from app.requests.example import example_transaction
 from app.settings import Settings
 from models.scorer import Scorer
-from tests.app.http.edge_server import one, post, rest
-from tests.app.http.test_connection import H2C, problem
+from tests.app.http.edge_server import H2C, one, post, rest
+from tests.app.http.test_connection import problem
 from tests.app.test_server import ROOT, announced, running, start
 from tests.waiting import FAR
 
