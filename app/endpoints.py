@@ -29,6 +29,7 @@ from app.requests.idempotency import REPLAYED, Key
 from app.requests.strict_object import Row
 from app.serving import Serving
 from app.settings import Settings
+from app.store.errors import OtherStates
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
 from app.upload.response import CsvResponse
@@ -143,10 +144,11 @@ class Endpoints:
         return Health()
 
     async def readyz(self) -> Ready:
-        """Whether a model is loaded and verified, and the store takes what is written, or need not."""
+        """Whether a model is loaded and verified, the store has its states, and takes what is written, or need not."""
         generation, ledger = self._serving.now()
         failure = await ledger.failure()
-        if failure is not None and self._settings.on_store_failure == "refuse":
+        tolerated = self._settings.on_store_failure == "score" and not isinstance(failure, OtherStates)
+        if failure is not None and not tolerated:
             raise failure
         return Ready(model_version=generation.scorer.manifest.version, logging=failure is None)
 

@@ -53,6 +53,8 @@ def run(settings: Settings, workers: int = 1) -> None:
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
         recovered, risks = prepare(settings, scorer, workers)
+        # One that takes the place of another serves the same version, whichever is active by then.
+        settings = settings.model_copy(update={"model": str(scorer.bundle.path.absolute())})
         counts = tempfile.TemporaryDirectory(prefix="counterfoil-metrics-")
         share_metrics(Path(counts.name))
         app: Any = partial(worker, settings, Path(counts.name))  # each worker makes its own

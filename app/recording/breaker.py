@@ -32,7 +32,7 @@ class Breaker:
 
     def __init__(self, attempt: Callable[[], None], consequence: Callable[[], str]) -> None:
         self._attempt, self._consequence = attempt, consequence
-        self._failure: str | None = None
+        self._failure: StoreUnavailable | None = None
         self._began = 0.0
         self._proven = self._said = -_SAY_SECONDS
         self._stop = threading.Event()
@@ -41,8 +41,8 @@ class Breaker:
     @property
     def failure(self) -> StoreUnavailable | None:
         """Why the store fails, to be raised; None from the moment that it takes writes again."""
-        reason = self._failure
-        return None if reason is None else StoreUnavailable(reason)
+        known = self._failure
+        return None if known is None else type(known)(str(known))
 
     @property
     def proven(self) -> bool:
@@ -61,7 +61,7 @@ class Breaker:
         try:
             result = work()
         except StoreUnavailable as error:
-            self._open(str(error))
+            self._open(error)
             raise
         self._proven = time.monotonic()
         return result
@@ -72,9 +72,9 @@ class Breaker:
         if self._thread is not None:
             self._thread.join()
 
-    def _open(self, reason: str) -> None:
-        self._failure, self._began = reason, time.monotonic()
-        self._say(reason)
+    def _open(self, failure: StoreUnavailable) -> None:
+        self._failure, self._began = failure, time.monotonic()
+        self._say(failure)
         self._thread = threading.Thread(target=self._try_until_back, name="store-retry", daemon=True)
         self._thread.start()
 
@@ -83,8 +83,8 @@ class Breaker:
             try:
                 self._attempt()
             except Exception as error:  # noqa: BLE001 - whatever it is, the store is not back
-                self._failure = str(error) if isinstance(error, CounterfoilError) else type(error).__name__
-                self._say(self._failure)
+                self._failure = failure = _as_failure(error)
+                self._say(failure)
             else:
                 self._proven = time.monotonic()
                 if self._said >= self._began:
@@ -92,7 +92,13 @@ class Breaker:
                 self._failure = None
                 return
 
-    def _say(self, reason: str) -> None:
+    def _say(self, failure: StoreUnavailable) -> None:
         if time.monotonic() - self._said >= _SAY_SECONDS:
             self._said = time.monotonic()
-            _log.error("the store takes no writes: %s; %s", reason, self._consequence())
+            _log.error("the store takes no writes: %s; %s", failure, self._consequence())
+
+
+def _as_failure(error: Exception) -> StoreUnavailable:
+    if isinstance(error, StoreUnavailable):
+        return error
+    return StoreUnavailable(str(error) if isinstance(error, CounterfoilError) else type(error).__name__)

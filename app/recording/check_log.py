@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from app.recording.engine import Engine, Featured
 from app.recording.rebuild import counts
+from app.recording.state_bytes import to_state
 from app.requests.arrival import Arrival, ScoreOptions
 from app.requests.encoder import Encoder
 from app.store.contract import Store
@@ -166,7 +167,7 @@ class LogCheck:
         base = self._store.base_states(missing)
         for key in missing:
             content = base.get(key)
-            fresh = empty(self._entities[key[0]]) if content is None else np.frombuffer(content, np.int64).copy()
+            fresh = empty(self._entities[key[0]]) if content is None else to_state(content, self._origin.spec).copy()
             self._states[key] = fresh
 
     def _advance(self, decision: Decision, options: ScoreOptions) -> tuple[Arrival, Featured] | None:

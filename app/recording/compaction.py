@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from app.recording.rebuild import read_base, replay_log
 from app.recording.recorder import Recorder
+from app.recording.state_bytes import to_bytes
 from app.store.contract import Store
 from app.store.records import LogColumns, Origin
 from models.behaviour.events import Behaviour
@@ -68,9 +69,12 @@ def compacted_part(
         return {}, until
     behaviour = Behaviour(schema)
     entities = {entity.name: entity for entity in behaviour.entities}
-    changed, _, _ = next(replay_log(store, schema, behaviour, origin, partial(read_base, store), after, [part]))
+    changed, _, _ = next(
+        replay_log(store, schema, behaviour, origin, partial(read_base, store, behaviour.spec), after, [part])
+    )
     last = max([*part.seqs[-1:], *(label.seq for label in part.labels[-1:])])
-    return {key: packed(entities[key[0]], state).tobytes() for key, state in changed.items()}, last
+    base = {key: to_bytes(packed(entities[key[0]], state), behaviour.spec) for key, state in changed.items()}
+    return base, last
 
 
 def _until(part: LogColumns, last: int) -> LogColumns:

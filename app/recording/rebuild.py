@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from app.recording.state_bytes import to_state
 from app.store.contract import Store
 from app.store.records import LogColumns, Origin, View, Writes
 from models.behaviour import layout as L
@@ -25,24 +26,34 @@ def rebuild(store: Store, schema: TransactionSchema, origin: Origin) -> dict[Ent
     """The states of all entities that the log names, from it and the base alone: what the live ones must be."""
     states: dict[EntityKey, State] = {}
     behaviour = Behaviour(schema)
-    for changed, _, _ in replay_log(store, schema, behaviour, origin, partial(read_base, store), store.compacted()):
+    for changed, _, _ in replay_log(
+        store, schema, behaviour, origin, partial(read_base, store, origin.spec), store.compacted()
+    ):
         states |= changed
     return states
 
 
-def read_base(store: Store, keys: list[EntityKey]) -> dict[EntityKey, Known]:
-    """What the base holds of entities."""
+def read_base(store: Store, spec: str, keys: list[EntityKey]) -> dict[EntityKey, Known]:
+    """What the base holds of entities.
+
+    Raises:
+        OtherStates: it was made under another declaration than ``spec``.
+    """
     found = store.base_states(keys)
-    return {key: Known(0, np.frombuffer(content, np.int64)) for key, content in found.items()}
+    return {key: Known(0, to_state(content, spec)) for key, content in found.items()}
 
 
-def read_saved(store: Store, keys: list[EntityKey]) -> dict[EntityKey, Known]:
-    """The saved states of entities, each with the last event in it."""
+def read_saved(store: Store, spec: str, keys: list[EntityKey]) -> dict[EntityKey, Known]:
+    """The saved states of entities, each with the last event in it.
+
+    Raises:
+        OtherStates: one was made under another declaration than ``spec``.
+    """
     found: dict[EntityKey, Known] = {}
 
     def read(view: View) -> Writes:
         for key, saved in view.states.items():
-            found[key] = Known(saved.seq, np.frombuffer(saved.content, np.int64))
+            found[key] = Known(saved.seq, to_state(saved.content, spec))
         return Writes()
 
     store.transact([], keys, 0, read)

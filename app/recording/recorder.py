@@ -43,7 +43,7 @@ class _Work:
 
 
 class _Behind(Exception):
-    """The log holds more than memory knows of."""
+    """The log holds more than memory knows of, or the states are of another declaration: another process had them."""
 
 
 class Recorder:
@@ -218,13 +218,19 @@ class Recorder:
         return recorded
 
     def try_store(self) -> None:
-        """Write what is written there already: a store may read and not write, or write and not sync.
+        """See that the store reads, has this model's states, and takes what a transaction writes.
 
         Raises:
             StoreUnavailable: it fails.
         """
-        watermark = self.store.watermark()
-        self.store.transact([], [], 0, lambda _: Writes(watermark=watermark))
+
+        def look(view: View) -> Writes:
+            self.states.own(view)
+            return Writes()
+
+        self.store.watermark()
+        self.store.transact([], [], 0, look)
+        self.store.prove()
 
     def _transact(
         self, names: Sequence[Name], keys: Collection[EntityKey], events: int, work: Callable[[View], _Work]
@@ -233,7 +239,7 @@ class Recorder:
         done: list[tuple[_Work, Writes, int]] = []
 
         def write(view: View) -> Writes:
-            if not self.store.shared and view.next_seq != self.states.last + 1:
+            if not self.states.own(view) or (not self.store.shared and view.next_seq != self.states.last + 1):
                 raise _Behind
             found = work(view)
             count = len(found.decisions) + len(found.labels)

@@ -8,6 +8,7 @@ from functools import partial
 
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from app.recording.rebuild import read_saved, replay_log
+from app.recording.state_bytes import to_bytes
 from app.recording.state_cache import StateCache
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
@@ -69,15 +70,16 @@ def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudo
         origin = Origin(behaviour.spec, digest, as_of, store.last_seq(), pseudonyms.fingerprint)
         first = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
         base = len(first)
+        packed_base = ((key, to_bytes(state, behaviour.spec)) for key, state in first.items())
         try:
-            store.begin(origin, ((key, state.tobytes()) for key, state in first.items()), begun)
+            store.begin(origin, packed_base, begun)
         except BegunMeanwhile:
             return recover(store, scorer, states, pseudonyms)
     older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
         return Recovered(0, base, rebuilt, older, origin.seq if rebuilt else 0)
     events = 0
-    read = partial(read_saved, store)
+    read = partial(read_saved, store, behaviour.spec)
     for changed, first_seq, count in replay_log(store, scorer.schema, behaviour, origin, read, store.watermark()):
         states.put(changed, first_seq)
         events += count
@@ -102,7 +104,7 @@ def live_states(store: Store, schema: TransactionSchema, pseudonyms: Pseudonyms 
     require_pseudonyms(origin, pseudonyms)
     if origin.spec != behaviour.spec:
         raise InvalidInput("the live states belong to a model with other [entity] sections; use --state snapshot")
-    read = partial(read_saved, store)
+    read = partial(read_saved, store, behaviour.spec)
     changed: dict[EntityKey, State] = {}
     for states, _, _ in replay_log(store, schema, behaviour, origin, read, store.watermark()):
         changed |= states

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 
-import numpy as np
-
+from app.recording.state_bytes import to_bytes, to_state
 from app.store.contract import Store
+from app.store.errors import OtherStates, StoreUnavailable
 from app.store.records import SavedState, View, Writes
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
@@ -72,15 +72,39 @@ class StateCache:
         """The entities whose states have to be read from the store."""
         return sorted(keys) if self.store.shared else sorted(key for key in keys if key not in self._states)
 
+    def own(self, view: View) -> bool:
+        """Whether the store's states are of the declaration that these are of.
+
+        Raises:
+            StoreUnavailable: the store is another one by now, or an older copy of it.
+            OtherStates: the states are of another declaration, and others go on with them.
+        """
+        if view.spec is None or view.next_seq <= self.last:
+            what = "was emptied" if view.spec is None else "lacks what was recorded: an older copy took its place"
+            raise StoreUnavailable(
+                f"the store {what}; put back the one that was used, or restart the service to go on with this one"
+            )
+        if view.spec == self.behaviour.spec:
+            return True
+        if not self.store.shared:
+            return False
+        raise OtherStates(
+            "the store's states have begun anew for a model with other [entity] sections, or other columns of amount "
+            "and time; stop this process, or give its model a store of its own"
+        )
+
     def committed(self, keys: Collection[EntityKey], view: View) -> dict[EntityKey, State]:
         """The states of entities as of the last commit, not to be changed; one without events is absent.
 
         Args:
             view: of a transaction that has read the :meth:`missing` ones.
+
+        Raises:
+            OtherStates: what the store holds was made under another declaration.
         """
         states = {} if self.store.shared else self.held(keys)
-        saved = ((key, view.states[key]) for key in keys if key not in states and key in view.states)
-        return states | {key: np.frombuffer(one.content, np.int64) for key, one in saved}
+        read = ((key, view.states[key]) for key in keys if key not in states and key in view.states)
+        return states | {key: to_state(one.content, self.behaviour.spec) for key, one in read}
 
     def put(self, states: Mapping[EntityKey, State], first_seq: Mapping[EntityKey, int] | None = None) -> None:
         """Take states in, after their events are committed.
@@ -190,6 +214,7 @@ class StateCache:
         found: dict[EntityKey, State] = {}
 
         def read(view: View) -> Writes:
+            self.own(view)
             found.update((key, state.copy()) for key, state in self.committed(keys, view).items())
             return Writes()
 
@@ -202,7 +227,9 @@ class StateCache:
         if not due:
             return False
 
-        def save(_view: View) -> Writes:
+        def save(view: View) -> Writes:
+            if not self.own(view):
+                raise OtherStates("another process has used the store for a model with other [entity] sections")
             states = {key: self._packed(key, self._states[key], self.last) for key in due}
             rest = (seq for key, seq in self.unsaved.items() if key not in states)
             return Writes((), (), states, next(rest, self.last + 1) - 1)
@@ -217,4 +244,4 @@ class StateCache:
             pass
 
     def _packed(self, key: EntityKey, state: State, seq: int) -> SavedState:
-        return SavedState(seq, packed(self.entities[key[0]], state).tobytes())
+        return SavedState(seq, to_bytes(packed(self.entities[key[0]], state), self.behaviour.spec))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.pseudonyms import Pseudonyms
 from app.recording.startup import snapshot_of
+from app.recording.state_bytes import to_bytes
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Origin
@@ -72,7 +73,7 @@ def warm(
         base = hashlib.sha256(snapshot.to_bytes()).hexdigest()
         store.begin(
             Origin(behaviour.spec, base, snapshot.as_of, pseudonyms=pseudonyms.fingerprint),
-            ((key, state.tobytes()) for key, state in states.items()),
+            ((key, to_bytes(state, behaviour.spec)) for key, state in states.items()),
             begun,
         )
     finally:

@@ -49,6 +49,12 @@ class Store(Protocol):
                 between. What it raises ends the transaction with nothing written and is raised here.
         """
 
+    def prove(self) -> None:
+        """Write what a transaction writes, and take it back: durable when it returns.
+
+        A store may read and not write, write and not sync, or take little and not much.
+        """
+
     def origin(self) -> Origin | None:
         """Where the states began; None for an empty store."""
 

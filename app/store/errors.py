@@ -17,5 +17,9 @@ class BegunMeanwhile(StoreUnavailable):
     """Another process began anew since the origin was read; read it again."""
 
 
+class OtherStates(StoreUnavailable):
+    """The store's states are of another declaration than this process's model: they are neither read nor written."""
+
+
 class StoreInUse(CounterfoilError):
     """Another process owns the embedded store."""

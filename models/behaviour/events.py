@@ -22,7 +22,7 @@ from models.schema import TransactionSchema
 Event = tuple[EntityKey, NDArray[np.int64]]
 _DEGREES = 1e7
 #: Part of a declaration's digest: raise it when :mod:`models.behaviour.layout` changes, and states are made anew.
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 
 
 def value_code(value: str) -> int:
@@ -90,7 +90,8 @@ class Behaviour:
         timestamp: name of the column that orders the events.
         width: number of features.
         calendar: whether the times of events can be compared with a clock.
-        spec: digest of the declaration: states made under another one mean something else.
+        spec: digest of the declaration, with the columns that amounts and times come from: states made under another
+            one mean something else.
     """
 
     def __init__(self, schema: TransactionSchema) -> None:
@@ -106,9 +107,8 @@ class Behaviour:
             start = end
         self.entities = tuple(entities)
         self.width = start
-        declared = {
-            name: (behaviour.model_dump_json(), schema.minor_digits) for name, behaviour in schema.entity.items()
-        }
+        told = schema.minor_digits, schema.amount, schema.timestamp, schema.elapsed
+        declared = {name: (behaviour.model_dump_json(), *told) for name, behaviour in schema.entity.items()}
         self.spec = hashlib.sha256(repr((_STATE_FORMAT, declared)).encode()).hexdigest()
 
     def __bool__(self) -> bool:

@@ -178,7 +178,7 @@ def outcome(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     origin = store.origin()
     assert origin is not None
     rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, sorted(rebuilt)).items()}
+    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
     at_end = same_states(payments.schema, rebuilt, saved) and same_states(payments.schema, rebuilt, again.states)
     store.close()
     comparison = compare(payments.scorer, decisions, again)

@@ -172,7 +172,7 @@ def check_log(payments: Payments, told: Story) -> None:
     origin = store.origin()
     assert origin is not None
     rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, sorted(rebuilt)).items()}
+    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
     store.close()
     name = payments.frame["transaction_id"].to_list()
     recorded = {one.transaction_id: one.reply for one in decisions}

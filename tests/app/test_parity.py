@@ -243,7 +243,7 @@ def _compared(payments: Payments, plan: Plan, sender: Sender, url: str) -> Outco
     origin = store.origin()
     assert origin is not None
     rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, sorted(rebuilt)).items()}
+    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
     same = same_states(payments.schema, again.states, rebuilt) and same_states(payments.schema, rebuilt, saved)
     store.close()
     honest = compare(payments.scorer, decisions, again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ import numpy as np
 import redis
 
 from app.store.redis.store import RedisStore
+from models.registry import Registry
+from models.thresholds import Policy
 from tests import private_servers, servers
 from tests.app.http import edge_server
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.waiting import FAR
+from training.rethreshold import rethreshold
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,6 +132,23 @@ def test_a_worker_that_cannot_start_ends_all_with_a_reason(payments: Payments) -
     assert "this worker cannot start: Redis at 127.0.0.1" in errors
     assert "error: a worker could not start" in errors
     assert "Traceback" not in errors and "exception" not in errors
+
+
+def test_workers_that_take_anothers_place_serve_the_same_version(payments: Payments, tmp_path: Path) -> None:
+    """Whatever is active by then: the others still serve the one they were started with."""
+    shutil.copytree(payments.artifacts, tmp_path / "artifacts")
+    registry = Registry(tmp_path / "artifacts")
+    rows = sent(payments, 2)
+    with (
+        private_servers.redis() as server,
+        serving(replace(payments, artifacts=registry.root), server.url) as (port, process),
+    ):
+        version = post(port, rows[0])["model_version"]
+        manifest, _ = rethreshold(registry.folder(version), registry, Policy(name="alert-rate", value=0.2))
+        registry.activate(manifest.version)
+        for pid in workers(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        assert post(port, rows[1])["model_version"] == version  # it waits until somebody takes the connection
 
 
 def test_what_redis_may_lose_is_said_once(payments: Payments) -> None:

@@ -68,6 +68,11 @@ class RedisKeys:
         """Integer."""
         return f"{self.prefix}watermark"
 
+    @property
+    def proof(self) -> str:
+        """Written and deleted, to see that the server takes it."""
+        return f"{self.prefix}proof"
+
     def events(self, seq: int) -> str:
         """Hash: seq to packed event, for all events of one bucket."""
         return f"{self.prefix}events:{seq >> _BUCKET_BITS}"

@@ -102,6 +102,12 @@ class RedisStore:
             if watching:
                 wire.forget()
 
+    def prove(self) -> None:
+        """See the contract. A server takes all writes or none."""
+        if self._read_only:
+            raise self._refusal()
+        self._wires.run(("MULTI",), ("SET", self._keys.proof, "x"), ("DEL", self._keys.proof), ("EXEC",))
+
     def origin(self) -> Origin | None:
         """See the contract."""
         return Beginning.parse(self._wires.one("GET", self._keys.origin)).origin

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from app.store.errors import StoreUnavailable
 from app.store.packing import id_digest
 from app.store.records import Decision, LabelEvent, LogColumns
 from app.store.sql.failures import guard
-from app.store.sql.ownership import Claim
+from app.store.sql.ownership import Claim, require_place
 from app.store.sql.rows import Row, as_decision, as_label
 from app.store.sql.statements import Statements
 from app.store.sql.transaction import last_seq
@@ -40,9 +39,7 @@ class SqlLog:
         """
 
         def run() -> T:
-            moved = None if self._claim is None else self._claim.moved()
-            if moved is not None:
-                raise StoreUnavailable(f"{self._name}: {moved}")
+            require_place(self._claim, self._name)
             with self._engine.connect() as connection:
                 return act(connection)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from app.store.errors import StoreInUse
+from app.store.errors import StoreInUse, StoreUnavailable
 
 #: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"
@@ -51,6 +51,20 @@ class Claim(Protocol):
 
     def release(self) -> None:
         """Let another process have it. All connections are closed."""
+
+
+def require_place(claim: Claim | None, name: str) -> None:
+    """Check that a new connection leads to the claimed database; a reader has no claim and takes what is there.
+
+    Args:
+        name: of the store, for the message.
+
+    Raises:
+        StoreUnavailable: it leads to another.
+    """
+    moved = None if claim is None else claim.moved()
+    if moved is not None:
+        raise StoreUnavailable(f"{name}: {moved}")
 
 
 class SessionClaim:

@@ -15,13 +15,13 @@ from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, Vi
 from app.store.sql import migrations
 from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
-from app.store.sql.ownership import Claim
+from app.store.sql.ownership import Claim, require_place
 from app.store.sql.purge import compact, erase, scrub
 from app.store.sql.query import page
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
-from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, view, write
+from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, prove, view, write
 from app.store.sql.writer import Writer
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
@@ -65,7 +65,7 @@ class SqlStore:
     risks: Sequence[str] = ()
 
     def __init__(self, engine: Engine, name: str, claim: Claim | None) -> None:
-        self._engine, self._name = engine, name
+        self._engine, self._name, self._claim = engine, name, claim
         self._sql = Statements(engine.dialect)
         self._log = SqlLog(engine, name, self._sql, claim)
         self._writer = None if claim is None else Writer(engine, name, claim, self._connected)
@@ -121,6 +121,10 @@ class SqlStore:
         self._writer.run(act, lambda: not called, landed, _ANSWERING)
         self._last = replace(self._last, next_seq=max([self._last.next_seq, *(seq + 1 for seq in written)]))
 
+    def prove(self) -> None:
+        """See the contract."""
+        self._write(lambda connection: prove(connection, self._sql, self._last.next_seq))
+
     def _view(self, connection: Connection, names: Sequence[Name], keys: Sequence[EntityKey]) -> View:
         """For a reader, who knows nothing of the transactions before."""
         last = self._look(connection)
@@ -175,6 +179,7 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """See the contract. PostgreSQL: as far as VACUUM goes."""
+        require_place(self._claim, self._name)
         return scrub(self._engine, self._name)
 
     def last_seq(self) -> int:

@@ -9,13 +9,16 @@ from operator import attrgetter
 from sqlalchemy import Connection
 
 from app.store.packing import id_digest
-from app.store.records import Name, SavedState, View, Writes
+from app.store.records import Decision, LabelEvent, Name, SavedState, View, Writes
+from app.store.sql import tables
 from app.store.sql.rows import Row, as_decision, as_label, decision_row, label_row
 from app.store.sql.statements import Lookup, Statements
 from models.behaviour.keys import EntityKey
 
 #: Names in the table ``meta``.
 ORIGIN, WATERMARK, COMPACTED = "origin", "watermark", "folded"
+#: An entity of no profile, and the bytes of each long value, about those of a decision.
+_PROOF, _PROOF_BYTES = ("", b"proof"), 1_000
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:
@@ -70,13 +73,29 @@ def of_entities(connection: Connection, lookup: Lookup, keys: Sequence[EntityKey
 
 def write(connection: Connection, sql: Statements, writes: Writes) -> None:
     """All of it; the transaction around it makes it all or nothing."""
-    tables = (
+    statements = (
         (sql.insert_decision, [decision_row(decision) for decision in writes.decisions]),
         (sql.insert_key, [(*key, event.seq) for event in writes.decisions for key in dict.fromkeys(event.keys)]),
         (sql.insert_label, [label_row(label) for label in writes.labels]),
         (sql.save_state, [(*key, state.seq, state.content) for key, state in writes.states.items()]),
         (sql.set_meta, [] if writes.watermark is None else [(WATERMARK, str(writes.watermark))]),
     )
-    for statement, rows in tables:
+    for statement, rows in statements:
         if rows:
             connection.exec_driver_sql(statement, rows)
+
+
+def prove(connection: Connection, sql: Statements, seq: int) -> None:
+    """Write a decision with its label and a state, and delete them; the transaction around it makes it durable.
+
+    Args:
+        seq: the next free place.
+    """
+    text = "x" * _PROOF_BYTES
+    proof = Decision(seq, None, b"", 0, 0, text, b"", 0.0, 0.0, 0.0, "", "", text.encode(), None, 0, (_PROOF,))
+    label = LabelEvent(seq + 1, "", "legitimate", 0, 0, None)
+    write(connection, sql, Writes([proof], [label], {_PROOF: SavedState(seq, text.encode())}))
+    for table, place in ((tables.decisions, seq), (tables.labels, seq + 1)):
+        connection.execute(table.delete().where(table.c.seq == place))
+    for table in (tables.decision_keys, tables.states):
+        connection.execute(table.delete().where(table.c.entity == _PROOF[0]))

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.store.errors import StoreInUse, StoreUnavailable
 from app.store.sql.engines import emptied, wait_for, writer
 from app.store.sql.failures import guard, translated
-from app.store.sql.ownership import Claim
+from app.store.sql.ownership import Claim, require_place
 
 T = TypeVar("T")
 
@@ -150,14 +150,10 @@ class Writer:
         Raises:
             StoreUnavailable: it would lead to another database, or one of the old connections is still being used.
         """
-        reason = self._claim.moved()
-        if reason is None and self._parted:
-            if self._open:
-                reason = "its files were removed while it is being read; try again"
-            else:
-                self._parted = False
-        if reason is not None:
-            raise StoreUnavailable(f"{self._name}: {reason}")
+        require_place(self._claim, self._name)
+        if self._open and self._parted:
+            raise StoreUnavailable(f"{self._name}: its files were removed while it is being read; try again")
+        self._parted = False
 
     def close(self) -> None:
         """Give up the connection, and on PostgreSQL the claim with it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +245,11 @@ class Broken:
         if self.fail == "after":
             raise StoreUnavailable("the answer was lost")
 
+    def prove(self) -> None:
+        if self.fail == "before":
+            raise StoreUnavailable("the store is gone")
+        self.store.prove()
+
     def origin(self) -> Origin | None:
         return self.store.origin()
 
@@ -337,3 +344,17 @@ def test_content_of_a_state_is_what_it_remembers(payments: Payments, own_store: 
         before = content(card, one.recorder.states.peek([key])[key])
         one.refusal(changed(body, transaction_id="c2", timestamp="2999-01-20T10:00:00Z"))
         assert np.array_equal(before, content(card, one.recorder.states.peek([key])[key]))
+
+
+@pytest.mark.parametrize("table", ["decisions", "decision_keys", "labels", "states"])
+def test_a_store_that_takes_no_decision_is_not_proven(payments: Payments, own_store: str, table: str) -> None:
+    """Else readiness would come back while every transaction is refused."""
+    body = sent(payments, 1)[0]
+    with till(payments, own_store) as one, closing(sqlite3.connect(own_store.removeprefix("sqlite:///"))) as beside:
+        one.recorder.try_store()
+        beside.execute(f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        with pytest.raises(StoreUnavailable):
+            one.recorder.try_store()
+        beside.execute("DROP TRIGGER broken")
+        one.recorder.try_store()
+        one.reply(body)

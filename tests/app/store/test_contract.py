@@ -13,6 +13,7 @@ from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
 from app.store.records import Decision, Label, LabelEvent, Origin, SavedState, View, Writes
 from models.behaviour.keys import EntityKey
+from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
 
@@ -248,3 +249,33 @@ def test_the_log_gives_back_what_it_was_given(store: Store, events: list[Decisio
     for event in decisions:
         for entity in event.keys:
             assert event in list(store.log(before, keys=[entity]))
+
+
+def test_a_proof_leaves_no_trace(backend: Backend) -> None:
+    store = backend.open()
+    store.begin(Origin("spec"), [(A, b"base")])
+    append(store, decision("t1", A), label("t1"), states={A: b"1"}, watermark=1)
+    before = look(store, ["t1"], [A, B])
+    for _ in range(2):
+        store.prove()
+    assert look(store, ["t1"], [A, B]) == before
+    assert [event.seq for event in store.log()] == [1, 2]
+    assert append(store, decision("t2", A))[0].seq == 3
+    store.close()
+    reader = backend.open(read_only=True)
+    with pytest.raises(InvalidInput, match="reading only"):
+        reader.prove()
+    reader.close()
+
+
+def test_a_view_says_what_the_states_are_of(backend: Backend) -> None:
+    store = backend.open()
+    assert look(store).spec is None
+    store.begin(Origin("spec-1"), [])
+    assert look(store).spec == "spec-1"
+    store.begin(Origin("spec-2"), [], Origin("spec-1"))
+    assert look(store).spec == "spec-2"
+    store.close()
+    again = backend.open()
+    assert look(again).spec == "spec-2"
+    again.close()

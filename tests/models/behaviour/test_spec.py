@@ -82,3 +82,18 @@ def test_plans_write_every_feature_once() -> None:
             == list(range(plan[P.OPS]))
             == list(range(len(schema.behaviour)))
         )
+
+
+@pytest.mark.parametrize("name", ["amount", "timestamp"])
+def test_the_digest_names_the_columns_of_amount_and_time(name: str) -> None:
+    body = schema_of(card=CARD).model_dump(mode="json")
+    renamed = {f"other_{name}" if column == name else column: told for column, told in body["columns"].items()}
+    other = parse_schema({**body, "columns": renamed}, source="test")
+    assert Behaviour(other).spec != Behaviour(schema_of(card=CARD)).spec
+    assert Behaviour(parse_schema(body, source="test")).spec == Behaviour(schema_of(card=CARD)).spec
+
+
+def test_without_sections_no_column_matters() -> None:
+    body = schema_of().model_dump(mode="json")
+    renamed = {f"other_{column}" if column == "amount" else column: told for column, told in body["columns"].items()}
+    assert Behaviour(parse_schema({**body, "columns": renamed}, source="test")).spec == Behaviour(schema_of()).spec
