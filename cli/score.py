@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import advance, out, progress
+from cli.console import advance, err, out, progress
 from cli.opening import fork_of, open_scorer, settings_with
 from cli.options import (
     ArtifactsOption,
@@ -84,6 +84,12 @@ def score(
             )
     share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
     out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
+    for name in report.unfamiliar:
+        err.print(
+            f"Note: training knew few of the values of {name}: is it written as it was then, "
+            "5411 and not 5411.0 for instance?",
+            markup=False,
+        )
     say_rejected(report.rejected, report.rejects)
 
 

@@ -149,6 +149,8 @@ def train(
             seed=seed,
             device=device,
         )
+        if history.reordered:
+            out.print("The rows were not in the order of time: sorted, since the latest are for calibration and test.")
         if not history.labelled:
             out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
         manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -33,6 +33,8 @@ from models.tables import TableReader, table_kind, write_frames
 
 OnError = Literal["stop", "reject"]
 Progress = Callable[[int, int], None]
+#: Rows that tell whether a table is written as the training's was; the share of unknown values that says it is not.
+_FEWEST_TELLING, _UNFAMILIAR = 50, 0.5
 _Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in functions, too
 
 
@@ -78,12 +80,14 @@ class BatchReport:
         alerts: of these, at or above the threshold; 0 for embeddings.
         rejected: rows left out.
         rejects: where they are listed, None if there are none.
+        unfamiliar: categories most of whose values at the beginning of the table training did not know.
     """
 
     rows: int
     alerts: int
     rejected: int
     rejects: Path | None
+    unfamiliar: tuple[str, ...] = ()
 
 
 def score_table(
@@ -113,12 +117,26 @@ def score_table(
         InvalidInput: naming file, line, column and cause.
     """
 
+    begun: list[tuple[str, ...]] = []
+
     def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
+        if not begun:
+            begun.append(_unfamiliar(scorer, parsed))
         return scored_frame(scorer, frame, parsed, reasons, behaviour)
 
     prepare = partial(_prepared, scorer, source, fork)
     added = added_columns(reasons)
-    return transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
+    report = transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
+    return replace(report, unfamiliar=begun[0] if begun else ())
+
+
+def _unfamiliar(scorer: Scorer, parsed: ParsedRows) -> tuple[str, ...]:
+    """The categories most of whose values training did not know: written otherwise, more likely than new."""
+    if len(parsed.time) < _FEWEST_TELLING:
+        return ()
+    unknown = (parsed.batch(scorer.vocabulary).categorical == 0).mean(axis=0)
+    known = zip(scorer.schema.categorical, scorer.vocabulary.values, unknown, strict=True)
+    return tuple(name for name, values, share in known if values and share > _UNFAMILIAR)
 
 
 def embed_table(

@@ -47,6 +47,8 @@ class KeyHash:
     def column(self, cells: pl.Series) -> pl.Series:
         """:meth:`of_key` of a text column."""
         values = cells.unique().drop_nulls()
+        if values.is_empty():
+            return cells
         hashed = pl.Series([self.of_key(value) for value in values], dtype=pl.String)
         return cells.replace_strict(values, hashed, return_dtype=pl.String)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ class History:
         entity: one column [n] per entity of the schema, e.g. the card id.
         scenario: fraud scenario [n], or None.
         behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; none before.
+        reordered: whether the files had the rows in another order than that of time.
     """
 
     numeric: NDArray[np.float64]
@@ -40,6 +41,7 @@ class History:
     entity: dict[str, pl.Series]
     scenario: pl.Series | None
     behaviour: NDArray[np.float64] | None = None
+    reordered: bool = False
 
     def __len__(self) -> int:
         return len(self.time)
@@ -89,7 +91,7 @@ def read_history(
     """
     parts: list[History] = []
     for frame, parsed in checked_chunks(schema, files, progress):
-        good = np.flatnonzero(parsed.good)
+        scenario = _scenario(schema, frame)
         parts.append(
             History(
                 parsed.numeric,
@@ -98,12 +100,21 @@ def read_history(
                 np.full(len(parsed.time), UNKNOWN, np.int8) if parsed.label is None else parsed.label,
                 parsed.label is not None,
                 parsed.entity,
-                frame[schema.scenario].gather(good).cast(pl.String) if schema.scenario in frame.columns else None,
+                None if scenario is None else scenario.filter(pl.Series(parsed.good)),
             )
         )
     history = _concat(parts, files)
     order = np.argsort(history.time, kind="stable")
-    return history if np.array_equal(order, np.arange(len(order))) else history.take(order)
+    in_order = np.array_equal(order, np.arange(len(order)))
+    return history if in_order else replace(history.take(order), reordered=True)
+
+
+def _scenario(schema: TransactionSchema, frame: pl.DataFrame) -> pl.Series | None:
+    """The column of scenarios, as it stands, where the table has it."""
+    if schema.scenario is None:
+        return None
+    (field,) = schema.of_table(frame.columns).columns[schema.scenario].fields(schema.scenario)
+    return frame[field].cast(pl.String) if field in frame.columns else None
 
 
 def _concat(parts: list[History], files: list[Path]) -> History:

@@ -38,6 +38,8 @@ def text_column(cells: pl.Series) -> pl.Series:
     if cells.dtype.is_float():
         exact = cells.cast(pl.Float64)
         values = exact.unique().drop_nulls()
+        if values.is_empty():
+            return cells.cast(pl.String)
         texts = pl.Series([text_of(value) for value in values], dtype=pl.String)
         return exact.replace_strict(values, texts, return_dtype=pl.String).alias(cells.name)
     text = cells.cast(pl.String, strict=False)

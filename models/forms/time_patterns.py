@@ -218,6 +218,8 @@ def _assembled(values: Mapping[str, Any], year: int | None) -> tuple[Any, Any]:
         hour12 = values["hour12"]
         valid = valid & (hour12 >= 1) & (hour12 <= 12)
         hour = hour12 % 12 + 12 * values["half"]
+    elif "half" in values:  # 13:00 PM is written now and then; 01:00 PM was meant for %I
+        valid = valid & ((hour >= 12) == (values["half"] == 1))
     minute, second, offset = get("minute", zero), get("second", zero), get("zone", zero)
     valid = valid & (hour <= 23) & (minute <= 59) & (second <= 59) & (offset <= 14 * 60 + 59)
     seconds = ((hour * 60) + minute - offset) * 60 + second

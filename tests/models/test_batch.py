@@ -159,3 +159,13 @@ def test_a_table_without_a_header_tells_no_card_number(tiny_scorer: Scorer, tiny
     with pytest.raises(InvalidInput, match=r"the name of column \d+ looks like a card number") as caught:
         score_table(tiny_scorer, source, tmp_path / "out.csv")
     assert "4111" not in str(caught.value)
+
+
+def test_categories_that_are_written_otherwise_than_in_training_are_told(
+    tiny_scorer: Scorer, tiny_frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    tiny_frame.head(200).write_parquet(tmp_path / "same.parquet")
+    assert score_table(tiny_scorer, tmp_path / "same.parquet", tmp_path / "out.csv").unfamiliar == ()
+    odd = tiny_frame.head(200).with_columns(pl.col("category") + ".0")
+    odd.write_parquet(tmp_path / "odd.parquet")
+    assert score_table(tiny_scorer, tmp_path / "odd.parquet", tmp_path / "out.csv").unfamiliar == ("category",)

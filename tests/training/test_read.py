@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import InvalidInput
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN
-from models.schema import TransactionSchema
+from models.schema import ScenarioColumn, TransactionSchema
 from training.read import History, read_history
 
 
@@ -124,3 +124,25 @@ def test_progress_ends_at_the_end(tiny_schema: TransactionSchema, tiny_csv: Path
     read_history(tiny_schema, [tiny_csv, tiny_csv], progress=lambda done, total: seen.append((done, total)))
     size = tiny_csv.stat().st_size
     assert seen == sorted(seen) and seen[-1] == (2 * size, 2 * size)
+
+
+def test_rows_in_another_order_are_sorted_and_that_is_known(
+    tiny_schema: TransactionSchema, tiny_frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    tiny_frame.write_parquet(tmp_path / "sorted.parquet")
+    tiny_frame.reverse().write_parquet(tmp_path / "reversed.parquet")
+    sorted_, reversed_ = (read_history(tiny_schema, [tmp_path / f"{name}.parquet"]) for name in ("sorted", "reversed"))
+    assert (sorted_.reordered, reversed_.reordered) == (False, True)
+    assert (reversed_.time == sorted_.time).all()
+
+
+def test_a_scenario_may_have_another_name_in_the_table(
+    tiny_schema: TransactionSchema, tiny_frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    columns = {**tiny_schema.columns, "fraud_scenario": ScenarioColumn(**{"from": "kind"})}  # type: ignore[arg-type]
+    tiny_frame.rename({"fraud_scenario": "kind"}).write_parquet(tmp_path / "renamed.parquet")
+    history = read_history(
+        tiny_schema.model_copy(update={"columns": columns}).checked(), [tmp_path / "renamed.parquet"]
+    )
+    assert history.scenario is not None
+    assert set(history.scenario.drop_nulls()) == set(tiny_frame["fraud_scenario"].drop_nulls())

@@ -83,6 +83,7 @@ _FORMS: dict[str, tuple[dict[str, Any], st.SearchStrategy[Any]]] = {
 _PATTERNS = [
     {"format": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"},
     {"format": "%m/%d/%Y %I:%M:%S %p", "zone": "America/New_York"},
+    {"format": "%m/%d/%Y %H:%M:%S %p"},
     {"format": "%Y-%m-%dT%H:%M:%S.%f%z"},
     {"format": "%Y-%m-%dT%H:%M:%S%z"},
     {"format": "%Y%m%d%H%M%S"},
@@ -195,3 +196,54 @@ def test_what_is_computed_is_right() -> None:
     assert math.isclose(row["age"], 40.0, abs_tol=0.01)
     assert math.isclose(row["km"], 877.5, abs_tol=1.0)  # Berlin to Paris
     assert (row["change"], row["group"]) == (60.5, "54")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pl.Series("x", [5411, 5812], dtype=pl.Int64), pl.Series("x", [5411.0, 5812.0], dtype=pl.Float64),
+        pl.Series("x", [5411.0, 5812.0], dtype=pl.Float32), pl.Series("x", ["5411.00", "5812"]).cast(pl.Decimal(10, 2)),
+        pl.Series("x", ["5411", "5812"]), pl.Series("x", ["5411", "5812"], dtype=pl.Categorical),
+        pl.Series("x", ["5411.0", " 5812"]),
+    ],
+    ids=lambda cells: str(cells.dtype),
+)  # fmt: skip
+def test_a_value_has_one_text_whatever_the_type_of_the_file(cells: pl.Series) -> None:
+    schema = _schema(x={"kind": "categorical", "any_type": True})
+    parsed = parse_rows(schema, pl.DataFrame([pl.Series("n", [1.0, 1.0]), cells]))
+    assert parsed.text[0].to_list() == ["5411", "5812"]
+    assert ObjectReader(schema).read({"n": 1.0, "x": 5411})[0]["x"] == "5411"
+    assert ObjectReader(schema).read({"n": 1.0, "x": 5411.0})[0]["x"] == "5411"
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8))
+def test_numbers_of_a_file_and_of_json_have_the_same_text(values: list[float | None]) -> None:
+    schema = _schema(x={"kind": "categorical", "any_type": True, "nullable": True})
+    frame = pl.DataFrame({"n": [1.0] * len(values), "x": pl.Series(values, dtype=pl.Float64)})
+    parsed = parse_rows(schema, frame)
+    reader = ObjectReader(schema)
+    for good, value in zip(np.flatnonzero(parsed.good), parsed.text[0], strict=True):
+        assert (reader.read({"n": 1.0, "x": values[good]})[0]["x"] or "") == (value or "")
+
+
+@pytest.mark.parametrize(
+    ("declared", "cells", "expected"),
+    [
+        ({"legitimate": [""], "fraud": ["chargeback"]}, ["", None, "Chargeback"], [0, 0, 1]),
+        ({"fraud": ["4837", "10.4"], "otherwise": "legitimate"}, ["4837", "10.4", "x", None], [1, 1, 0, -1]),
+        ({"unknown": ["pending"], "fraud": ["yes"], "legitimate": ["no"]}, ["pending", "YES", "no "], [-1, 1, 0]),
+        ({}, ["1.0", "0.00", "True", "FALSE"], [1, 0, 1, 0]),
+    ],
+)
+def test_labels_in_the_users_words(declared: dict[str, Any], cells: list[str | None], expected: list[int]) -> None:
+    schema = _schema(y={"kind": "label", **declared})
+    parsed = parse_rows(schema, pl.DataFrame({"n": [1.0] * len(cells), "y": cells}))
+    assert not parsed.errors and parsed.label is not None
+    assert parsed.label.tolist() == expected
+
+
+def test_a_label_of_several_fields_is_fraud_where_one_says_so() -> None:
+    schema = _schema(y={"kind": "label", "from": ["dispute", "review"], "fraud": ["f"], "legitimate": ["l"]})
+    table = {"dispute": ["f", "l", None, None], "review": ["l", None, None, "f"]}
+    parsed = parse_rows(schema, pl.DataFrame({"n": [1.0] * 4, **table}))
+    assert parsed.label is not None and parsed.label.tolist() == [1, 0, -1, 1]
