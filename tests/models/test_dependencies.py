@@ -117,11 +117,10 @@ def test_damaged_and_lost_files_are_compiled_anew(tmp_path: Path, monkeypatch: p
     assert compiled(add)(1, 2) == 3
     [index] = tmp_path.rglob("*.nbi")
     [code] = tmp_path.rglob("*.nbc")
-    whole = code.stat().st_size
     for damaged in (index, code):
         damaged.write_bytes(b"")  # as a power cut leaves it
         assert compiled(add)(1, 2) == 3
-        assert code.stat().st_size == whole  # written anew
+        assert code.stat().st_size and index.stat().st_size  # written anew
     again = compiled(add)
     index.unlink()
     index.parent.joinpath(code.name).unlink()
