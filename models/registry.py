@@ -32,9 +32,7 @@ class Registry:
         if not self.root.is_dir():
             return []
         return sorted(
-            entry.name
-            for entry in self.root.iterdir()
-            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+            entry.name for entry in self.root.iterdir() if not entry.name.startswith(".") and _is_version(entry)
         )
 
     def active(self) -> str | None:
@@ -63,9 +61,11 @@ class Registry:
 
         Raises:
             ModelNotFound: no such version; lists those that exist.
+            CounterfoilError: this user may not read it.
         """
         known = self.versions()
         if version not in known:
+            _require_readable(self.root / version)
             listed = ", ".join(known[-5:]) or "none yet; run 'counterfoil train'"
             raise ModelNotFound(f"no model version '{version}' in {self.root} (latest: {listed})")
         return self.root / version
@@ -142,6 +142,21 @@ class Registry:
             raise
         _sync_folder(self.root)
         return target
+
+
+def _is_version(folder: Path) -> bool:
+    """Has a manifest. What this user may not look into, as ``lost+found`` on a disk of its own, is none."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:
+        return False
+
+
+def _require_readable(folder: Path) -> None:
+    try:
+        (folder / MANIFEST).is_file()
+    except OSError as error:
+        raise CounterfoilError(f"{folder}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def _alive(partial_name: str) -> bool:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,7 @@ from numba import config
 
 from models.behaviour.compiled import compiled
 from models.dependencies import kernel_folder, silence
-from tests.private_servers import missing
-
-ROOT = Path(__file__).parents[2]
+from tests.nobody import as_nobody, nobodys_folder
 
 
 def add(a: int, b: int) -> int:
@@ -80,36 +75,14 @@ def test_without_a_home_it_is_kept_nowhere_and_that_is_said(
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-#: What such a user does: everything is imported before, because sources and packages may be root's alone.
-AS_NOBODY = """
-import os
-from numba import njit
-from models.behaviour.compiled import cache_trouble, compiled
-from tests.models.test_dependencies import add
-njit(add)(1, 2)
-os.environ.pop("HOME", None)
-os.setgroups([])
-os.setgid(54_321)
-os.setuid(54_321)
-print(compiled(add)(1, 2), cache_trouble())
-"""
-
-
 def test_a_user_whom_nobody_set_up_can_compile_the_kernel() -> None:
     """An id without a name, a home, or rights to the sources: so containers of some clusters run."""
-    if os.geteuid() != 0:
-        missing("only root can become a user that nobody set up")
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
-    }
-    environment["PYTHONPATH"] = str(ROOT)
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        command = [sys.executable, "-c", AS_NOBODY]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    before = "from numba import njit\nfrom models.behaviour.compiled import cache_trouble, compiled\n"
+    before += "from tests.models.test_dependencies import add\nnjit(add)(1, 2)"
+    with nobodys_folder() as folder:
+        done = as_nobody(before, "print(compiled(add)(1, 2), cache_trouble())", folder)
         assert done.stdout.startswith("3 no folder to keep the compiled kernel in; it is compiled at each start")
-        assert list(Path(folder).iterdir()) == []
+        assert list(folder.iterdir()) == []
 
 
 def test_damaged_and_lost_files_are_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

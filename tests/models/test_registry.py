@@ -16,6 +16,7 @@ from models.errors import CounterfoilError, InvalidBundle, ModelNotFound
 from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.registry import ACTIVE, Registry
 from models.scorer import Scorer
+from tests.nobody import as_nobody, nobodys_folder
 
 
 def entries(registry: Registry) -> list[str]:
@@ -178,3 +179,28 @@ def test_versions_sort_by_time(registry: Registry, tiny_model: Path) -> None:
     for name in names:
         registry.publish(named(tiny_model, name), files_of(tiny_model))
     assert registry.versions() == [*sorted(names), "a", "b"]
+
+
+def test_what_this_user_may_not_look_into_is_no_version(tiny_model: Path) -> None:
+    """``lost+found`` on a disk of its own, ``.snapshot`` on a network's, another user's folder."""
+    with nobodys_folder() as folder:
+        shutil.copytree(tiny_model, folder / tiny_model.name)
+        for name in ("lost+found", ".snapshot", "another"):
+            (folder / name).mkdir(mode=0o700)
+        code = """
+from pathlib import Path
+registry = Registry(Path("."))
+print(registry.versions())
+for asked in ("another", "none"):
+    try:
+        registry.folder(asked)
+    except CounterfoilError as error:
+        print(error)
+"""
+        before = "from models.errors import CounterfoilError\nfrom models.registry import Registry\n"
+        done = as_nobody(before, code, folder)
+    assert done.stdout.splitlines() == [
+        f"['{tiny_model.name}']",
+        "another: cannot be read: permission denied",
+        f"no model version 'none' in . (latest: {tiny_model.name})",
+    ]
