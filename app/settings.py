@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.access.keys import MOST_RATE
@@ -18,6 +19,12 @@ from models.errors import InvalidInput
 PREFIX = "COUNTERFOIL_"
 #: The most reasons one transaction can be given.
 MAX_REASONS = 20
+
+
+#: What Kubernetes (and Docker, of linked containers) sets for a service: NAME_SERVICE_HOST, NAME_PORT_8000_TCP_ADDR, …;
+#: and of NAME_PORT, the value.
+_LINKED = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
+_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Settings(BaseSettings):
@@ -122,6 +129,17 @@ class Settings(BaseSettings):
         default="info", description="Least severe log messages written"
     )
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_link(cls, value: Any) -> Any:
+        """The default in place of what Kubernetes sets for a Service of this name, ``tcp://10.0.0.1:8000``."""
+        return cls.model_fields["port"].default if isinstance(value, str) and _LINK.match(value) else value
+
+
+def port_of_kubernetes() -> bool:
+    """Whether COUNTERFOIL_PORT was set for every container beside a Kubernetes Service named counterfoil."""
+    return any(name.upper() == f"{PREFIX}PORT" and _LINK.match(value) for name, value in os.environ.items())
+
 
 def share_metrics(folder: Path) -> None:
     """Let processes that are started from here on count together: prometheus_client looks for this when imported."""
@@ -135,7 +153,7 @@ def load_settings(**overrides: Any) -> Settings:
         InvalidInput: naming the variable and what was expected there, never its value; or one that is meant for a
             setting and is none.
     """
-    _refuse_misspelt(name.upper() for name in os.environ)
+    _refuse_misspelt(os.environ)
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -144,14 +162,15 @@ def load_settings(**overrides: Any) -> Settings:
         raise InvalidInput(f"setting {key}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
 
 
-def _refuse_misspelt(names: Iterable[str]) -> None:
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
     """A setting that is taken for none would be missed by nobody: ids would be stored as they are.
 
-    Other names under the prefix are left alone: Kubernetes sets some of its own for a service called counterfoil.
+    Other names under the prefix are left alone, and so is what Kubernetes sets for Services called counterfoil or
+    counterfoil-database.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for name in names:
-        if name.startswith(PREFIX) and name not in known:
+    for name, value in ((name.upper(), value) for name, value in environment.items()):
+        if name.startswith(PREFIX) and name not in known and not _LINKED.search(name) and not _LINK.match(value):
             meant = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1, 0.8)
             if meant:
                 raise InvalidInput(f"{name}: there is no such setting; did you mean {PREFIX}{meant[0]}?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.settings import PREFIX, Settings, load_settings
+from app.settings import PREFIX, Settings, load_settings, port_of_kubernetes
 from models.errors import InvalidInput
 from tests.command_line import Cli
 
@@ -41,10 +41,25 @@ def test_a_misspelt_name_is_not_taken_for_nothing(monkeypatch: pytest.MonkeyPatc
     assert "card_id" not in str(caught.value)
 
 
-def test_what_kubernetes_sets_for_a_service_of_this_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8000_TCP", "PORT_8000_TCP_PROTO"):
-        monkeypatch.setenv(PREFIX + name, "10.0.0.1")
-    load_settings()
+@pytest.mark.parametrize("service", ["", "DATABASE_", "MODEL_", "RATE_", "A_LONGER_NAME_"])
+def test_what_kubernetes_sets_for_services_is_left_alone(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    """For one called counterfoil, counterfoil-database …, in every container beside it."""
+    linked = {"SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "8000", "SERVICE_PORT_HTTP": "8000"}
+    linked |= {"PORT": "tcp://10.0.0.1:8000", "PORT_8000_TCP": "tcp://10.0.0.1:8000", "PORT_8000_TCP_PROTO": "tcp"}
+    linked |= {"PORT_8000_TCP_PORT": "8000", "PORT_8000_TCP_ADDR": "10.0.0.1"}
+    for name, value in linked.items():
+        monkeypatch.setenv(PREFIX + service + name, value)
+    assert load_settings() == Settings(port=8000)
+    assert load_settings(port=9000).port == 9000
+    assert port_of_kubernetes() == (not service)
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1:8000", "http://10.0.0.1:8000", "tcp", ""])
+def test_other_wrong_ports_are_still_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(PREFIX + "PORT", value)
+    with pytest.raises(InvalidInput, match=f"setting {PREFIX}PORT"):
+        load_settings()
+    assert not port_of_kubernetes()
 
 
 def test_settings_are_frozen_and_described() -> None:
