@@ -53,6 +53,5 @@ FROM runtime AS serve
 COPY --from=build /opt/counterfoil /opt/counterfoil
 ENV COUNTERFOIL_HOST=0.0.0.0 COUNTERFOIL_PORT=8000
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['COUNTERFOIL_PORT'] + '/readyz', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["counterfoil", "health"]
 CMD ["serve"]

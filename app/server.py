@@ -7,7 +7,6 @@ import json
 import logging
 import shlex
 import signal
-import socket
 import sys
 import tempfile
 from functools import partial
@@ -19,17 +18,17 @@ import uvicorn
 
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
+from app.address import listen, url
 from app.http.edge import Edge
 from app.http.limits import limits_of, most_files
 from app.recording.startup import Recovered
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
-from app.settings import Settings, share_metrics
+from app.settings import Settings, port_of_kubernetes, share_metrics
 from app.telemetry import logs
 from app.worker import worker
 from app.workers import ANSWERING, prepare, supervise
 from models.behaviour.compiled import cache_trouble
-from models.errors import CounterfoilError
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def run(settings: Settings, workers: int = 1) -> None:
     """
     keys = read_keys(settings.keys_file)
     scorer = load_scorer(settings)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
         recovered, risks = prepare(settings, scorer, workers)
@@ -64,13 +63,15 @@ def run(settings: Settings, workers: int = 1) -> None:
         recovered, risks = recorder.recovered, recorder.store.risks
     _say_recovered(recovered)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-    url = _url(settings.host, listener.getsockname()[1])
+    address = url(settings.host, listener.getsockname()[1])
     if settings.pseudonymise:
         print(f"Stored as a keyed hash: {settings.pseudonymise}.")
-    print(f"Serving model {scorer.manifest.version}. API page: {url}/docs. Score a transaction:\n")
-    print(curl(url, example, keyed=keys is not None) + "\n", flush=True)
+    print(f"Serving model {scorer.manifest.version}. API page: {address}/docs. Score a transaction:\n")
+    print(curl(address, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
     logs.configure(settings.log_level, settings.log_format)
+    if port_of_kubernetes():
+        _log.info("COUNTERFOIL_PORT is what Kubernetes sets for a Service of this name, not a setting: ignored")
     unkept = cache_trouble() if scorer.schema.entity else None
     for risk in (*risks, *([unkept] if unkept else [])):
         _log.warning("%s", risk)
@@ -121,30 +122,11 @@ def _say_recovered(recovered: Recovered) -> None:
         print(f"{recovered.events:,} events of the log replayed.")
 
 
-def curl(url: str, example: dict[str, Any], *, keyed: bool) -> str:
+def curl(address: str, example: dict[str, Any], *, keyed: bool) -> str:
     """A command for a POSIX shell that scores the example; ``keyed``: with the API key in the variable KEY."""
     body = shlex.quote(json.dumps(example, ensure_ascii=False))
     key = '-H "Authorization: Bearer $KEY" ' if keyed else ""
-    return f"curl -s {shlex.quote(url + '/v1/score')} {key}-H 'Content-Type: application/json' -d {body}"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2_048)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        advice = (
-            "choose another --host"
-            if isinstance(error, socket.gaierror)
-            else "stop what uses it or choose another --port"
-        )
-        raise CounterfoilError(f"cannot listen on {host} port {port}: {reason.lower()}; {advice}") from None
-
-
-def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    return f"curl -s {shlex.quote(address + '/v1/score')} {key}-H 'Content-Type: application/json' -d {body}"
 
 
 def _exit(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from cli.console import err, out, tables
-from models.errors import InvalidInput
+from cli.patience import delivered
+from models.errors import CounterfoilError, InvalidInput
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -65,6 +66,10 @@ def create_key(
         f"Key {made.id} of {made.client} in {path}: {', '.join(made.scopes)}{until}. Shown this once:", markup=False
     )
     print(secret)
+    if not delivered():
+        raise CounterfoilError(
+            f"nobody read the key; take it back with 'counterfoil keys revoke {made.id}', then make another"
+        )
 
 
 @cli.command("list")

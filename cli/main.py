@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -17,11 +16,13 @@ from cli.data import profile, simulate
 from cli.evaluate import evaluate
 from cli.keys import cli as keys_cli
 from cli.log import export, purge, replay, warm
+from cli.patience import patient_output
 from cli.score import embed, score
-from cli.serve import serve
+from cli.serve import health, serve
 from cli.threshold import threshold
 from cli.train import train
 from cli.versions import activate, models
+from models.dependencies import count_alone
 from models.errors import CounterfoilError
 
 #: In the order of the help.
@@ -33,6 +34,7 @@ COMMANDS = (
     embed,
     evaluate,
     serve,
+    health,
     warm,
     replay,
     export,
@@ -61,10 +63,20 @@ _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnx
 def main() -> None:
     """Run the command line; turn expected failures into one line on standard error."""
     _stopping.clear()
+    count_alone()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    with patient_output():
+        _run()
+
+
+def _run() -> None:
     try:
-        cli(standalone_mode=True)
+        try:
+            cli(standalone_mode=True)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except CounterfoilError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(EXIT_ERROR)
@@ -78,8 +90,6 @@ def main() -> None:
         err.print("[bold red]error:[/] this command needs", error.name, end="; ")
         err.print("only training installs it; run the command where models are trained", markup=False)
         sys.exit(EXIT_ERROR)
-    except BrokenPipeError:
-        os._exit(EXIT_ERROR)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         err.print(f"[bold red]error:[/] {escape(f'{where}{error.strerror or error}')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,17 @@ def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateF
     return StateFork(behaviour, lambda keys: snapshot.states if snapshot else {})
 
 
-def activate_if(registry: Registry, version: str, wanted: bool) -> None:
-    """Activate a new version where that is wanted, and say which it is."""
-    if wanted:
-        registry.activate(version)
-        out.print("This version is now active.")
-    else:
-        out.print(f"Not active. To serve it: counterfoil activate {version}")
+def activate_and_say(registry: Registry, version: str, wanted: bool, say: Callable[[], None]) -> None:
+    """Activate a new version where that is wanted, then say what there is to say of it.
+
+    In this order: a version that is published is not left inactive because nobody can be told.
+    """
+    try:
+        if wanted:
+            registry.activate(version)
+    finally:
+        say()
+    out.print("This version is now active." if wanted else f"Not active. To serve it: counterfoil activate {version}")
 
 
 def require_label(schema: TransactionSchema, files: list[Path], label: str | None) -> None:

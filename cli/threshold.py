@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import out
-from cli.opening import activate_if, registry_at
+from cli.opening import activate_and_say, registry_at
 from cli.options import (
     AlertRateOption,
     AlertsPerDayOption,
@@ -23,6 +25,9 @@ from cli.options import (
 from cli.policies import chosen_policy, decline_policy
 from cli.say import say_threshold
 from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from models.manifest import Manifest
 
 
 def threshold(
@@ -54,7 +59,10 @@ def threshold(
     registry = registry_at(artifacts)
     folder = registry.resolve(model or load_settings().model)
     manifest, published = rethreshold(folder, registry, policy, decline=decline)
-    out.print(f"Model version {manifest.version}, from {folder.name}")
+    activate_and_say(registry, manifest.version, activate, partial(_say, manifest, folder.name, published))
+
+
+def _say(manifest: Manifest, origin: str, folder: Path) -> None:
+    out.print(f"Model version {manifest.version}, from {origin}")
     say_threshold(manifest)
-    out.print(f"  report       {published / 'report.html'}")
-    activate_if(registry, manifest.version, activate)
+    out.print(f"  report       {folder / 'report.html'}")

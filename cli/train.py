@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import advance, out, progress
-from cli.opening import activate_if, keyed, registry_at, require_label, say_cache_trouble
+from cli.opening import activate_and_say, keyed, registry_at, require_label, say_cache_trouble
 from cli.options import (
     AlertRateOption,
     AlertsPerDayOption,
@@ -155,8 +156,7 @@ def train(
             out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
         manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
         bars.remove_task(task)
-    say_trained(manifest, folder)
-    activate_if(registry, manifest.version, activate)
+    activate_and_say(registry, manifest.version, activate, partial(say_trained, manifest, folder))
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -23,6 +23,16 @@ def silence() -> None:
         os.environ.setdefault(name, value)
 
 
+def count_alone() -> None:
+    """Keep what this process counts to itself.
+
+    prometheus_client would count in files of the folder that this variable names, and fail where there is none. It is
+    set for another program, or for several processes; those of this one get a folder of their own.
+    """
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(name, None)
+
+
 @contextmanager
 def meanwhile(name: str, value: Path) -> Iterator[None]:
     """Give one dependency a folder by its environment variable while it is imported; one that is set already stands."""
