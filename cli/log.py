@@ -30,6 +30,7 @@ def warm(
     Example: counterfoil warm october/*.csv
     """
     from app.recording.warm import warm as warm_store
+    from models.clock import AHEAD
     from models.tables import expand
 
     files = expand(data)
@@ -39,6 +40,8 @@ def warm(
         task = bars.add_task("reading", total=None)
         warmed = warm_store(settings, scorer, files, advance(bars, task))
     onto = "on top of the model's own snapshot" if warmed.onto_snapshot else "in place of the model's own snapshot"
+    if warmed.ahead:
+        out.print(f"{warmed.ahead:,} rows left out: {AHEAD}")
     out.print(f"{warmed.rows:,} transactions loaded, {onto}: {warmed.entities:,} cards, merchants and others known")
 
 

@@ -24,6 +24,7 @@ from models.behaviour.events import Behaviour
 from models.behaviour.snapshot import Snapshot
 from models.bundle import Bundle
 from models.calibration import calibrate
+from models.clock import AHEAD, ahead
 from models.detector import FraudDetector, export_onnx, run_torch
 from models.errors import CounterfoilError, InvalidInput
 from models.manifest import (
@@ -106,6 +107,7 @@ def train(
     schema = job.schema
     delay = job.label_delay or schema.label_delay
     behaviour = Behaviour(schema)
+    history, late = _up_to_now(schema, history)
     split = split_history(history, schema, delay, warm_up_end(behaviour, history.time))
     states: Snapshot | None = None
     if behaviour:
@@ -167,7 +169,7 @@ def train(
         threshold=threshold,
         policy_inputs=inputs,
         architecture=_architecture(result, job.fit),
-        training=_record(job, delay, history, split),
+        training=_record(job, delay, history, split, late),
         metrics=metrics,
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
         files={},
@@ -269,7 +271,15 @@ def _architecture(result: FitResult, options: FitOptions) -> Architecture:
     )
 
 
-def _record(job: TrainingJob, delay: str, history: History, split: Split) -> TrainingRecord:
+def _up_to_now(schema: TransactionSchema, history: History) -> tuple[History, int]:
+    """The rows that are not ahead of the clock, and how many are."""
+    late = ahead(schema, history.time)
+    if late == len(history):
+        raise InvalidInput(f"all {late:,} rows are {AHEAD}; set the clock, or correct their times")
+    return (history.take(slice(0, len(history) - late)) if late else history), late
+
+
+def _record(job: TrainingJob, delay: str, history: History, split: Split, late: int) -> TrainingRecord:
     def part(rows: NDArray[np.int64]) -> Part:
         label = history.label[rows]
         return Part(
@@ -280,7 +290,7 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split) -> Tra
             end=_moment(job.schema, history.time[rows[-1]]) if len(rows) else None,
         )
 
-    left_out = {}
+    left_out = {AHEAD: late} if late else {}
     if len(split.warm_up):
         left_out["warm-up (too little behind them)"] = len(split.warm_up)
     if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from app.pseudonyms import Pseudonyms
 from app.recording.startup import snapshot_of
 from app.recording.state_bytes import to_bytes
@@ -16,6 +18,7 @@ from app.store.records import Origin
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import replay
 from models.behaviour.snapshot import Snapshot
+from models.clock import AHEAD, ahead
 from models.errors import InvalidInput
 from models.rows import FRAUD
 from models.scorer import Scorer
@@ -30,17 +33,21 @@ class Warmed:
         rows: transactions loaded.
         entities: cards, merchants and others with a state.
         onto_snapshot: whether the rows went on from the model's own snapshot, because all of them are later.
+        ahead: rows left out, because they are later than this machine's clock.
     """
 
     rows: int
     entities: int
     onto_snapshot: bool
+    ahead: int
 
 
 def warm(
     settings: Settings, scorer: Scorer, files: list[Path], progress: Callable[[int, int], None] | None = None
 ) -> Warmed:
     """Replace what an empty store begins with by the states after these transactions.
+
+    Rows that are later than this machine's clock are left out, and counted.
 
     Labels in the files count as they do in training: for transactions later than them by the label delay.
 
@@ -54,6 +61,11 @@ def warm(
         raise InvalidInput(f"model {scorer.manifest.version} has no behaviour features, so there is nothing to warm")
     pseudonyms = Pseudonyms.open(settings, scorer.schema)
     rows = pseudonyms.rows(checked_rows(scorer.schema, files, progress))
+    late = ahead(scorer.schema, rows.time)
+    if late == len(rows.time):
+        raise InvalidInput(f"all {late:,} rows are {AHEAD}; set the clock, or correct their times")
+    if late:
+        rows = rows.take(np.arange(len(rows.time) - late))
     store = open_store(settings.database_url, durability=settings.durability)
     try:
         begun = store.origin()
@@ -78,4 +90,4 @@ def warm(
         )
     finally:
         store.close()
-    return Warmed(len(rows.time), len(states), onto)
+    return Warmed(len(rows.time), len(states), onto, late)

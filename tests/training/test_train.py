@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.clock import AHEAD
 from models.errors import InvalidInput
 from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.registry import Registry
@@ -75,6 +77,22 @@ def test_the_same_data_and_seed_give_the_same_version(
         assert (again / name).read_bytes() == (first / name).read_bytes()
     assert manifest_of(again) == manifest_of(first)
     assert timeless((again / REPORT).read_bytes(), again) == timeless((first / REPORT).read_bytes(), first)
+
+
+def test_a_row_of_a_wrong_year_changes_nothing_and_is_told(
+    job: TrainingJob, history: History, first: Path, tmp_path: Path
+) -> None:
+    rows = history.take(np.append(np.arange(len(history)), 0))
+    rows.time[-1] = (datetime(2962, 3, 31, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    manifest, folder = train(job, rows, Registry(tmp_path))
+    assert manifest.training.left_out.pop(AHEAD) == 1
+    assert (folder / DETECTOR).read_bytes() == (first / DETECTOR).read_bytes()
+    found, expected = manifest_of(folder), manifest_of(first)
+    assert found["training"].pop("left_out") == expected["training"].pop("left_out") | {AHEAD: 1}
+    assert found == expected
+    rows.time[:] = rows.time[-1]
+    with pytest.raises(InvalidInput, match=f"all {len(rows):,} rows are {AHEAD}"):
+        train(job, rows, Registry(tmp_path))
 
 
 def test_fraud_and_the_test_part_never_reach_the_detector_or_the_threshold(

@@ -49,6 +49,24 @@ def test_a_warmed_service_answers_as_one_that_has_seen_the_history(
         warm(Settings(database_url=own_store), payments.scorer, [later])
 
 
+def test_a_row_of_a_wrong_year_blocks_nobody(payments: Payments, later: Path, own_store: str, tmp_path: Path) -> None:
+    frame = pl.read_parquet(later)
+    rows = sent(payments, frame.height + 20)
+    card = json.loads(rows[-1])["card_id"]
+    wrong = frame[-1:].with_columns(pl.col("timestamp").dt.offset_by("36y"), card_id=pl.lit(card))
+    source = tmp_path / "wrong.parquet"
+    pl.concat([frame, wrong]).write_parquet(source)
+    loaded = warm(Settings(database_url=own_store), payments.scorer, [source])
+    assert (loaded.rows, loaded.ahead) == (frame.height, 1)
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    assert warm(Settings(database_url=other), payments.scorer, [later]).ahead == 0
+    with till(payments, own_store) as one, till(payments, other) as right:
+        assert [one.reply(row) for row in rows[-20:]] == [right.reply(row) for row in rows[-20:]]
+    wrong.write_parquet(source)
+    with pytest.raises(InvalidInput, match="all 1 rows are later than this machine's clock"):
+        warm(Settings(database_url=f"sqlite:///{tmp_path / 'third.db'}"), payments.scorer, [source])
+
+
 def test_rows_from_before_the_snapshot_replace_it(payments: Payments, own_store: str) -> None:
     loaded = warm(Settings(database_url=own_store), payments.scorer, [payments.artifacts.parent / "history.parquet"])
     assert not loaded.onto_snapshot
