@@ -32,7 +32,7 @@ $(VENV)/bench: $(VENV)/dev
 $(VENV)/tools/done: requirements/tools.lock
 	@$(INSTALL) tools
 
-serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve
+serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve on PORT=8000
 	@test -f artifacts/active || { \
 	  echo "Training a first model on simulated payments (about a minute)" && \
 	  $(BIN)/counterfoil simulate --cards 1000 --out $(DEMO)/payments.csv --hold-out $(DEMO)/week.csv --hold-out-days 7 && \

@@ -39,7 +39,7 @@ class Pseudonyms:
 
     Args:
         columns: names of entity columns.
-        secret: at least 32 bytes; who has it can tell whether an id he knows belongs to a pseudonym.
+        secret: at least 32 bytes; whoever has it can tell whether a known id belongs to a pseudonym.
 
     Attributes:
         fingerprint: of columns and secret; "" without columns. A store holds ids made under one of them.

@@ -32,7 +32,7 @@ class KeyScope(enum.StrEnum):
 
 @cli.command("create")
 def create_key(
-    client: Annotated[str, typer.Argument(help="Who gets it; recorded with what he sends.", show_default=False)],
+    client: Annotated[str, typer.Argument(help="Who gets it; recorded with what they send.", show_default=False)],
     scope: Annotated[
         list[KeyScope],
         typer.Option(help="What it may do; give it once for each. admin may do everything.", show_default=False),

@@ -21,7 +21,7 @@ _GROUPED = re.compile(r"\s*[0-9](?:[ .\-\u00a0]{0,2}[0-9]){10,18}(?:\.0)?\s*")
 
 
 class KeyHash:
-    """Makes pseudonyms. Who has the secret can tell whether a card he knows belongs to one.
+    """Makes pseudonyms. Whoever has the secret can tell whether a known card belongs to one.
 
     Args:
         secret: at least 32 bytes.

@@ -69,7 +69,7 @@ class Keyring:
         self._look_at = time.monotonic() + _LOOK_EVERY
 
     def admit(self, headers: Iterable[tuple[bytes, bytes]], need: Need) -> str | None:
-        """Who asks, and that he may.
+        """Who asks, and that they may.
 
         Args:
             headers: of the request, names in lower case.

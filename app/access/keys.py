@@ -26,7 +26,7 @@ class Key(BaseModel):
 
     Attributes:
         id: 8 hexadecimal digits, part of the key.
-        client: who has it; recorded with what he sends.
+        client: who has it; recorded with what they send.
         sha256: of the key's secret part. It has 256 random bits, so that a slow hash would only slow the service.
         rate: requests per second; 0 for no limit, None for the service's setting.
     """
