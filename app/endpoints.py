@@ -144,7 +144,7 @@ class Endpoints:
         return Health()
 
     async def readyz(self) -> Ready:
-        """Whether a model is loaded and verified, the store has its states, and takes what is written, or need not."""
+        """Whether a model is loaded and verified, the store has its states, and it writes or may fail."""
         generation, ledger = self._serving.now()
         failure = await ledger.failure()
         tolerated = self._settings.on_store_failure == "score" and not isinstance(failure, OtherStates)
