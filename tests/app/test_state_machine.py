@@ -38,7 +38,8 @@ from app.store.records import Decision, Label, LabelEvent
 from models.registry import Registry
 from models.rows import Batch
 from tests import servers
-from tests.app.decisions.test_purge import Stop, broken_off
+from tests.app.decisions.test_purge import broken_off
+from tests.app.faulty_store import Stop
 from tests.app.memory import Memory, Paid, Unsaved
 from tests.app.records import Till, Told, sent
 from tests.app.traffic import Payments, same_states

@@ -6,9 +6,8 @@ import asyncio
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,9 @@ from app.recording.rebuild import rebuild
 from app.recording.recorder import Recorder
 from app.service import create_app
 from app.settings import Settings
-from app.store.contract import Store
 from app.store.errors import StoreUnavailable
 from app.store.open import open_store
-from app.store.records import Decision, LabelEvent, Name, View, Writes
+from app.store.records import Decision, LabelEvent
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from models.registry import Registry
@@ -34,7 +32,8 @@ from models.scorer import Scorer
 from tests import servers
 from tests.app.calls import CARDS, Client
 from tests.app.decisions.test_decisions import ask
-from tests.app.recording.test_recorder import Broken, behaviour_of
+from tests.app.faulty_store import FaultyStore, Stop
+from tests.app.recording.test_recorder import behaviour_of
 from tests.app.records import Till, changed, sent, till
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, sql_backend, sqlite_backend
 from tests.app.traffic import Payments, label_body, same_states
@@ -82,52 +81,12 @@ def keys_of(url: str) -> list[EntityKey]:
     return sorted({key for decision in events(url)[0] for key in decision.keys})
 
 
-@dataclass(frozen=True)
-class Stop:
-    """How a purge is broken off.
-
-    Attributes:
-        writes: that it may make of the store.
-        kept: whether the next one is made all the same, and only its answer lost.
-    """
-
-    writes: int
-    kept: bool
-
-
-class Stopping(Broken):
-    """A store that fails after some writes."""
-
-    def __init__(self, store: Store, stop: Stop) -> None:
-        super().__init__(store)
-        self._stop, self._done = stop, 0
-
-    def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
-    ) -> None:
-        self._write(lambda: self.store.transact(names, keys, events, work))
-
-    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
-        self._write(lambda: self.store.compact(base, compacted))
-
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
-        self._write(lambda: self.store.erase(decisions, entities))
-
-    def _write(self, write: Callable[[], None]) -> None:
-        stopped = self._done == self._stop.writes
-        if not stopped or self._stop.kept:
-            write()
-        if stopped:
-            raise StoreUnavailable("broken off")
-        self._done += 1
-
-
 def broken_off(
     recorder: Recorder, schema: TransactionSchema, work: Callable[[Purge], Purged], stop: Stop
 ) -> Purged | None:
     """What a purge comes to; None where it was broken off."""
     store = recorder.store
-    recorder.states.store = Stopping(store, stop)
+    recorder.states.store = FaultyStore(store, stop)
     try:
         return work(Purge(recorder, schema))
     except StoreUnavailable:

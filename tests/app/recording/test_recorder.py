@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,14 @@ from app.refusals import Conflict
 from app.requests.arrival import ScoreOptions
 from app.requests.encoder import Encoder
 from app.requests.model import RequestModel
-from app.store.contract import Store
 from app.store.errors import StoreUnavailable
 from app.store.open import open_store
-from app.store.query import Filter, Page
-from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import Decision
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import content
 from models.rows import Batch
+from tests.app.faulty_store import FaultyStore, Stop
 from tests.app.records import Till, changed, replies, sent, till, told
 from tests.app.traffic import Payments, same_states
 
@@ -226,92 +224,22 @@ def test_a_second_kill_loses_nothing_of_what_the_first_one_left_unsaved(
         assert same_states(payments.schema, expected, again.recorder.states.peek(sorted(expected)))
 
 
-class Broken:
-    """A store that fails when it is told to, before or after its commit."""
-
-    shared = False
-    risks: Sequence[str] = ()
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.fail = ""
-
-    def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
-    ) -> None:
-        if self.fail == "before":
-            raise StoreUnavailable("the store is gone")
-        self.store.transact(names, keys, events, work)
-        if self.fail == "after":
-            raise StoreUnavailable("the answer was lost")
-
-    def prove(self) -> None:
-        if self.fail == "before":
-            raise StoreUnavailable("the store is gone")
-        self.store.prove()
-
-    def origin(self) -> Origin | None:
-        return self.store.origin()
-
-    def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
-        self.store.begin(origin, base, instead_of)
-
-    def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
-        return self.store.base_states(keys)
-
-    def watermark(self) -> int:
-        return self.store.watermark()
-
-    def last_seq(self) -> int:
-        return self.store.last_seq()
-
-    def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
-        return self.store.log(after, keys)
-
-    def log_columns(self, after: int = 0, chunk: int = 50_000) -> Iterator[LogColumns]:
-        return self.store.log_columns(after, chunk)
-
-    def compacted(self) -> int:
-        return self.store.compacted()
-
-    def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
-        self.store.compact(base, compacted)
-
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
-        self.store.erase(decisions, entities)
-
-    def scrub(self) -> bool:
-        return self.store.scrub()
-
-    def find(self, transaction_id: str) -> Decision | None:
-        return self.store.find(transaction_id)
-
-    def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
-        return self.store.page(wanted, before, limit)
-
-    def size(self) -> int:
-        return self.store.size()
-
-    def close(self) -> None:
-        self.store.close()
-
-
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_memory_follows_the_log_and_never_leads(payments: Payments, own_store: str, moment: str) -> None:
     scorer = payments.scorer
     requests, encoder = RequestModel(scorer.schema, 10), Encoder(scorer.schema, scorer.vocabulary)
     engine = Engine(scorer)
-    store = Broken(open_store(own_store))
+    store = FaultyStore(open_store(own_store))
     states = StateCache(store, Behaviour(scorer.schema), 1 << 30)
     recovered = recover(store, scorer, states)
     assert isinstance(recovered, Recovered) and recovered.base > 0
     recorder = Recorder(states, lambda: recover(store, scorer, states), recovered)
     arrivals = [encoder.row(requests.one(body), ScoreOptions(0)) for body in sent(payments, 30)]
     first = told(recorder.answer(engine, arrivals[:10]))
-    store.fail = moment
+    store.fail(Stop(writes=0, kept=moment == "after"))
     with pytest.raises(StoreUnavailable):
         recorder.answer(engine, arrivals[10:20])
-    store.fail = ""
+    store.mend()
     recorder.answer(engine, arrivals[20:])
     assert told(recorder.answer(engine, arrivals[:10])) == first
     seen = [decision.transaction_id for decision in store.log() if isinstance(decision, Decision)]
