@@ -143,7 +143,7 @@ def test_json_of_the_files_shape_gets_the_files_score_and_the_log_trains_again(b
 
     document = app.openapi()
     assert document["components"] and "trans_num" in str(document["paths"]["/v1/score"]["post"]["requestBody"])
-    store = app.state.endpoints.active.ledger.recorder.store
+    store = app.state.serving.ledger.recorder.store
     exported = pl.concat(transaction_frames(store, Filter(), bank.schema))
     exported.write_parquet(tmp_path / "exported.parquet")
     assert PLAIN in exported.columns
@@ -152,7 +152,7 @@ def test_json_of_the_files_shape_gets_the_files_score_and_the_log_trains_again(b
     again, sent = (read_history(bank.schema, [tmp_path / name]) for name in ("exported.parquet", "sent.csv"))
     assert np.array_equal(again.numeric, sent.numeric) and np.array_equal(again.time, sent.time)
     assert again.entity["card"].equals(sent.entity["card"])
-    app.state.endpoints.close()
+    app.state.serving.close()
     numbers = set(later["cc_num"])
     for file in (*tmp_path.glob("log.db*"), tmp_path / "scored.parquet", *(bank.file.parent / "artifacts").rglob("*")):
         if file.is_file():
@@ -167,4 +167,4 @@ def test_another_secret_or_none_is_refused(bank: Bank, tmp_path: Path) -> None:
             key_file.chmod(0o600)
         app = create_app(_settings(bank, tmp_path, pseudonym_key_file=key_file))
         with pytest.raises(InvalidInput, match=cause):
-            app.state.endpoints.activate(bank.scorer)
+            app.state.serving.start(bank.scorer)
