@@ -61,8 +61,8 @@ class Snapshot:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 spec, as_of = str(arrays["spec"]), int(arrays["as_of"])
                 if spec != behaviour.spec:
-                    cause = "other [entity] sections, other columns of amount and time, or another version of Counterfoil"
-                    raise InvalidBundle(name, "declaration", f"made under {cause}; retrain or warm anew")
+                    cause = "made under other [entity] sections or columns, or by another version of Counterfoil"
+                    raise InvalidBundle(name, "declaration", f"{cause}; retrain or warm anew")
                 states: dict[EntityKey, State] = {}
                 for entity in behaviour.entities:
                     if f"{entity.name}/keys" not in arrays:
