@@ -67,6 +67,28 @@ def test_a_row_of_a_wrong_year_blocks_nobody(payments: Payments, later: Path, ow
         warm(Settings(database_url=f"sqlite:///{tmp_path / 'third.db'}"), payments.scorer, [source])
 
 
+def test_a_store_that_holds_a_wrong_year_is_mended_by_a_purge(
+    payments: Payments, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine leaves it whose clock was ahead when the store was warmed."""
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    row = json.loads(sent(payments, 1)[0])
+    source = tmp_path / "wrong.parquet"
+    payments.frame[:1].with_columns(pl.col("timestamp").dt.offset_by("36y")).write_parquet(source)
+    with monkeypatch.context() as ahead:
+        ahead.setattr("models.clock.TOLERANCE", 40 * 366 * 86_400)
+        warm(Settings(database_url=url), payments.scorer, [source])
+    at = ("--artifacts", payments.artifacts, "--database", url)
+    table = tmp_path / "row.parquet"
+    payments.frame[:1].write_parquet(table)
+    record = ("score", table, "--out", tmp_path / "scored.parquet", "--state", "live", "--record", *at)
+    assert "before the newest transaction of the same card" in cli(*record).err
+    assert cli("purge", "--card", row["card_id"], *at).code == 0
+    assert "before the newest transaction of the same merchant" in cli(*record).err
+    assert cli("purge", "--entity", f"merchant={row['merchant_id']}", *at).code == 0
+    assert cli(*record).code == 0
+
+
 def test_rows_from_before_the_snapshot_replace_it(payments: Payments, own_store: str) -> None:
     loaded = warm(Settings(database_url=own_store), payments.scorer, [payments.artifacts.parent / "history.parquet"])
     assert not loaded.onto_snapshot
