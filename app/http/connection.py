@@ -5,6 +5,8 @@ and clear in its framing starts a request; trailers are no headers; a client tha
 answers; where the rest of a body is not wanted it is read and thrown away, so that the answer arrives; and
 :mod:`app.http.edge` hears of everything it measures.
 
+Longer than other modules: what happens on a connection is one state that the loop, the parser and the answers change.
+
 Long because a connection is one thing with one state, which every event may end.
 """
 
