@@ -141,6 +141,10 @@ def test_json_of_the_files_shape_gets_the_files_score_and_the_log_trains_again(b
     live = [answer.get("reconstruction_error") for answer in answers]
     assert live == scored["reconstruction_error"].to_list(), answers[0]
 
+    upload = client.post("/v1/score/csv?state=snapshot", content=(tmp_path / "later.csv").read_bytes(),
+                         headers={"Content-Type": "text/csv"})  # fmt: skip
+    uploaded = pl.read_csv(upload.content, separator=";")
+    assert uploaded["reconstruction_error"].to_list() == live and set(uploaded["cc_num"]) == {"(withheld)"}
     document = app.openapi()
     assert document["components"] and "trans_num" in str(document["paths"]["/v1/score"]["post"]["requestBody"])
     store = app.state.serving.ledger.recorder.store
