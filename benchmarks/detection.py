@@ -12,7 +12,8 @@ Every method learns from legitimate rows only, standardised by their mean and de
 - ``handbook-a``, ``handbook-b``: train 2018-07-11..17 (or 07-25..31), seven days' delay, test seven days; cards
   known to be compromised leave the test set. Card precision@100 is the Fraud-Detection-Handbook's, mean over the days.
 - ``handbook-raw-a``, ``handbook-raw-b``: the same weeks from the raw table, with the features of the profile
-  ``handbook-raw`` computed over the whole history; its long-tailed ones as sign(x) log(1 + |x|), as the profile says.
+  ``handbook-raw`` computed over the whole history; the long-tailed ones compressed, as the profile says. Counterfoil
+  is told which features are of behaviour, as training is.
 - any other table: half the legitimate rows, as ``ulb``, without weights.
 """
 
@@ -22,7 +23,7 @@ import argparse
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from models.behaviour.events import Behaviour
+from models.normaliser import LATE
 from models.schema import load_schema
 from training.behaviour import remember
 from training.estimator import AutoencoderOutlierDetector
@@ -55,8 +57,8 @@ class Detector(Protocol):
 
 
 class Counterfoil:
-    def __init__(self, seed: int) -> None:
-        self._model = AutoencoderOutlierDetector(random_state=seed)
+    def __init__(self, seed: int, causes: tuple[int, ...] | None = None) -> None:
+        self._model = AutoencoderOutlierDetector(random_state=seed, causes=causes)
 
     def fit(self, X: Floats) -> None:
         self._model.fit(X)
@@ -107,7 +109,10 @@ def methods() -> dict[str, Callable[[int], Detector]]:
 
 @dataclass(frozen=True)
 class Split:
-    """One train and test set; ``days`` and ``cards`` of the test rows where card precision is measured."""
+    """One train and test set; ``days`` and ``cards`` of the test rows where card precision is measured.
+
+    ``causes`` of the columns where they are behaviour features.
+    """
 
     train: Floats
     test: Floats
@@ -115,6 +120,7 @@ class Split:
     weight: Floats | None = None
     days: NDArray[np.int64] | None = None
     cards: NDArray[np.int64] | None = None
+    causes: tuple[int, ...] | None = None
 
 
 def half_split(X: Floats, fraud: NDArray[np.bool_], seed: int, whole: int | None, left_in: float) -> Split:
@@ -145,8 +151,12 @@ def raw_features(path: Path) -> pl.DataFrame:
     assert behaving.behaviour is not None
     values = np.hstack([history.numeric, behaving.behaviour])
     for i, name in enumerate(schema.numeric):
-        if schema.numeric_column(name).transform == "signed-log":
-            values[:, i] = np.sign(values[:, i]) * np.log1p(np.abs(values[:, i]))
+        x, size = values[:, i], np.abs(values[:, i])
+        match schema.numeric_column(name).transform:
+            case "signed-log":
+                values[:, i] = np.sign(x) * np.log1p(size)
+            case "late-log":
+                values[:, i] = np.where(size > LATE, np.sign(x) * LATE * (1 + np.log(np.maximum(size, LATE) / LATE)), x)
     return pl.DataFrame(values, schema=list(schema.numeric)).with_columns(
         pl.Series("TX_DATETIME", history.time).cast(pl.Datetime("us")),
         pl.Series("TX_FRAUD", history.label),
@@ -200,7 +210,8 @@ def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
             table, profile = pl.read_parquet(folder / "handbook" / "features.parquet"), "handbook"
         features = list(load_schema(profile).numeric)
         for seed in range(args.seeds):
-            yield seed, handbook_split(table, features, _WEEKS[name], seed, args.contamination)
+            split = handbook_split(table, features, _WEEKS[name], seed, args.contamination)
+            yield seed, replace(split, causes=load_schema(profile).causes if "raw" in name else None)
         return
     if name == "ulb":
         table = pl.read_parquet(folder / "ulb" / "creditcard_partial.parquet")
@@ -226,7 +237,7 @@ def run(name: str, make: dict[str, Callable[[int], Detector]], args: argparse.Na
         for method, build in make.items():
             if seed and name in _WEEKS and method in UNSEEDED and not args.contamination:
                 continue  # the same rows and no seed: the same figures again
-            detector = build(seed)
+            detector = build(seed) if method != "counterfoil" else Counterfoil(seed, split.causes)
             started = time.perf_counter()
             detector.fit(train)
             fitted = time.perf_counter()

@@ -19,6 +19,7 @@ from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS
 from models.memory import Memory
 from models.normaliser import Layout, Normaliser
 from models.rows import Batch
+from models.singles import Singles
 
 
 class Whitening(nn.Module):
@@ -69,13 +70,15 @@ class FraudDetector(nn.Module):
     """The whole path from a transaction to its reconstruction error and each feature's part in it.
 
     The error is that of the trained ensemble (mean over its members) plus that of the memory, each whitened by the
-    covariance of its own residuals. Everything is float64 after training: one row and a batch agree to about 1e-15.
+    covariance of its own residuals; where a single thing is rarer than this error says, ``singles`` raises it.
+    Everything is float64 after training: one row and a batch agree to about 1e-15.
 
     Args:
         layout: where each feature lives in x.
         config: the ensemble's shape.
         knots: where the tail of x begins, for the ensemble and for the memory.
         slots: of the memory; 0 leaves the memory out.
+        bends: of :class:`models.singles.Singles`; None leaves it out.
         generator: source of the initial weights.
     """
 
@@ -86,6 +89,7 @@ class FraudDetector(nn.Module):
         knots: tuple[float, float],
         slots: int,
         generator: torch.Generator,
+        bends: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.knots = knots
@@ -95,6 +99,7 @@ class FraudDetector(nn.Module):
         axes = max(1, min(config.code_size, config.inputs - 1))
         self.memory = Memory(config.inputs, axes, slots) if slots else None
         self.memory_whitening = Whitening(config.inputs)
+        self.singles = Singles(config.inputs, layout.causes, bends) if bends else None
         owners = torch.tensor(layout.owners())
         self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
 
@@ -122,6 +127,9 @@ class FraudDetector(nn.Module):
             remembered = self.normaliser.embed(dense, categorical, self.knots[1])
             parts = parts + self.memory_whitening((remembered - self.memory(remembered))[None])
         contributions = torch.matmul(parts, self.owner)
+        if self.singles is not None:
+            odd = self.singles(x, self.owner)
+            contributions = contributions + self.singles.raised(contributions.sum(1), odd)
         likeliest = self.whitening.likeliest(x, reconstruction.mean(0))
         expected = self.normaliser.to_units(likeliest, self.whitening.precision)
         return contributions.sum(1), contributions, expected, code[0]

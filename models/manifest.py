@@ -16,7 +16,7 @@ from models.schema import TransactionSchema
 from models.thresholds import Threshold
 
 FORMAT: Literal["counterfoil-bundle"] = "counterfoil-bundle"
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 MANIFEST, DETECTOR, GOLDEN, REPORT = "manifest.json", "detector.onnx", "golden.json", "report.html"
 FILES = (DETECTOR, GOLDEN, MANIFEST, REPORT)
 #: The states of cards and merchants after the last training row; only where the schema has behaviour features.
@@ -126,7 +126,7 @@ class Manifest(_Record):
     """``manifest.json``: everything about a version except the network itself."""
 
     format: Literal["counterfoil-bundle"]
-    format_version: Literal[1]
+    format_version: Literal[2]
     version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$")
     created_at: str
     transaction_schema: TransactionSchema

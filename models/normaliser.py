@@ -28,6 +28,8 @@ _MAX_EMBEDDING = 6
 #: A feature that leaves its median on a smaller share of the rows does not do so regularly.
 _REGULAR = 1e-3
 _DEPARTURE_ROWS = 200_000
+#: From here on a ``late-log`` feature grows logarithmically.
+LATE = 5.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Layout:
         nullable: positions of the numeric features that may be missing.
         cycles: period in microseconds and offset in days per cycle.
         categories: number of known values per categorical feature.
+        late: which of the numeric features are compressed beyond :data:`LATE` first; empty: none.
+        alike: which cause each feature belongs to, e.g. one for the windows of one word; empty: each its own.
     """
 
     numeric: int
@@ -47,6 +51,8 @@ class Layout:
     nullable: tuple[int, ...]
     cycles: tuple[tuple[int, int], ...]
     categories: tuple[int, ...]
+    late: tuple[bool, ...] = ()
+    alike: tuple[int, ...] = ()
 
     @staticmethod
     def of(schema: TransactionSchema, vocabulary: Vocabulary) -> Layout:
@@ -59,6 +65,8 @@ class Layout:
             nullable=tuple(i for i, column in enumerate(columns) if column.nullable),
             cycles=tuple(periods[cycle] for cycle in schema.cycles),
             categories=tuple(len(values) for values in vocabulary.values),
+            late=tuple(column.transform == "late-log" for column in columns),
+            alike=schema.causes if schema.behaviour else (),
         )
 
     @property
@@ -75,6 +83,11 @@ class Layout:
     def width(self) -> int:
         """D, the columns of x."""
         return self.dense + sum(1 + width for width in self.embeddings)
+
+    @property
+    def causes(self) -> tuple[int, ...]:
+        """The cause of each feature, counted from 0."""
+        return self.alike or tuple(range(self.numeric + len(self.categories) + len(self.cycles)))
 
     def owners(self) -> list[int]:
         """For each column of x, the position of the feature it belongs to."""
@@ -105,6 +118,8 @@ class Normaliser(nn.Module):
         self.knot = knot
         wide = torch.float64
         self.register_buffer("log", torch.tensor(layout.log, dtype=torch.bool).reshape(layout.numeric))
+        late = torch.tensor(layout.late or (False,) * layout.numeric, dtype=torch.bool).reshape(layout.numeric)
+        self.register_buffer("late", late)
         self.register_buffer("center", torch.zeros(layout.dense, dtype=wide))
         self.register_buffer("scale", torch.ones(layout.dense, dtype=wide))
         # Constants live in buffers: the exporter rounds Python floats to float32.
@@ -123,6 +138,7 @@ class Normaliser(nn.Module):
     center: Tensor
     scale: Tensor
     log: Tensor
+    late: Tensor
     resolution: Tensor
     departure: Tensor
     angular: Tensor
@@ -183,7 +199,10 @@ class Normaliser(nn.Module):
         values = _untail(x[:, : layout.dense], self.knot) * self.scale + self.center
         numbers = values[:, : layout.numeric]
         unlogged = torch.sign(numbers) * (torch.exp(numbers.abs().clamp(max=88.0)) - 1)
-        numbers = torch.where(self.log, unlogged, numbers).clamp(-FLOAT32_MAX, FLOAT32_MAX)
+        numbers = torch.where(self.log, unlogged, numbers)
+        if any(layout.late):
+            numbers = torch.where(self.late, _untail(numbers, LATE), numbers)
+        numbers = numbers.clamp(-FLOAT32_MAX, FLOAT32_MAX)
         columns = [numbers]
         at = layout.dense
         for c, width in enumerate(layout.embeddings):
@@ -210,6 +229,8 @@ class Normaliser(nn.Module):
         missing = torch.isnan(numeric)
         filled = torch.where(missing, torch.zeros_like(numeric), numeric)
         filled = torch.where(self.log, torch.sign(filled) * torch.log1p(filled.abs()), filled)
+        if any(self.layout.late):
+            filled = torch.where(self.late, _tail(filled, LATE), filled)
         columns = [torch.where(missing, self.center[: self.layout.numeric], filled)]
         if self.layout.nullable:
             columns.append(missing[:, list(self.layout.nullable)].to(numeric.dtype))

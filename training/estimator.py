@@ -31,6 +31,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
 
     Args:
         contamination: share of the training rows that :meth:`predict` puts outside, in (0, 0.5].
+        causes: [features], which cause each feature belongs to, counted from 0: several views of one thing, such as
+            the windows of one word, are one cause. Given, each cause also counts by itself, as behaviour features do
+            (:class:`models.singles.Singles`); None where columns say nothing by themselves.
         code_size, hidden, members, noise, architecture, error, steps: as :class:`training.fit.FitOptions`.
         random_state: seed of the fit.
 
@@ -52,6 +55,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         architecture: ArchitectureKind = "undercomplete",
         error: str = "whitened",
         steps: int | None = None,
+        causes: tuple[int, ...] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.contamination = contamination
@@ -62,6 +66,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         self.architecture = architecture
         self.error = error
         self.steps = steps
+        self.causes = causes
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -89,7 +94,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
             steps=self.steps,
         )
         nullable = tuple(int(i) for i in np.flatnonzero(np.isnan(X).any(axis=0)))
-        layout = Layout(X.shape[1], (False,) * X.shape[1], nullable, (), ())
+        layout = Layout(X.shape[1], (False,) * X.shape[1], nullable, (), (), alike=self._alike(X.shape[1]))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         result = fit_detector(_batch(X), layout, options, seed=seed)
         self.detector_ = result.detector
@@ -110,6 +115,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for inliers, -1 for outliers [n]; a row exactly at the threshold is an inlier."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _alike(self, features: int) -> tuple[int, ...]:
+        causes = tuple(self.causes or ())
+        if causes and (len(causes) != features or set(causes) != set(range(max(causes) + 1))):
+            raise InvalidInput(f"causes must give each of the {features} features a cause, counted from 0")
+        return causes
 
     def _errors(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         blocks = (X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))

@@ -70,12 +70,13 @@ def optimise(
     Args:
         folds: per member the rows it trains on and those it is judged by.
         bound: of :func:`models.autoencoder.reconstruction_loss`.
-        steps: None sizes them from the rows.
+        steps: None sizes them from the rows; the fewest are fewer above 512 inputs, whose steps cost more and say more.
     """
     members = len(folds)
     count = len(folds[0][0])
     batch_rows = min(batch_rows, count)
-    steps = steps or int(np.clip(_EPOCHS * count / batch_rows, _MIN_STEPS, _MAX_STEPS))
+    fewest = int(_MIN_STEPS * min(1, max(_ONE_THREAD_WIDTH / detector.owner.shape[0], 0.2)))
+    steps = steps or int(np.clip(_EPOCHS * count / batch_rows, fewest, _MAX_STEPS))
     data = Rows(rows.dense.float().to(device), rows.categorical.to(device))
     train = torch.from_numpy(np.stack([fold for fold, _ in folds])).to(device)
     held_in = torch.from_numpy(np.stack([fold[:_HELD_IN_ROWS] for _, fold in folds])).to(device)

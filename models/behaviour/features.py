@@ -13,6 +13,8 @@ from models.behaviour.records import events_of, latest_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
+#: Legitimate events that a fraud share has seen before any: one fraud among one is no certainty.
+_UNKNOWN = 2.0
 _SHORTEST_TRIP = 60_000_000  # microseconds; a speed over less says nothing
 _EARTH_KM = 6371.0088
 _RADIANS = math.pi / 180.0 / 1e7
@@ -53,6 +55,25 @@ def _hour_rarity(state: Ints, plan: Ints, t: Int, n: float) -> float:
     at, hour = plan[P.HISTOGRAM], hour_of(t)
     near = state[at + (hour + L.HOURS - 1) % L.HOURS] + 2 * state[at + hour] + state[at + (hour + 1) % L.HOURS]
     return math.log((4.0 * n + 24.0) / (24.0 * (near + 1.0)))
+
+
+@compiled
+def _streak(state: Ints, plan: Ints, delayed: Int) -> Int:
+    """Frauds of a delayed window that are later than every legitimate event in it; events of one moment are one."""
+    at, first, i = plan[P.HEADER], state[delayed + L.D_LO], state[L.HI_DELAYED] - 1
+    fraud = at + plan[P.FRAUD] * state[L.CAP]
+    streak = np.int64(0)
+    while i >= first:
+        moment = state[at + i]
+        events = frauds = np.int64(0)
+        while i >= first and state[at + i] == moment:
+            events += events_of(state, plan, i)
+            frauds += state[fraud + i]
+            i -= 1
+        if frauds < events:
+            break
+        streak += events
+    return streak
 
 
 @compiled
@@ -114,7 +135,11 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = (n * event[L.E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
         elif kind == P.FRAUD_SHARE:
             delayed = plan[P.DELAYED_AT] + which * L.D_SIZE
-            value = state[delayed + L.D_FRAUD] / float(state[delayed + L.D_N]) if state[delayed + L.D_N] else 0.0
+            value = state[delayed + L.D_FRAUD] / (state[delayed + L.D_N] + _UNKNOWN)
+        elif kind == P.FRAUD_COUNT:
+            value = float(state[plan[P.DELAYED_AT] + which * L.D_SIZE + L.D_FRAUD])
+        elif kind == P.FRAUD_STREAK:
+            value = float(_streak(state, plan, plan[P.DELAYED_AT] + which * L.D_SIZE))
         elif kind == P.SINCE_LAST:
             value = since / 1e6
         elif kind == P.KM_FROM_LAST:

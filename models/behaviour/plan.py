@@ -18,7 +18,7 @@ LATEST_SECONDS = 3 * 86_400
 # Places in a plan. Times are in microseconds. From LISTS on: the windows, then the operations.
 (
     WINDOWS,  # how many
-    DELAYED,  # how many windows of fraud_share
+    DELAYED,  # how many windows of what labels say
     CODES,  # how many code columns
     DELAY,  # the label delay
     RETENTION,  # how long before the newest event an event still matters
@@ -55,13 +55,15 @@ OP_SIZE = 4
     RATIO_TO_MEAN,
     ZSCORE,
     FRAUD_SHARE,
+    FRAUD_COUNT,
+    FRAUD_STREAK,
     SINCE_LAST,
     KM_FROM_LAST,
     KMH,
     NEW,
     HOUR_RARITY,
     IS_NEW,
-) = range(15)
+) = range(17)
 KINDS = {
     "count": COUNT,
     "sum": SUM,
@@ -72,6 +74,8 @@ KINDS = {
     "ratio_to_mean": RATIO_TO_MEAN,
     "zscore": ZSCORE,
     "fraud_share": FRAUD_SHARE,
+    "fraud_count": FRAUD_COUNT,
+    "fraud_streak": FRAUD_STREAK,
     "since_last": SINCE_LAST,
     "km_from_last": KM_FROM_LAST,
     "kmh": KMH,
@@ -79,6 +83,8 @@ KINDS = {
     "hour_rarity": HOUR_RARITY,
     "is_new": IS_NEW,
 }
+#: Words that look at what is known of earlier transactions once the label delay is over.
+OF_LABELS = {"fraud_share", "fraud_count", "fraud_streak"}
 _SECOND = 1_000_000
 
 
@@ -91,13 +97,13 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
     windows = [seconds * _SECOND for seconds in behaviour.window_seconds]
     codes = behaviour.code_columns
     words = {feature.word for feature in behaviour.derived}
-    shares, histogram = "fraud_share" in words, "hour_rarity" in words
-    delay = behaviour.label_delay_seconds * _SECOND if shares else 0
+    labels, histogram = bool(words & OF_LABELS), "hour_rarity" in words
+    delay = behaviour.label_delay_seconds * _SECOND if labels else 0
     late = LATEST_SECONDS * _SECOND
     step = L.DISTINCTS + len(codes)
     delayed_at = L.WINDOWS_AT + len(windows) * step
-    hours_at = delayed_at + len(windows) * L.D_SIZE * shares
-    place_column = L.FIRST_FREE + shares
+    hours_at = delayed_at + len(windows) * L.D_SIZE * labels
+    place_column = L.FIRST_FREE + labels
     marks_column = place_column + behaviour.uses_place
     squares, largest = "std" in words or "zscore" in words, "max" in words
     events_column = marks_column + (1 + len(codes) if codes else 0)
@@ -110,7 +116,7 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
         ops.append((window, KINDS[feature.word], codes.index(feature.column) if feature.column else 0, i))
     fixed = {
         WINDOWS: len(windows),
-        DELAYED: len(windows) * shares,
+        DELAYED: len(windows) * labels,
         CODES: len(codes),
         DELAY: delay,
         RETENTION: windows[-1] + delay + late,
@@ -123,7 +129,7 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
         DELAYED_AT: delayed_at,
         HISTOGRAM: hours_at * histogram,
         COLUMNS: events_column,
-        FRAUD: L.FIRST_FREE * shares,
+        FRAUD: L.FIRST_FREE * labels,
         PLACE: place_column * behaviour.uses_place,
         MARKS: marks_column * bool(codes),
         BULK_COLUMNS: hidden_column + bool(codes),

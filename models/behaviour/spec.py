@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from models.durations import duration_seconds
 
-Transform = Literal["none", "signed-log"]
+Transform = Literal["none", "signed-log", "late-log"]
 
 #: Feature words that are written once per window, and those that look at the longest window only.
-WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", "fraud_share")
+LABEL_WORDS = ("fraud_share", "fraud_count", "fraud_streak")
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", *LABEL_WORDS)
 SINGLE = ("since_last", "km_from_last", "kmh", "new", "hour_rarity")
 WITH_COLUMN = ("distinct", "new")
 OF_AMOUNT = ("sum", "mean", "std", "max", "ratio_to_mean", "zscore")
+_LATE = ("ratio_to_mean", "zscore")
 _UNTRANSFORMED = ("fraud_share", "new", "hour_rarity", "is_new")
 MOST_WINDOWS, MOST_CODE_COLUMNS = 8, 3
 #: The largest amount in minor units with which the sums stay exact.
@@ -34,6 +36,8 @@ _WORDS = {
     "ratio_to_mean": "amount over the {entity}'s mean of {window}",
     "zscore": "amount in deviations from the {entity}'s mean of {window}",
     "fraud_share": "known fraud share of {window}",
+    "fraud_count": "known frauds of {window}",
+    "fraud_streak": "known frauds without a break, within {window}",
     "since_last": "time since the last payment",
     "km_from_last": "distance from the last payment",
     "kmh": "speed since the last payment",
@@ -67,7 +71,9 @@ class BehaviourFeature:
 
     @property
     def transform(self) -> Transform:
-        """As of a numeric column: counts, sums and distances have long tails."""
+        """As of a numeric column: counts, sums and distances have long tails, ratios at their end only."""
+        if self.word in _LATE:
+            return "late-log"
         return "none" if self.word in _UNTRANSFORMED else "signed-log"
 
     def words(self, longest: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from models.behaviour.spec import Transform
 from models.schema.base import MOST_FIELDS, BaseColumn, Texts
 from models.schema.times import check_time_form
 
@@ -148,6 +149,8 @@ class CurrencyColumn(BaseColumn):
 class NumericColumn(BaseColumn):
     """A feature that is a number. ``signed-log`` compresses heavy tails: sign(x) log(1 + |x|).
 
+    ``late-log`` leaves x as it is up to 5 and compresses what lies beyond: sign(x) 5 (1 + log(|x| / 5)).
+
     Attributes:
         decimal, thousands: as the numbers are written.
         marks: texts that may stand before or behind a number, e.g. ``$``.
@@ -160,7 +163,7 @@ class NumericColumn(BaseColumn):
 
     kind: Literal["numeric"] = "numeric"
     nullable: bool = False
-    transform: Literal["none", "signed-log"] = "none"
+    transform: Transform = "none"
     minimum: float | None = None
     maximum: float | None = None
     unit: str = Field(default="", max_length=32)

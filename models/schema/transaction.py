@@ -219,6 +219,14 @@ class TransactionSchema(BaseModel):
         return (*self.numeric, *self.categorical, *(f"{self.timestamp}.{cycle}" for cycle in self.cycles))
 
     @cached_property
+    def causes(self) -> tuple[int, ...]:
+        """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one."""
+        words = {feature.name: (feature.entity, feature.word, feature.column) for feature in self.behaviour}
+        causes = [words.get(name, (name,)) for name in self.features]
+        order = list(dict.fromkeys(causes))
+        return tuple(order.index(cause) for cause in causes)
+
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Names of the columns that a transaction has when it is scored: not label, scenario and what is ignored."""
         return tuple(n for n, column in self.columns.items() if column.kind not in ("label", "scenario", "ignore"))

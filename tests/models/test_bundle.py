@@ -131,7 +131,7 @@ def test_a_file_of_another_version(version: Path, name: str) -> None:
 # The manifest
 
 
-@pytest.mark.parametrize(("key", "value"), [("format", "other"), ("format_version", 2), ("format_version", "1")])
+@pytest.mark.parametrize(("key", "value"), [("format", "other"), ("format_version", 1), ("format_version", "2")])
 def test_an_unknown_format(version: Path, key: str, value: object) -> None:
     edit_json(version / MANIFEST, lambda body: body.update({key: value}))
     refused(version, MANIFEST, "format")

@@ -14,7 +14,8 @@ _PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 _EARTH = Decimal("6371.0088")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LATE = 3 * 86_400 * _MICRO
-WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", "fraud_share")
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore")
+OF_LABELS = ("fraud_share", "fraud_count", "fraud_streak")
 
 
 @dataclass
@@ -65,7 +66,7 @@ def features(section: Section, before: list[Event], event: Event) -> dict[str, f
     found: dict[str, float] = {}
     for feature in section.features:
         word, _, column = feature.partition(":")
-        for window in section.windows if word in WINDOWED else ("",):
+        for window in section.windows if word in (*WINDOWED, *OF_LABELS) else ("",):
             name = "_".join(part for part in (word, column, window) if part)
             found[name] = _value(section, word, column, window or longest, before, event)
     found["is_new"] = 0.0 if _within(before, event.time, longest) else 1.0
@@ -98,9 +99,8 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
             return float(event.amount / max(Fraction(sum(amounts), len(seen)), Fraction(1))) if seen else 1.0
         case "zscore":
             return _zscore(amounts, event.amount)
-        case "fraud_share":
-            known = _within(before, event.time - micros(section.label_delay), window)
-            return float(Fraction(sum(e.fraud for e in known), len(known))) if known else 0.0
+        case "fraud_share" | "fraud_count" | "fraud_streak":
+            return _of_labels(word, _within(before, event.time - micros(section.label_delay), window))
         case "since_last":
             return (event.time - seen[-1].time if seen else micros(window)) / 1e6
         case "km_from_last":
@@ -113,6 +113,16 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
         case "hour_rarity":
             return _hour_rarity(seen, event)
     raise AssertionError(word)
+
+
+def _of_labels(word: str, known: list[Event]) -> float:
+    frauds = [e.time for e in known if e.fraud]
+    if word == "fraud_share":
+        return float(Fraction(len(frauds), len(known) + 2))
+    if word == "fraud_count":
+        return float(len(frauds))
+    honest = max((e.time for e in known if not e.fraud), default=-(2**63))
+    return float(sum(t > honest for t in frauds))
 
 
 def _std(amounts: list[int]) -> Decimal:

@@ -93,7 +93,11 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
             "ratio_to_mean": f"CASE WHEN {n} > 0 THEN any_value(a.own) / greatest({mean}, 1) ELSE 1 END",
             "zscore": f"CASE WHEN {n} > 1 THEN ({n} * any_value(a.own) - {total})::DOUBLE / {n} "
             f"/ greatest({std}, abs({mean}) / 10, 1) ELSE 0 END",
-            "fraud_share": f"coalesce((sum(p.fraud::INT) {known}) / (count(p.t) {known})::DOUBLE, 0)",
+            "fraud_share": f"coalesce(sum(p.fraud::INT) {known}, 0) / ((count(p.t) {known}) + 2)::DOUBLE",
+            "fraud_count": f"coalesce(sum(p.fraud::INT) {known}, 0)",
+            # A fraud's place in time among the window's known events, those before the last legitimate one left out.
+            "fraud_streak": f"len(list_filter(list(p.t) {known[:-1]} AND p.fraud), "
+            f"lambda t: t > coalesce(max(p.t) {known[:-1]} AND NOT p.fraud), -9223372036854775808)))",
         }[word]
         found.append(("_".join(part for part in (word, column, window) if part), expression))
     return found

@@ -32,14 +32,14 @@ CARD: dict[str, Any] = {
 MERCHANT: dict[str, Any] = {
     "key": "merchant_id",
     "windows": ["1d", "7d", "28d"],
-    "features": ["count", "mean", "fraud_share"],
+    "features": ["count", "mean", "fraud_share", "fraud_streak"],
     "label_delay": "7d",
 }
 #: Everything at once, with short windows and a delay that no window divides.
 MIXED: dict[str, Any] = {
     "key": "card_id",
     "windows": ["10m", "2h", "2d"],
-    "features": [*CARD["features"], "new:country", "fraud_share", "distinct:category"],
+    "features": [*CARD["features"], "new:country", "fraud_share", "fraud_count", "fraud_streak", "distinct:category"],
     "label_delay": "5h",
 }
 #: What is compared exactly; the other words to the tolerance.
