@@ -115,6 +115,12 @@ def largest(parts: NDArray[np.float64], top: int) -> NDArray[np.int64]:
     return np.argsort(-parts, kind="stable")[:top]
 
 
+def one_a_cause(features: NDArray[np.int64], causes: tuple[int, ...], top: int) -> NDArray[np.int64]:
+    """The first ``top`` of the ordered features of which no earlier one has the same cause."""
+    first = {causes[feature]: feature for feature in reversed(features.tolist())}
+    return np.array([f for f in features.tolist() if first[causes[f]] == f][:top], dtype=np.int64)
+
+
 def _reason(
     schema: TransactionSchema,
     vocabulary: Vocabulary,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle, load_bundle
 from models.errors import InvalidBundle
 from models.manifest import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
-from models.reasons import Reason, Verified, explain, largest, put_back
+from models.reasons import Reason, Verified, explain, largest, one_a_cause, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
 from models.thresholds import DECISIONS
@@ -154,7 +154,7 @@ class Scorer:
         return self.graph.run(batch, "code")[0]
 
     def reasons(self, batch: Batch, scores: Scores, row: int, top: int, *, verify: bool = False) -> list[Reason]:
-        """Why one row is as unusual as it is, in ``top`` features or fewer.
+        """Why one row is as unusual as it is, in ``top`` features or fewer; the windows of one word count once.
 
         An alert's reasons are ordered by how much the error falls when the feature is put back to its expected value:
         an unusual value also spoils the reconstruction of innocent features, whose share of the error is then large
@@ -165,14 +165,16 @@ class Scorer:
         """
         one = slice(row, row + 1)
         parts, expected = scores.contributions[one], self._possible(scores.expected[one])
-        features = largest(parts[0], top)
+        features = one_a_cause(largest(parts[0], len(parts[0])), self.schema.causes, top)
         if not (top and (verify or scores.is_anomaly[row])):
             return explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features)
         features = largest(parts[0], max(top, CANDIDATES))
         each = np.full(len(features), row)
         settled, again = self.neutralise(batch.take(each), scores.expected[each], features)
         expected[0, features] = settled[np.arange(len(features)), features]
-        order = largest(-again.error, top)
+        ranked = largest(-again.error, len(features))
+        kept = set(one_a_cause(features[ranked], self.schema.causes, top).tolist())
+        order = np.array([i for i in ranked if features[i] in kept], dtype=np.int64)
         reasons = explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features[order])
         if not verify:
             return reasons

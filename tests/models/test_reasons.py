@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.reasons import UNSEEN, Reason, explain, largest, put_back
+from models.reasons import UNSEEN, Reason, explain, largest, one_a_cause, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import parse_schema
 from models.times import parse_time
@@ -139,3 +139,10 @@ def test_putting_back_changes_one_feature_alone(moment: datetime, weekday: int, 
     assert (then[5].date(), then[5].hour) == (now.date(), int(hour))
     assert then[6].weekday() == weekday and then[6].time() == now.time() and abs((then[6] - now).days) < 7
     assert batch.time.tolist() == [micros] * 7  # the original is untouched
+
+
+def test_features_of_one_cause_are_one_reason() -> None:
+    order = np.array([4, 1, 0, 3, 2])
+    assert one_a_cause(order, (0, 1, 1, 2, 1), 3).tolist() == [4, 0, 3]
+    assert one_a_cause(order, (0, 1, 1, 2, 1), 2).tolist() == [4, 0]
+    assert one_a_cause(order, (0, 1, 2, 3, 4), 0).tolist() == []
