@@ -115,7 +115,7 @@ class CsvSplitter:
         first = block[:end]
         if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
             raise InvalidInput(f"{self.source}: the file is UTF-16 or not text; save it as UTF-8")
-        self.delimiter = chr(max(_DELIMITERS, key=first.count))
+        self.delimiter = _delimiter_of(first)
         try:
             rows = list(csv.reader([first.decode("utf-8")], delimiter=self.delimiter, strict=True))
         except UnicodeDecodeError:
@@ -212,6 +212,12 @@ class CsvSplitter:
 
 def _is_utf8(cell: str) -> bool:
     return cell.isascii() or not any("\udc80" <= char <= "\udcff" for char in cell)
+
+
+def _delimiter_of(header: bytes) -> str:
+    """The delimiter that a header line has most of, those inside quotation marks left aside."""
+    bare = re.sub(rb'"(?:[^"]|"")*"', b"", header)
+    return chr(max(_DELIMITERS, key=bare.count))
 
 
 def _read_plain(block: bytes, header: list[str], delimiter: str) -> pl.DataFrame | None:

@@ -191,5 +191,9 @@ def test_the_delimiter_is_found(delimiter: str) -> None:
     assert chunk.frame.rows() == [("1", "2")]
 
 
+def test_delimiters_inside_quoted_names_are_not_counted() -> None:
+    assert read(b'"a, b, c";"d, ""e"""\n1;2\n').rows == [("1", "2")]
+
+
 def test_a_header_alone_gives_no_rows() -> None:
     assert read(b"a,b").rows == read(b"a,b\n").rows == []
