@@ -6,18 +6,17 @@ profile (``models/profiles/*.toml`` are the shipped ones) and travels inside eve
 
 from models.schema.base import FLOAT32_MAX, names_verification_value
 from models.schema.columns import (
-    AmountColumn,
     CategoricalColumn,
     CurrencyColumn,
     EntityColumn,
     IdColumn,
     IgnoreColumn,
     LabelColumn,
-    NumericColumn,
     ScenarioColumn,
     TextColumn,
 )
 from models.schema.files import load_schema, shipped_profiles
+from models.schema.numbers import AmountColumn, NumericColumn
 from models.schema.times import Cycle, TimestampColumn
 from models.schema.transaction import MAX_COLUMNS, PLAIN, Column, TransactionSchema, parse_schema
 

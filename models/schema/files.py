@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from models.errors import InvalidProfile
-from models.schema.columns import AmountColumn
+from models.schema.numbers import AmountColumn
 from models.schema.transaction import TransactionSchema, parse_schema
 
 

@@ -5,12 +5,10 @@ Long because what columns ask of each other is checked in one place.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Self, cast
 
-import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from models.behaviour.spec import MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
@@ -19,17 +17,17 @@ from models.errors import InvalidInput, InvalidProfile
 from models.key_hash import KeyHash
 from models.schema.base import is_name, names_verification_value
 from models.schema.columns import (
-    AmountColumn,
     CategoricalColumn,
     CurrencyColumn,
     EntityColumn,
     IdColumn,
     IgnoreColumn,
     LabelColumn,
-    NumericColumn,
     ScenarioColumn,
     TextColumn,
 )
+from models.schema.numbers import AmountColumn, NumericColumn
+from models.schema.profile_toml import profile_toml
 from models.schema.times import Cycle, TimestampColumn
 
 MAX_COLUMNS = 2_000
@@ -330,11 +328,7 @@ class TransactionSchema(BaseModel):
             }
             for name, column in self.columns.items()
         }
-        columns = body.pop("columns")
-        lines = [tomli_w.dumps(body), "[columns]\n"]
-        for name, fields in columns.items():
-            lines.append(_toml_line(name, fields) + "\n")
-        return "".join(lines)
+        return profile_toml(body)
 
 
 def parse_schema(body: dict[str, Any], *, source: str) -> TransactionSchema:
@@ -349,11 +343,3 @@ def parse_schema(body: dict[str, Any], *, source: str) -> TransactionSchema:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "profile"
         raise InvalidProfile(f"{source}: {where}: {first['msg']}") from None
-
-
-def _toml_line(name: str, value: Any) -> str:
-    """A key with its value on one line, tables included."""
-    if not isinstance(value, dict):
-        return re.sub(r"\n\s*", " ", tomli_w.dumps({name: value}).strip())
-    key = tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
-    return f"{key} = {{ {', '.join(_toml_line(*item) for item in value.items())} }}"

@@ -247,3 +247,29 @@ def test_a_label_of_several_fields_is_fraud_where_one_says_so() -> None:
     table = {"dispute": ["f", "l", None, None], "review": ["l", None, None, "f"]}
     parsed = parse_rows(schema, pl.DataFrame({"n": [1.0] * 4, **table}))
     assert parsed.label is not None and parsed.label.tolist() == [1, 0, -1, 1]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"format": "epoch-us"},
+        {"format": "steps", "step_seconds": 3_600, "start": "2024-01-01T00:00:00Z"},
+        {"format": "steps", "step_seconds": 86_400, "cycles": []},
+    ],
+    ids=lambda declared: declared["format"],
+)
+@given(st.lists(st.one_of(st.integers(-5, 2**53), st.floats(-1, 1e6), st.floats()), min_size=1, max_size=8))
+def test_counts_and_steps_are_read_alike(declared: dict[str, Any], numbers: list[float]) -> None:
+    schema = _schema(t={"kind": "timestamp", **declared})
+    values = [float(number) for number in numbers]
+    parsed = parse_rows(schema, pl.DataFrame({"n": [1.0] * len(values), "t": values}))
+    reader = ObjectReader(schema)
+    read = [reader.read({"n": 1.0, "t": value})[0].get("t") for value in values]
+    assert [time for time in read if time is not None] == parsed.time.tolist()
+    assert [time is not None for time in read] == parsed.good.tolist()
+
+
+def test_a_step_counts_from_its_start() -> None:
+    hourly = {"kind": "timestamp", "format": "steps", "step_seconds": 3_600, "start": "2024-01-01T00:00:00+01:00"}
+    row, _ = ObjectReader(_schema(t=hourly)).read({"n": 1.0, "t": 24})
+    assert row["t"] == 1_704_150_000_000_000  # 2024-01-01T23:00Z
