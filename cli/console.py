@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 tables = Console(highlight=False, width=1_000)  # a version or an id is worth nothing when its end is missing
-EXIT_REJECTED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_REJECTED, EXIT_ERROR, EXIT_NOT_ACTIVATED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import out
+from cli.console import EXIT_REJECTED, advance, out, progress
 from cli.options import InputArgument
 from cli.say import say_guess
 from models.errors import InvalidInput
@@ -53,20 +53,79 @@ def profile(
         Path | None, typer.Option("--out", help="Where to. [dim]\\[default: DATA's name with .toml, here][/]")
     ] = None,
     label: Annotated[str | None, typer.Option(help="The label column, if its name does not say so.")] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask about every guess that is doubtful.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; read the whole table and count what a profile would refuse."),
+    ] = False,
+    checked: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            help="With --check: a shipped profile or a file. [dim]\\[default: DATA's name with .toml, else a guess][/]",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing profile.")] = False,
 ) -> None:
-    """Guess what a table's columns mean and write a schema profile (TOML) to edit.
+    """Guess what a table's columns mean and write a schema profile (TOML) to edit; or check a table against one.
 
-    Example: counterfoil profile payments.csv --out bank.toml
+    The names of the columns and the first 50,000 rows are looked at. Each guess stands under a comment that says how
+    sure it is (sure, likely, doubtful) and what spoke for it. With --check, exit code 1 if a row would be refused.
+
+    Example: counterfoil profile payments.csv --out bank.toml, correct it, then
+    counterfoil profile payments.csv --check --profile bank.toml
     """
     from models.aside import written_aside
-    from training.profile import guess_profile
+    from training.guess import guess_profile
 
-    guess = guess_profile(data, label=label)
     target = output or Path(data.name.split(".")[0] + ".toml")
+    if check:
+        _check(data, checked or (str(target) if target.exists() else None), label)
+        return
+    if checked is not None:
+        raise InvalidInput("--profile goes with --check")
     if target.exists() and not force:
         raise InvalidInput(f"{target}: exists already; give --out another name, or --force")
+    guess = guess_profile(data, label=label, ask=_ask if interactive else None)
     with written_aside(target) as aside:
-        aside.write_text(guess.schema.to_toml(), encoding="utf-8")
-    say_guess(guess.notes, guess.left_out)
+        aside.write_text(guess.to_toml(), encoding="utf-8")
+    say_guess(guess)
     out.print(f"Wrote {target}. Read it, correct it, then: counterfoil train {data} --profile {target}")
+
+
+def _ask(question: str, answers: list[str]) -> str:
+    """What the user answers; the first answer where nothing is typed."""
+    import click
+
+    chosen: str = typer.prompt(question, default=answers[0], type=click.Choice(answers, case_sensitive=False), err=True)
+    return chosen
+
+
+def _check(data: Path, profile: str | None, label: str | None) -> None:
+    """Say what of a table a profile would refuse."""
+    from models.schema import load_schema
+    from models.times import iso_text
+    from training.check import check_table
+    from training.guess import guess_profile
+
+    schema = load_schema(profile) if profile else guess_profile(data, label=label).schema
+    with progress() as bars:
+        task = bars.add_task("checking", total=None)
+        found = check_table(schema, data, advance(bars, task))
+    out.print(f"{data} against {profile or 'a guess'}: {found.rows:,} rows, {found.refused:,} would be refused")
+    for (column, cause), refusals in sorted(found.refusals.items(), key=lambda item: -item[1].rows):
+        lines = ", ".join(f"{line:,}" for line in refusals.lines)
+        more = ", …" if refusals.rows > len(refusals.lines) else ""
+        where = f"{found.row_word}{'s' if refusals.rows > 1 else ''} {lines}{more}"
+        out.print(f"  {column or '(row)'}: {refusals.rows:,} × {cause} ({where})")
+    if found.first is not None and found.last is not None and not schema.elapsed:
+        out.print(f"  time         {iso_text(found.first)} to {iso_text(found.last)}")
+    if found.unordered:
+        out.print(f"  order        {found.unordered:,} rows are earlier than the row before; they are sorted by time")
+    if schema.label:
+        unknown = found.rows - found.refused - found.fraud - found.legitimate
+        out.print(f"  label        {found.fraud:,} fraud, {found.legitimate:,} legitimate, {unknown:,} unknown")
+    if found.refused:
+        raise typer.Exit(EXIT_REJECTED)

@@ -155,7 +155,7 @@ def export(
     from models.bundle import read_manifest
     from models.tables import table_kind
 
-    table_kind(output)
+    table_kind(output, written=True)
     settings = settings_with({"artifacts": artifacts, "database_url": database})
     schema = read_manifest(registry_at(settings.artifacts).resolve(model or settings.model)).transaction_schema
     given = {"since": since, "until": until, "decision": decision, "is_anomaly": is_anomaly, "min_score": min_score}

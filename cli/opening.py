@@ -114,4 +114,4 @@ def require_label(schema: TransactionSchema, files: list[Path], label: str | Non
     if label is None:
         raise InvalidInput(f"profile '{schema.name}' has no label column, so there is nothing to measure against")
     for file in files:
-        require_columns(schema, TableReader(file).columns, source=str(file), label=True)
+        require_columns(schema, TableReader(file, schema.file).columns, source=str(file), label=True)

@@ -11,44 +11,83 @@ from cli.console import EXIT_REJECTED, err, out
 
 if TYPE_CHECKING:
     from models.manifest import Manifest, Metrics
+    from training.guess import GuessedProfile
 
 _FAR_OFF = 2  # times outside the promised interval before training warns
+_MOST_SHOWN = 12
+_USELESS = 10  # times before a version is not activated by itself
+_FEWEST_EXPECTED = 30  # alerts that the test part must have promised before too few of them mean anything
+_COVERED = {"hour": "a whole day", "weekday": "all seven days of the week"}
 
 
-def say_guess(notes: tuple[str, ...], left_out: tuple[str, ...]) -> None:
-    """What was guessed of a table's columns."""
+def say_guess(guess: GuessedProfile) -> None:
+    """What was guessed of a table's columns; what matters most comes last, where it is read."""
     kinds: dict[str, list[str]] = {}
-    for note in notes:
-        name, kind = note.rsplit(": ", 1)
-        kinds.setdefault(kind, []).append(name)
+    for name, column in guess.schema.columns.items():
+        if column.kind != "ignore":
+            read = column.fields(name)
+            kinds.setdefault(column.kind, []).append(name if read == (name,) else f"{name} ({' + '.join(read)})")
     for kind, names in kinds.items():
-        shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
-        out.print(f"  {kind:<12}{shown}")
-    for note in left_out:
-        out.print(f"  left out    {note}")
+        out.print(f"  {kind:<12}{_some(names)}")
+    for one in guess.left_out[:_MOST_SHOWN]:
+        out.print(f"  left out    {one.name or '(blank)'}: {one.reason}")
+    if len(guess.left_out) > _MOST_SHOWN:
+        out.print(f"  left out    … ({len(guess.left_out)} in all)")
+    for warning in guess.warnings:
+        out.print(f"  {warning}")
 
 
-def say_trained(manifest: Manifest, folder: Path) -> None:
-    """A version just trained: data, network, threshold, figures."""
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _MOST_SHOWN else "")
+
+
+def say_trained(manifest: Manifest, folder: Path, cycles: tuple[str, ...]) -> None:
+    """A version just trained: data, network, threshold, figures.
+
+    Args:
+        cycles: of the profile; the version lacks those that its training rows do not cover.
+    """
     shape, training = manifest.architecture, manifest.training
     out.print(f"Model version {manifest.version}")
     period = f", {training.train.start} to {training.train.end}" if training.train.start else ""
     out.print(f"  trained on   {training.train.rows - training.train.fraud:,} transactions{period}")
     for cause, rows in training.left_out.items():
         out.print(f"  left out     {rows:,}: {cause}")
+    for cycle in (cycle for cycle in cycles if cycle not in manifest.transaction_schema.cycles):
+        out.print(f"  left out     the {cycle}: the training rows do not cover {_COVERED[cycle]}")
     out.print(
         f"  network      {shape.members} × {shape.inputs}-{'-'.join(map(str, shape.hidden))}-{shape.code_size} "
         f"({shape.architecture}), {shape.steps:,} steps"
     )
     say_threshold(manifest)
     say_metrics(manifest.metrics)
-    seen, promised = manifest.metrics.alert_rate_legitimate, manifest.threshold
-    if seen is not None and not promised.alert_rate_low / _FAR_OFF <= seen <= promised.alert_rate_high * _FAR_OFF:
+    if (off := _off(manifest, _FAR_OFF)) is not None:
         out.print(
-            f"  WARNING      {seen:.2%} of the legitimate test rows alert, {promised.alert_rate:.2%} were promised: "
-            "traffic has changed since the calibration part, or the rows are not in time order"
+            f"  WARNING      {off:.2%} of the legitimate test rows alert, {manifest.threshold.alert_rate:.2%} were "
+            "promised: the test part is not like what came before. Traffic may have changed, the history may be too "
+            "short for the windows of [entity], or a feature may only ever rise"
         )
     out.print(f"  report       {folder / 'report.html'}")
+
+
+def why_not_activated(manifest: Manifest) -> str | None:
+    """Why a version just trained should not serve: its alert rate is an order of magnitude off. None where it may."""
+    off = _off(manifest, _USELESS)
+    if off is None:
+        return None
+    return f"{off:.2%} of the legitimate test rows alert where {manifest.threshold.alert_rate:.2%} were promised"
+
+
+def _off(manifest: Manifest, times: float) -> float | None:
+    """The test part's alert rate where it is outside the promised interval by so many times; else None."""
+    metrics, promised = manifest.metrics, manifest.threshold
+    seen = metrics.alert_rate if metrics.alert_rate_legitimate is None else metrics.alert_rate_legitimate
+    if seen is None:
+        return None
+    too_few = seen < promised.alert_rate_low / times
+    if too_few and times > _FAR_OFF and metrics.rows * promised.alert_rate < _FEWEST_EXPECTED:
+        return None
+    return seen if too_few or seen > promised.alert_rate_high * times else None
 
 
 def say_threshold(manifest: Manifest) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import advance, out, progress
+from cli.console import EXIT_NOT_ACTIVATED, advance, err, out, progress
 from cli.opening import activate_and_say, keyed, registry_at, require_label, say_cache_trouble
 from cli.options import (
     AlertRateOption,
@@ -22,10 +22,11 @@ from cli.options import (
     MissedFraudOption,
 )
 from cli.policies import DEFAULT_ALERT_RATE, chosen_policy, decline_policy
-from cli.say import say_guess, say_trained
+from cli.say import say_guess, say_trained, why_not_activated
 from models.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from models.schema import TransactionSchema
     from training.optimise import FitProgress
 
 
@@ -86,18 +87,22 @@ def train(
     seed: Annotated[int, typer.Option(help="Same data, seed and machine: the same model.", min=0, max=2**32 - 1)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     activate: Annotated[bool, typer.Option("--activate/--no-activate", help="Serve the new version.")] = True,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Activate it even where its alerts are ten times as many or as few as promised."),
+    ] = False,
 ) -> None:
     """Train on legitimate transactions and publish a model version.
 
     The last fifth of the rows in time is the test part, read once; the rows before it calibrate the score.
 
+    Exit code 3 if the version was published and not activated, since its alerts are far from what was promised.
+
     Example: counterfoil train history/*.csv.gz --profile bank.toml --alert-rate 0.002
     """
-    from models.schema import load_schema
     from models.tables import expand
     from models.thresholds import Policy
     from training.fit import FitOptions
-    from training.profile import guess_profile
     from training.read import read_history
     from training.train import TrainingJob
     from training.train import train as run_training
@@ -105,17 +110,7 @@ def train(
     policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
     decline = decline_policy(decline_alert_rate, decline_min_precision)
     files = expand(data)
-    if profile is None:
-        guess = guess_profile(files[0], label=label)
-        out.print("No --profile given; guessed from the first file:")
-        say_guess(guess.notes, guess.left_out)
-        schema = guess.schema
-    else:
-        schema = load_schema(profile)
-        if label is not None:
-            schema = schema.with_label(label)
-    if label is not None:
-        require_label(schema, files, label)
+    schema = _schema(profile, files, label)
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:
         given["hidden"] = _widths(hidden)
@@ -156,7 +151,12 @@ def train(
             out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
         manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
         bars.remove_task(task)
-    activate_and_say(registry, manifest.version, activate, partial(say_trained, manifest, folder))
+    why = None if force or not activate else why_not_activated(manifest)
+    said = partial(say_trained, manifest, folder, schema.cycles)
+    activate_and_say(registry, manifest.version, activate and why is None, said)
+    if why is not None:
+        err.print(f"NOT activated: {why}. Look at the report before you do.", markup=False)
+        raise typer.Exit(EXIT_NOT_ACTIVATED)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -164,3 +164,22 @@ def _widths(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InvalidInput("--hidden: expected whole numbers separated by commas, e.g. 128,64") from None
+
+
+def _schema(profile: str | None, files: list[Path], label: str | None) -> TransactionSchema:
+    """The profile that is named, or a guess from the first file, said in words."""
+    from models.schema import load_schema
+    from training.guess import guess_profile
+
+    if profile is None:
+        guess = guess_profile(files[0], label=label)
+        out.print("No --profile given; guessed from the first file:")
+        say_guess(guess)
+        schema = guess.schema
+    else:
+        schema = load_schema(profile)
+        if label is not None:
+            schema = schema.with_label(label)
+    if label is not None:
+        require_label(schema, files, label)
+    return schema

@@ -179,8 +179,8 @@ def transform_table(
     Raises:
         InvalidInput: naming file, line, column and cause.
     """
-    kind = table_kind(output)
-    reader = TableReader(source)
+    kind = table_kind(output, written=True)
+    reader = TableReader(source, schema.file)
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
     require_columns(schema, reader.columns, source=str(source))
@@ -252,7 +252,7 @@ class _History:
     """The behaviour features of a whole table, computed in the order of time and given out in the order of the file."""
 
     def __init__(self, scorer: Scorer, source: Path, fork: StateFork) -> None:
-        parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source).chunks()]
+        parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source, scorer.schema.file).chunks()]
         self._kept = KeptRows(source, parts)
         self._timestamp = scorer.schema.timestamp or ""
         self._given = 0

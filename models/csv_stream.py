@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInput
 from models.rows import ParsedRows, RowError, at_lines
+from models.schema.file_form import PLAIN_FILE, FileForm
 
 #: Bytes of records per chunk, unless otherwise said.
 CHUNK_BYTES = 4 << 20
@@ -54,19 +55,23 @@ class CsvSplitter:
 
     Args:
         source: the stream's name for messages.
+        form: what stands in the file beside the rows; the bytes that are fed are UTF-8 already.
         chunk_bytes: of records per chunk, about.
 
     Raises:
         InvalidInput: from feed and finish, for an unusable header or a record that does not end.
     """
 
-    def __init__(self, source: str, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(self, source: str, form: FileForm = PLAIN_FILE, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.source = source
         self._chunk_bytes = chunk_bytes
         self.header: list[str] | None = None
         self.delimiter = ","
+        self._form = form
         self._pending = bytearray()
         self._line = 1
+        #: Whether a delimiter stands behind the last cell of every row, told by the first block of rows.
+        self._trailing: bool | None = None
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Add bytes and yield the chunks that became complete."""
@@ -111,44 +116,63 @@ class CsvSplitter:
 
     def _take_header(self, block: bytes) -> bytes:
         block = block.removeprefix(b"\xef\xbb\xbf")
-        end = block.index(b"\n") + 1
+        if block.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in block[: block.index(b"\n") + 1]:
+            raise InvalidInput(
+                f"{self.source}: the file is UTF-16 or not text; save it as UTF-8, or give the profile a [file] "
+                "section with encoding = 'utf-16'"
+            )
+        line = self._form.header_line
+        for _ in range(line - 1):
+            if b"\n" not in block:
+                raise InvalidInput(
+                    f"{self.source}: the file has no line {line}, where the profile's [file] has the header"
+                )
+            block = block[block.index(b"\n") + 1 :]
+        end = block.find(b"\n") + 1
         first = block[:end]
-        if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
-            raise InvalidInput(f"{self.source}: the file is UTF-16 or not text; save it as UTF-8")
-        self.delimiter = _delimiter_of(first)
+        where = f"{self.source}: line {line}"
+        self.delimiter = self._form.delimiter or _delimiter_of(first)
         try:
             rows = list(csv.reader([first.decode("utf-8")], delimiter=self.delimiter, strict=True))
         except UnicodeDecodeError:
             raise InvalidInput(
-                f"{self.source}: line 1: the header is not valid UTF-8; save the file as UTF-8"
+                f"{where}: the header is not valid UTF-8; save the file as UTF-8, or give the profile a [file] section "
+                "with its encoding, e.g. encoding = 'cp1252'"
             ) from None
         except csv.Error:
-            raise InvalidInput(f"{self.source}: line 1: the header is not a line of CSV") from None
+            raise InvalidInput(f"{where}: the header is not a line of CSV") from None
         header = [name.strip() for name in rows[0]] if rows else []
         if not any(header):
-            raise InvalidInput(f"{self.source}: line 1: the header is blank; expected column names")
+            raise InvalidInput(f"{where}: the header is blank; expected column names")
         if len(header) > MAX_HEADER_COLUMNS:
-            raise InvalidInput(f"{self.source}: line 1: more than {MAX_HEADER_COLUMNS} columns")
+            raise InvalidInput(f"{where}: more than {MAX_HEADER_COLUMNS} columns")
+        while not header[-1] and header.count("") > 1:  # delimiters behind the last name
+            header.pop()
         seen: set[str] = set()
         for position, name in enumerate(header, start=1):
             if name in seen:
                 raise InvalidInput(
-                    f"{self.source}: line 1: column {position} has the name of column {header.index(name) + 1}; "
-                    "is the first line a header?"
+                    f"{where}: column {position} has the name of column {header.index(name) + 1}; "
+                    "is this line the header? Where others stand above it, name its line: header_line in the "
+                    "profile's [file]"
                 )
             seen.add(name)
         self.header = header
-        self._line = 2
+        self._line = line + 1
         return block[end:]
 
     def _parse(self, block: bytes, header: list[str]) -> Chunk:
         first_line = self._line
         self._line += block.count(b"\n")
         plain = self._plain(block)
+        if plain is not None and self._trailing is not False:
+            plain, self._trailing = _without_trailing(plain, header, self.delimiter, known=self._trailing)
         if plain is not None:
             frame = _read_plain(plain, header, self.delimiter)
             if frame is not None:
-                return Chunk(frame, np.arange(first_line, first_line + frame.height))
+                return _without_empty(
+                    Chunk(frame, np.arange(first_line, first_line + frame.height)), plain, self.delimiter
+                )
         return self._parse_records(block, header, first_line)
 
     def _plain(self, block: bytes) -> bytes | None:
@@ -169,10 +193,19 @@ class CsvSplitter:
         rows: list[list[str]] = []
         lines: list[int] = []
         broken: list[RowError] = []
-        for line, cells in self._records(reader, first_line):
+        records = list(self._records(reader, first_line))
+        whole = [cells for _, cells in records if not isinstance(cells, str) and any(cells)]
+        if self._trailing is None and whole:
+            self._trailing = all(len(cells) == len(header) + 1 and not cells[-1] for cells in whole)
+        for line, cells in records:
             if isinstance(cells, str):
                 broken.append(RowError(line, "", cells))
-            elif len(cells) != len(header):
+                continue
+            if len(cells) > 1 and not any(cells):  # delimiters alone: a blank line of a spreadsheet
+                continue
+            if self._trailing and len(cells) == len(header) + 1 and not cells[-1]:
+                cells.pop()
+            if len(cells) != len(header):
                 cause = f"{len(cells)} cells, expected {len(header)} as in the header"
                 broken.append(RowError(line, "", cause))
             else:
@@ -208,6 +241,30 @@ class CsvSplitter:
                 return
             if cells:
                 yield line, cells
+
+
+def _without_trailing(
+    block: bytes, header: list[str], delimiter: str, *, known: bool | None
+) -> tuple[bytes | None, bool | None]:
+    """A plain block without the delimiters behind its rows' last cells, and whether they are there in every row.
+
+    Where some rows have one and some have not it goes to the csv module.
+    """
+    lines, mark = block.count(b"\n"), delimiter.encode()
+    behind = block.count(mark + b"\n")
+    if behind == lines and block.count(mark) == lines * len(header):
+        return block.replace(mark + b"\n", b"\n"), True
+    return (None, known) if known or behind else (block, False)
+
+
+def _without_empty(chunk: Chunk, block: bytes, delimiter: str) -> Chunk:
+    """The chunk without rows of delimiters alone: blank lines of a spreadsheet."""
+    marks = delimiter.encode() * (chunk.frame.width - 1)
+    blanks = (b"\n%b\n" % marks, b"\n%b%b\n" % (marks, delimiter.encode()))
+    if not marks or not any(blank in block or block.startswith(blank[1:]) for blank in blanks):
+        return chunk
+    keep = chunk.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+    return Chunk(chunk.frame.filter(keep), chunk.lines[keep.to_numpy()])
 
 
 def _is_utf8(cell: str) -> bool:

@@ -30,7 +30,7 @@ def checked_chunks(
     total = sum(file.stat().st_size for file in files)
     done = 0
     for file in files:
-        reader = TableReader(file)
+        reader = TableReader(file, schema.file)
         require_columns(schema, reader.columns, source=str(file))
         for chunk in reader.chunks():
             parsed = parse_rows(schema, chunk.frame)

@@ -101,9 +101,7 @@ def parse_times(column: TimestampColumn, values: Sequence[Any]) -> int:
     if "%" in column.format:
         text = " ".join(map(text_of, values))
         try:
-            pattern = TimePattern.of(column.format)
-            micros = pattern.micros(text, column.year)
-            micros = micros if pattern.has_zone else utc(micros, column.zone)
+            micros = pattern_time(column.format, column.zone, column.year, text)
         except ValueError:
             micros = _iso_time(text)
         if 0 <= micros <= LAST_TIME:
@@ -145,6 +143,17 @@ def joined_times(column: TimestampColumn, cells: Sequence[pl.Series]) -> pl.Seri
     for part in cells[1:]:
         whole = whole + " " + text_column(part)
     return whole
+
+
+def pattern_time(form: str, zone: str, year: int | None, text: str) -> int:
+    """Microseconds since 1970 UTC, below zero before, of one text in a pattern.
+
+    Raises:
+        ValueError: it is not of the pattern.
+    """
+    pattern = TimePattern.of(form)
+    micros = pattern.micros(text, year)
+    return micros if pattern.has_zone else utc(micros, zone)
 
 
 def pattern_times(form: str, zone: str, year: int | None, cells: pl.Series) -> pl.Series:

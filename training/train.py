@@ -52,6 +52,7 @@ from models.schema import TransactionSchema
 from models.scorer import Graph, Scorer
 from models.thresholds import Policy
 from training.behaviour import forget_some, remember, warm_up_end
+from training.coverage import without_uncovered_cycles
 from training.evaluate import measure
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
@@ -109,6 +110,7 @@ def train(
     behaviour = Behaviour(schema)
     history, late = _up_to_now(schema, history)
     split = split_history(history, schema, delay, warm_up_end(behaviour, history.time))
+    schema = without_uncovered_cycles(schema, history.time[split.train])
     states: Snapshot | None = None
     if behaviour:
         on_stage("replaying")

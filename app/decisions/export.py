@@ -71,7 +71,7 @@ def write(parts: Iterator[pl.DataFrame], output: Path) -> Written:
     Raises:
         InvalidInput: it is of no known kind, or cannot be written.
     """
-    kind = table_kind(output)
+    kind = table_kind(output, written=True)
     rows = quoted = 0
 
     def counted() -> Iterator[pl.DataFrame]:

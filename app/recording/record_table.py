@@ -73,7 +73,7 @@ def record_table(
 
 
 def _chunks(schema: TransactionSchema, source: Path) -> Iterator[tuple[pl.DataFrame, ParsedRows]]:
-    for chunk in TableReader(source).chunks():
+    for chunk in TableReader(source, schema.file).chunks():
         yield chunk.frame, parse_rows(schema, chunk.frame)
 
 

@@ -20,6 +20,8 @@ from models.parsing import missing_fields, parse_rows
 from models.rows import RowError, at_lines
 from models.scorer import Scorer
 from models.tables import csv_bytes
+from models.tables.reader import without_skipped
+from models.tables.streams import Utf8Decoder
 
 ERROR = "error"
 
@@ -37,7 +39,9 @@ class CsvScoring:
         self._scorer = scorer
         self._reasons = reasons
         self._fork = fork
-        self._splitter = CsvSplitter("the body")
+        form = scorer.schema.file
+        self._splitter = CsvSplitter("the body", form)
+        self._decoder = Utf8Decoder(form.encoding, "the body")
         self._mask = CardMask(scorer.schema.trusted)
         self._begun = False
 
@@ -48,10 +52,11 @@ class CsvScoring:
             InvalidInput: no usable header, or a record that does not end.
             Refused: a column is missing.
         """
-        return self._scored(self._splitter.feed(data))
+        return self._scored(self._splitter.feed(self._decoder.decode(data)))
 
     def finish(self) -> bytes:
         """The rest of the result; raises as :meth:`feed`."""
+        self._decoder.finish()
         result = self._scored(self._splitter.finish())
         if not self._begun:  # a header and no row
             header = self._splitter.header or []
@@ -59,7 +64,8 @@ class CsvScoring:
         return result
 
     def _scored(self, chunks: Iterable[Chunk]) -> bytes:
-        return b"".join(self._write(chunk) for chunk in chunks)
+        skip = self._scorer.schema.file.skip
+        return b"".join(self._write(without_skipped(chunk, skip)) for chunk in chunks)
 
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:

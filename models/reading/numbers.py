@@ -30,8 +30,8 @@ from models.reading.causes import (
     Unusable,
     bounds_text,
 )
-from models.schema import FLOAT32_MAX, AmountColumn, CategoricalColumn, NumericColumn, TimestampColumn
-from models.times import parse_times, pattern_times
+from models.schema import FLOAT32_MAX, AmountColumn, CategoricalColumn, NumericColumn
+from models.times import pattern_time, pattern_times
 
 _LARGEST_PAN = 10**19
 #: An amount as text in JSON.
@@ -264,15 +264,10 @@ def _age(column: NumericColumn, value: Any, time: int) -> float | None:
     if type(value) not in (int, float, str):
         raise Unusable(NO_DATE)
     try:
-        micros = parse_times(_as_timestamp(column), [text_of(value)])
+        micros = pattern_time(column.format, column.zone, None, text_of(value))
     except ValueError:
         raise Unusable(NO_DATE) from None
     return float(time - micros) / _UNIT[column.derive or ""]
-
-
-@lru_cache(maxsize=1_024)
-def _as_timestamp(column: NumericColumn) -> TimestampColumn:
-    return TimestampColumn(format=column.format, zone=column.zone)
 
 
 def _converted_column(column: AmountColumn, values: pl.Series, money: Money | None) -> pl.Series:

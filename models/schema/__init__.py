@@ -15,6 +15,7 @@ from models.schema.columns import (
     ScenarioColumn,
     TextColumn,
 )
+from models.schema.file_form import PLAIN_FILE, FileForm
 from models.schema.files import load_schema, shipped_profiles
 from models.schema.numbers import AmountColumn, NumericColumn
 from models.schema.times import Cycle, TimestampColumn
@@ -24,12 +25,14 @@ __all__ = [
     "FLOAT32_MAX",
     "MAX_COLUMNS",
     "PLAIN",
+    "PLAIN_FILE",
     "AmountColumn",
     "CategoricalColumn",
     "Column",
     "CurrencyColumn",
     "Cycle",
     "EntityColumn",
+    "FileForm",
     "IdColumn",
     "IgnoreColumn",
     "LabelColumn",

@@ -26,6 +26,7 @@ from models.schema.columns import (
     ScenarioColumn,
     TextColumn,
 )
+from models.schema.file_form import PLAIN_FILE, FileForm
 from models.schema.numbers import AmountColumn, NumericColumn
 from models.schema.profile_toml import profile_toml
 from models.schema.times import Cycle, TimestampColumn
@@ -64,6 +65,7 @@ class TransactionSchema(BaseModel):
     entity: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], EntityBehaviour] = Field(
         default_factory=dict, max_length=8
     )
+    file: FileForm = PLAIN_FILE
     columns: dict[str, Column] = Field(min_length=1, max_length=MAX_COLUMNS)
     _keys: KeyHash | None = PrivateAttr(default=None)
 

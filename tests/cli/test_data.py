@@ -26,7 +26,7 @@ def test_simulate_refuses_what_makes_no_sense(cli: Cli, arguments: list[str], me
 
 
 @pytest.mark.parametrize("name", [
-    "empty file", "blank header", "header only", "UTF-16", "gz cut off", "not gz", "not Parquet",
+    "empty file", "header only", "gz cut off", "not gz", "not Parquet",
     "unknown suffix", "twice the same column", "an open quotation mark",
 ])  # fmt: skip
 def test_a_wrong_table_gets_no_profile(cli: Cli, tiny_csv: Path, name: str) -> None:

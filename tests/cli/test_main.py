@@ -40,21 +40,21 @@ def test_from_nothing_to_scores(cli: Cli) -> None:
     done = cli("models")
     assert re.search(rf"\* +{version}", done.out)
 
-    done = cli("score", "p.csv", "--out", "scored.parquet", "--reasons", "2")
-    assert done.code == 0
+    done = cli("score", "p.csv", "--out", "scored.parquet", "--reasons", "2", "--state", "empty")
+    assert done.code == 0, done.err
     scored = pl.read_parquet(cli.folder / "scored.parquet")
     alerts = int(scored["is_anomaly"].sum())
     assert done.out == f"scored.parquet: {rows:,} rows scored, {alerts:,} alerts ({alerts / rows:.2%})\n"
     assert scored["reason_1"].null_count() == 0
 
-    done = cli("evaluate", "p.csv", "--json")
+    done = cli("evaluate", "p.csv", "--json", "--state", "empty")
     figures = json.loads(done.out)
     assert (figures["model_version"], figures["rows"]) == (version, rows)
     assert figures["alert_rate"] == pytest.approx(alerts / rows)
     assert figures["roc_auc"] > 0.5
-    assert f"{figures['roc_auc']:.3f}" in cli("evaluate", "p.csv").out
+    assert f"{figures['roc_auc']:.3f}" in cli("evaluate", "p.csv", "--state", "empty").out
 
-    done = cli("embed", "p.csv", "--out", "codes.csv")
+    done = cli("embed", "p.csv", "--out", "codes.csv", "--state", "empty")
     assert done.code == 0 and done.out == f"codes.csv: {rows:,} rows\n"
     assert "code_1" in pl.read_csv(cli.folder / "codes.csv").columns
 

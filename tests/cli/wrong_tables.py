@@ -102,7 +102,8 @@ TABLES: dict[str, tuple[str, Make, str]] = {
     "twice the same column": (
         "t.csv",
         lambda lines: _whole([lines[0].replace("currency", "amount"), *lines[1:]]),
-        "error: {file}: line 1: column 9 has the name of column 8; is the first line a header?",
+        "error: {file}: line 1: column 9 has the name of column 8; is this line the header? Where others stand above "
+        "it, name its line: header_line in the profile's [file]",
     ),
     "header only": (
         "t.csv",
@@ -132,8 +133,9 @@ TABLES: dict[str, tuple[str, Make, str]] = {
     "not gz": ("t.csv.gz", _whole, "error: {file}: the compressed data is damaged or cut off"),
     "not Parquet": ("t.parquet", _whole, "error: {file}: not a readable Parquet file"),
     "unknown suffix": (
-        "t.xlsx",
+        "t.xls",
         _whole,
-        "error: {file}: unknown kind of file; expected one of .csv, .csv.gz, .csv.zst, .parquet",
+        "error: {file}: unknown kind of file; expected one of .csv, .tsv, .txt, .jsonl, .ndjson, .json (each also .gz, "
+        ".zst, or in a .zip), .parquet, .xlsx",
     ),
 }

@@ -11,10 +11,9 @@ import polars as pl
 import pytest
 import zstandard
 
-from models import tables
 from models.aside import written_aside
 from models.errors import InvalidInput
-from models.tables import TableReader, expand, table_kind, write_frames
+from models.tables import WRITTEN, TableReader, expand, table_kind, write_frames
 
 ROWS = 150_000
 
@@ -37,7 +36,7 @@ def parts(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     yield from (frame[:10], frame[10:100_000], frame[100_000:])
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_every_format_there_and_back(frame: pl.DataFrame, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
     write_frames(path, parts(frame), delimiter=";")
@@ -51,7 +50,7 @@ def test_every_format_there_and_back(frame: pl.DataFrame, tmp_path: Path, suffix
     assert positions == sorted(positions) and 0 < positions[-1] <= reader.size
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_the_same_frames_give_the_same_bytes(frame: pl.DataFrame, tmp_path: Path, suffix: str) -> None:
     one, other = tmp_path / f"one{suffix}", tmp_path / f"other{suffix}"
     write_frames(one, parts(frame))
@@ -118,7 +117,12 @@ def test_a_damaged_parquet_page_is_named(frame: pl.DataFrame, tmp_path: Path) ->
         ("t.csv.gz", b"a,b\n1,2\n", "the compressed data is damaged"),
         ("t.csv.zst", b"a,b\n1,2\n", "the compressed data is damaged"),
         ("t.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "UTF"),
-        ("t.xlsx", b"x", r"unknown kind of file; expected one of \.csv, \.csv\.gz, \.csv\.zst, \.parquet"),
+        ("t.xls", b"x", r"unknown kind of file; expected one of \.csv, \.tsv, "),
+        ("t.xlsx", b"x", "not a readable Excel workbook"),
+        ("t.zip", b"x", "not a readable \\.zip archive"),
+        ("t.jsonl", b"x\n", "holds no JSON object"),
+        ("t.json", b"[", "not valid JSON"),
+        ("t.json", b"1", "expected an array of objects"),
     ],
 )
 def test_a_file_that_is_not_what_it_says(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -137,17 +141,20 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_names_and_globs(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.csv", "[x].csv", "c.parquet", "n.txt"):
+    for name in ("b.csv", "a.csv", "[x].csv", "c.parquet", "n.doc"):
         (tmp_path / name).write_text("a\n")
     found = expand([f"{tmp_path}/[ab].csv", f"{tmp_path}/[x].csv", f"{tmp_path}/c.*"])
     assert [path.name for path in found] == ["a.csv", "b.csv", "[x].csv", "c.parquet"]
     with pytest.raises(InvalidInput, match=r"z\*\.csv: no such file"):
         expand([f"{tmp_path}/z*.csv"])
-    with pytest.raises(InvalidInput, match=r"n\.txt: unknown kind of file"):
+    with pytest.raises(InvalidInput, match=r"n\.doc: unknown kind of file"):
         expand([f"{tmp_path}/n*"])
-    (tmp_path / "d.csv").mkdir()
-    with pytest.raises(InvalidInput, match=r"d\.csv: not a file"):
-        expand([f"{tmp_path}/d.csv"])
+    (tmp_path / "d").mkdir()
+    with pytest.raises(InvalidInput, match=r"d: the folder holds no tables"):
+        expand([f"{tmp_path}/d"])
+    for name in ("2.csv", "1.parquet", ".hidden.csv", "README"):
+        (tmp_path / "d" / name).write_text("a\n")
+    assert [path.name for path in expand([f"{tmp_path}/d"])] == ["1.parquet", "2.csv"]
 
 
 def test_the_kind_ignores_case_and_wants_the_whole_suffix() -> None:
@@ -156,7 +163,7 @@ def test_the_kind_ignores_case_and_wants_the_whole_suffix() -> None:
         table_kind(Path("a.gz"))
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_a_failing_source_reaches_the_caller(frame: pl.DataFrame, tmp_path: Path, suffix: str) -> None:
     def failing() -> Iterator[pl.DataFrame]:
         yield frame[:10]

@@ -1,0 +1,119 @@
+"""What the name of a column says: its words, and the roles they speak for, in the languages of the exports we know."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+
+LABEL = (
+    "is fraud", "fraud", "isfraud", "fraudulent", "is fraudulent", "fraud flag", "fraud label", "fraud bool",
+    "fraud ind",
+    "fraud indicator", "fraud detected", "fraud status", "tx fraud", "event label", "label", "target", "class",
+    "outcome",
+    "is chargeback", "chargeback", "betrug", "fraude", "confirmed fraud", "fraud yn", "y",
+)  # fmt: skip
+#: Said after the payment by a system or a dispute: never a feature, and a label only where there is no better one.
+LATE_LABEL = ("dispute reason", "dispute status", "chargeback reason", "chargeback code", "disputed", "is disputed")
+#: What is only known after the payment.
+LATER = (
+    "refund", "refunded", "dispute", "disputed", "chargeback", "settlement", "settled", "settle", "reversal",
+    "reversed",
+    "payout", "review", "reviewed", "resolution", "resolved", "investigation", "case", "verdict", "flagged", "alert",
+    "newbalance", "new balance", "balance after", "closing balance", "label timestamp", "fee", "saldo", "captured",
+    "wertstellung",
+    "value date", "posting date", "outcome",
+)  # fmt: skip
+SCENARIO = ("scenario", "fraud type", "fraud scenario", "tx fraud scenario", "typology")
+ID = (
+    "id", "transaction id", "tx id", "txn id", "trans id", "trans num", "transaction number", "payment id",
+    "event id", "order id",
+    "psp reference", "reference", "rrn", "retrieval reference number", "charge id", "uuid", "transaktions id", "stan",
+)  # fmt: skip
+TIME = (
+    "time", "timestamp", "date", "datetime", "ts", "when", "created", "created at", "buchungstag", "datum", "zeit",
+    "uhrzeit",
+    "fecha", "hora", "heure", "transmission", "dt", "occurred", "at", "paid at", "de 7", "de 007", "de 12",
+)  # fmt: skip
+#: Times that are not when the payment was made.
+OTHER_TIME = (
+    "dob", "birth", "birthday", "open", "opened", "expiry", "expiration", "exp", "expires", "change", "updated",
+    "modified",
+    "wertstellung", "valuta", "value", "posting", "settlement", "label", "dispute", "refund", "signup", "member",
+    "registered", "last",
+    "settled", "captured", "payout", "zone", "since", "between",
+)  # fmt: skip
+AMOUNT = (
+    "amount", "amt", "value", "total", "price", "betrag", "summe", "umsatz", "montant", "importe", "sum", "paid",
+    "gross",
+    "total collected", "de 4", "de 004", "purchase",
+)  # fmt: skip
+NOT_THE_AMOUNT = (
+    "refunded", "refund", "fee", "tax", "tip", "discount", "balance", "limit", "disputed", "dispute", "net",
+    "converted", "average",
+    "avg", "count", "num", "mean", "max", "min", "settlement", "velocity", "age",
+)  # fmt: skip
+DEBIT, CREDIT = (
+    ("debit", "soll", "withdrawal", "debit amount", "paid out", "ausgabe"),
+    ("credit", "haben", "deposit", "paid in", "einnahme"),
+)
+CURRENCY = ("currency", "ccy", "curr", "wahrung", "devise", "moneda", "currency code", "de 49", "de 049")
+CVV = ("cvv", "cvv 2", "cvc", "cvc 2", "cid", "cav", "security code", "csc", "pin", "pin block")
+#: Of a card number only a part.
+CARD_PART = ("last 4", "last four", "last4", "first six", "first 6", "bin", "iin", "last 4 digits", "last digits")
+#: Values of a status that come after the payment.
+LATER_VALUES = ("refund", "dispute", "chargeback", "void", "revers", "settle", "captured", "rueckbuchung")
+CODE = (
+    "mcc", "code", "zip", "zipcode", "postcode", "postal", "plz", "pos", "entry mode", "terminal", "type", "status",
+    "category", "class",
+    "mode", "flag", "brand", "country", "state", "region", "bin", "channel", "branch", "network", "addr", "version",
+    "level", "group",
+    "last 4", "last four", "first six", "issuer", "processing", "condition", "response", "de 3", "de 18", "de 22",
+    "de 25",
+)  # fmt: skip
+#: Of quantities, whatever else the name says.
+QUANTITY = ("count", "months", "days", "hours", "minutes", "seconds", "amount", "age", "length", "size", "pop",
+            "population", "balance", "limit",
+            "score", "velocity", "distance", "dist", "ratio", "rate", "percent", "income")  # fmt: skip
+BIRTH = ("dob", "birth", "birthday", "birthdate", "geburtsdatum", "date of birth")
+#: Who somebody is, not what a payment is like.
+PERSONAL = (
+    "first", "last", "first name", "last name", "full name", "surname", "street", "address", "email", "phone", "ssn",
+    "iban",
+    "verwendungszweck", "url", "user agent",
+)  # fmt: skip
+LATITUDE, LONGITUDE = ("lat", "latitude"), ("lon", "long", "lng", "longitude")
+STEP = ("step", "day", "hour", "tick", "period", "month")
+#: Whom a payment belongs to, and who it goes to: the words of each, most telling first.
+ENTITIES = {
+    "card": ("card", "cc num", "cc", "pan", "karte", "kartennummer", "tarjeta", "carte", "de 2", "de 002"),
+    "customer": ("customer", "client", "user", "shopper", "account", "acct", "kunde", "konto", "cliente", "nameorig",
+                 "name orig",
+                 "orig", "payer", "sender", "member", "holder", "entity", "entity id", "originator", "nameorg"),
+    "merchant": ("merchant", "shop", "store", "seller", "namedest", "name dest", "dest", "payee", "recipient",
+                 "beneficiary",
+                 "begunstigter", "empfanger", "zahlungsempfanger", "auftraggeber", "handler", "marchand", "comercio",
+                 "vendor", "acceptor", "de 42", "receiver", "counterparty"),
+    "terminal": ("terminal", "atm", "de 41", "terminal id", "pos id"),
+    "device": ("device", "device id", "device fingerprint", "ip", "ip address", "fingerprint"),
+}  # fmt: skip
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of a column name in lower case, without accents: ``Is Fraud?`` and ``isFraud`` are ("is", "fraud")."""
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    return tuple(word.lower() for word in _WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
+
+
+def has(name: str, phrases: tuple[str, ...]) -> bool:
+    """Whether one of the phrases, words divided by spaces, stands in the name as whole words, also written as one."""
+    found = words(name)
+    joined = " " + " ".join(found) + " "
+    return any(f" {phrase} " in joined or phrase.replace(" ", "") in found for phrase in phrases)
+
+
+def is_any(name: str, phrases: tuple[str, ...]) -> bool:
+    """Whether the name is one of the phrases and nothing else."""
+    found = words(name)
+    return any(tuple(phrase.split()) == found or (phrase.replace(" ", ""),) == found for phrase in phrases)
