@@ -102,8 +102,11 @@ class FraudDetector(nn.Module):
         self.singles = Singles(config.inputs, layout.causes, bends) if bends else None
         owners = torch.tensor(layout.owners())
         self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
+        # Rows are added up by a product: a plain sum of an odd number of columns rounds by where a row lies in memory.
+        self.register_buffer("ones", torch.ones(int(owners.max()) + 1, 1, dtype=torch.float64))
 
     owner: Tensor
+    ones: Tensor
 
     def forward(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score rows.
@@ -129,10 +132,11 @@ class FraudDetector(nn.Module):
         contributions = torch.matmul(parts, self.owner)
         if self.singles is not None:
             odd = self.singles(x, self.owner)
-            contributions = contributions + self.singles.raised(contributions.sum(1), odd)
+            error = torch.matmul(contributions, self.ones)
+            contributions = contributions + self.singles.raised(error, odd, torch.matmul(odd, self.ones))
         likeliest = self.whitening.likeliest(x, reconstruction.mean(0))
         expected = self.normaliser.to_units(likeliest, self.whitening.precision)
-        return contributions.sum(1), contributions, expected, code[0]
+        return torch.matmul(contributions, self.ones).squeeze(1), contributions, expected, code[0]
 
 
 def run_torch(detector: FraudDetector, batch: Batch) -> list[NDArray[np.float64]]:

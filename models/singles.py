@@ -111,10 +111,16 @@ class Singles(nn.Module):
         parts = self.cause(largest)[:, :, None] * whose
         return torch.matmul(parts.flatten(1), self.feature)
 
-    def raised(self, error: Tensor, parts: Tensor) -> Tensor:
-        """What the error rises by, split between the features: error [n], parts of T [n, features] -> the same."""
-        total = parts.sum(1, keepdim=True)
-        rarity = self.error(error[:, None])
+    def raised(self, error: Tensor, parts: Tensor, total: Tensor) -> Tensor:
+        """What the error rises by, split between the features.
+
+        Args:
+            error: [n, 1]; ``parts``: of T, [n, features]; ``total``: T, [n, 1].
+
+        Returns:
+            [n, features].
+        """
+        rarity = self.error(error)
         rise = self.inverse(rarity + self.weight * self.total(total)) - self.inverse(rarity)
         # A tiny number added instead would be optimised away by the exporter.
         risen: Tensor = rise * parts / torch.where(total > 0, total, torch.ones_like(total))

@@ -138,3 +138,20 @@ def test_euclidean_is_the_plain_loss() -> None:
         x = normaliser.embed(dense, torch.from_numpy(batch.categorical), options.knots[0]).expand(2, -1, -1)
         plain = 0.5 * (x - detector.autoencoder(x)).square().sum(-1).mean(0).numpy()
     np.testing.assert_allclose(error, plain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("columns", [6, 7, 9, 11])
+def test_a_row_scores_to_the_last_bit_as_in_a_batch_wherever_it_lies(columns: int) -> None:
+    """An odd number of columns puts every other row off the boundaries of the processor's vectors."""
+    schema = parse_schema({"name": "t", "columns": {f"c{i}": {"kind": "numeric"} for i in range(columns)}}, source="t")
+    numeric = np.random.default_rng(0).normal(size=(400, columns)) @ np.eye(columns, k=1) + 1.0
+    batch = Batch(numeric, np.empty((400, 0), np.int64), np.zeros(400, np.int64))
+    layout = Layout.of(schema, Vocabulary(()))
+    graph = Graph(
+        export_onnx(fit_detector(batch, layout, FitOptions(hidden=(8,), members=1, steps=20), seed=0).detector)
+    )
+    whole = graph.run(batch, "error", "contributions")
+    for size in (1, 3):
+        parts = [graph.run(batch.take(slice(at, at + size)), "error", "contributions") for at in range(0, 400, size)]
+        for output, together in enumerate(whole):
+            np.testing.assert_array_equal(np.concatenate([part[output] for part in parts]), together)

@@ -39,5 +39,5 @@ def test_the_windows_of_one_word_count_once(singles: Singles) -> None:
 def test_the_error_rises_by_what_is_odd_and_by_nothing_else(singles: Singles) -> None:
     x = torch.tensor([[3.0, 4.0, 1.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
     parts = singles(x, torch.eye(3, dtype=torch.float64))
-    rise = singles.raised(torch.tensor([2.0, 2.0], dtype=torch.float64), parts)
+    rise = singles.raised(torch.full((2, 1), 2.0, dtype=torch.float64), parts, parts.sum(1, keepdim=True))
     assert rise.tolist() == [[0, 4, 1], [0, 0, 0]]
