@@ -29,4 +29,5 @@ def without_uncovered_cycles(schema: TransactionSchema, time: NDArray[np.int64])
     column = schema.columns[schema.timestamp]
     kept = tuple(cycle for cycle in schema.cycles if cycle not in uncovered)
     columns = {**schema.columns, schema.timestamp: column.model_copy(update={"cycles": kept})}
-    return schema.model_copy(update={"columns": columns}).checked()
+    changed = schema.model_copy(update={"columns": columns}).checked()
+    return changed.with_keys(schema.key_hasher) if schema.hashed else changed

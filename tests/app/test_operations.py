@@ -79,7 +79,8 @@ def test_alerts_ask_for_what_there_is_and_are_explained(measured: set[str]) -> N
 
 def test_the_guide_explains_every_metric_of_ours(measured: set[str]) -> None:
     ours = {name for name in measured if name.startswith("counterfoil_")}
-    listed = GUIDE[GUIDE.index("- `counterfoil_requests_total") : GUIDE.index("With `--workers`")]
+    begin = GUIDE.index("- `counterfoil_requests_total")
+    listed = GUIDE[begin : GUIDE.index("With `--workers`", begin)]
     assert {name for name in named(listed) if name.startswith("counterfoil_")} == ours
 
 

@@ -193,8 +193,9 @@ def test_one_decision_whole(log: Log, payments: Payments, database: str) -> None
     assert {name: one["features"][name] for name in schema.numeric} == behaviour_of(payments, kept)
     assert one["features"]["channel"] == body["channel"]
     when = datetime.fromisoformat(one["transaction"]["timestamp"])
-    assert one["features"]["timestamp.hour"] == f"{when:%H:%M}"
-    assert one["features"]["timestamp.weekday"] == f"{when:%A}"
+    told = {"hour": f"{when:%H:%M}", "weekday": f"{when:%A}"}
+    assert schema.cycles  # those that the history covers
+    assert [one["features"][f"timestamp.{cycle}"] for cycle in schema.cycles] == [told[c] for c in schema.cycles]
     assert [label["label"] for label in one["labels"]] == ["disputed", "fraud"]
     assert one["labels"][-1]["known_at"] == one["label_known_at"]
 

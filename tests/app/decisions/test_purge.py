@@ -290,7 +290,7 @@ def test_while_a_decision_is_left_so_is_the_state_that_its_label_counts_in(payme
             labelled = one.recorder.label("a", "legitimate", LATE, LATE, None)
             one.send(pay("c", 20))
             share = behaviour_of(payments, events(url)[0][-1])["merchant.fraud_share_28d"]
-            assert share == (0 if labelled or purged else 0.5)
+            assert share == (0 if labelled or purged else 0.25)  # one in two, shrunk
         if purged:
             break
     assert purged and writes > 2

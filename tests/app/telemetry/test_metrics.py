@@ -68,7 +68,7 @@ def of(found: Values, name: str, **labels: str) -> float:
 
 def test_requests_are_counted_by_route_and_status(client: Client, transaction: dict[str, Any]) -> None:
     client.post("/v1/score", json=transaction)
-    client.post("/v1/score", json={**transaction, "amount": "much"})
+    client.post("/v1/score", json={**renewed(transaction), "amount": "much"})
     client.post("/v1/score/batch", json={"transactions": [renewed(transaction)]})
     client.get("/v1/score")
     client.get("/healthz")
@@ -103,7 +103,8 @@ def test_every_stage_is_timed_where_it_happens(client: Client, transaction: dict
     client.post("/v1/score", content=b"{", headers={"Content-Type": "application/json"})
     found = scraped(client)
     counts = {stage: of(found, "stage_duration_seconds_count", stage=stage) for stage in STAGES}
-    assert counts == {"validate": 3, "queue": 4, "lookup": 2, "features": 2, "score": 2, "log": 2}
+    # A body that is no transaction is read once more: it may be one of an earlier schema.
+    assert counts == {"validate": 4, "queue": 4, "lookup": 2, "features": 2, "score": 2, "log": 2}
     spent = {stage: of(found, "stage_duration_seconds_sum", stage=stage) for stage in STAGES}
     assert all(seconds > 0 for seconds in spent.values())
     whole = sum(of(found, "request_duration_seconds_sum", route=f"/v1/score{path}") for path in ("", "/batch"))
