@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from app.generation import Generation
 from app.problems import Refused
+from app.recording.activations import activated
 from app.recording.ledger import Ledger
 from app.recording.recorder import Recorder
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from models.manifest import Manifest
+from models.registry import Active, Registry
 from models.scorer import Scorer
 
 
@@ -41,8 +44,19 @@ class Serving:
         """
         generation = Generation.of(self._settings, scorer)
         recorder = Recorder.open(self._settings, generation.scorer, generation.pseudonyms, self._metrics)
+        try:
+            self._say_active(recorder, scorer.manifest)
+        except BaseException:
+            recorder.close()
+            raise
         self.ledger = Ledger(recorder, self._settings.on_store_failure)
         self.generation = generation
+
+    def _say_active(self, recorder: Recorder, manifest: Manifest) -> None:
+        wanted = Registry(self._settings.artifacts).activation()
+        if wanted is None or wanted.version != manifest.version:  # served by its name
+            wanted = Active(manifest.version)
+        activated(recorder.store, manifest, wanted.by, wanted.report)
 
     def close(self) -> None:
         """Finish what is queued and release the store."""

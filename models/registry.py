@@ -1,12 +1,14 @@
 """Model versions in a folder: list, publish atomically, activate, roll back.
 
-``<root>/<version>/`` are the versions; ``<root>/active`` is a text file with the name of the one that serves.
+``<root>/<version>/`` are the versions; ``<root>/active`` is a text file: the name of the one that serves, then, a line
+each, ``by NAME`` and ``report SHA-256``, where they are known.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.aside import written_aside
@@ -15,6 +17,19 @@ from models.manifest import MANIFEST, Manifest
 from models.scorer import Scorer
 
 ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The version that is to serve.
+
+    Attributes:
+        by: who wanted it; ``report``: SHA-256, in hex, of the report that it was decided on. None where not known.
+    """
+
+    version: str
+    by: str | None = None
+    report: str | None = None
 
 
 class Registry:
@@ -37,23 +52,34 @@ class Registry:
 
     def active(self) -> str | None:
         """The version that serves, or None before the first activation."""
+        found = self.activation()
+        return None if found is None else found.version
+
+    def activation(self) -> Active | None:
+        """The version that serves and what is known of why, or None before the first activation."""
         try:
-            return (self.root / ACTIVE).read_text(encoding="utf-8").strip() or None
+            version, *lines = (self.root / ACTIVE).read_text(encoding="utf-8").strip().splitlines() or [""]
         except FileNotFoundError:
             return None
         except UnicodeDecodeError:
             raise InvalidBundle(ACTIVE, "content", "must hold a version's name; activate a version anew") from None
+        more = {name: value for name, _, value in (line.partition(" ") for line in lines)}
+        return Active(version.strip(), more.get("by"), more.get("report")) if version else None
 
-    def activate(self, version: str) -> None:
-        """Make a version the one that serves, after loading and verifying it.
+    def activate(self, version: str, *, by: str | None = None, report: str | None = None) -> None:
+        """Make a version the one that serves, after loading and verifying it. A running service takes it over.
+
+        Args:
+            by: who wants it, one line; ``report``: SHA-256, in hex, of the report that it was decided on.
 
         Raises:
             ModelNotFound: no such version.
             InvalidBundle: the version is damaged; the active one stays.
         """
         Scorer.load(self.folder(version))
+        lines = [version, *(f"{name} {value}" for name, value in (("by", by), ("report", report)) if value)]
         with written_aside(self.root / ACTIVE) as aside:
-            aside.write_text(version + "\n", encoding="utf-8")
+            aside.write_text("".join(f"{' '.join(line.split())}\n" for line in lines), encoding="utf-8")
         _sync_folder(self.root)
 
     def folder(self, version: str) -> Path:

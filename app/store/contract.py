@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from app.store.query import Filter, Page
-from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from models.behaviour.keys import EntityKey
 
 #: What a power cut can cost: nothing that was acknowledged, or the last moments.
@@ -109,6 +109,12 @@ class Store(Protocol):
 
     def find(self, transaction_id: str) -> Decision | None:
         """One decision."""
+
+    def activate(self, activation: Activation) -> bool:
+        """Append an activation: durable when it returns. False, and nothing written, where its place is taken."""
+
+    def activations(self) -> Sequence[Activation]:
+        """All activations, oldest first. Any thread, beside the one that writes."""
 
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """At most ``limit`` decisions, newest first, with their labels. Any thread, beside the one that writes.

@@ -141,6 +141,33 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Activation:
+    """One model version began to answer in place of another.
+
+    Requests that had begun by then are still answered by the one before; each decision says which one decided it.
+
+    Attributes:
+        number: place among them, from 1, without gaps.
+        version: answers from then on; ``before``: answered until then, None for the first of a store.
+        at: microseconds since 1970 UTC, by the clock of the machine that changed over.
+        seq: the last place in the order of arrival that was taken then.
+        threshold, decline: those of the version.
+        by: who wanted it; None where that is not known.
+        report: SHA-256 of the report that it was decided on, in hex; None without one.
+    """
+
+    number: int
+    version: str
+    before: str | None
+    at: int
+    seq: int
+    threshold: float
+    decline: float | None = None
+    by: str | None = None
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogColumns:
     """A stretch of the log, as a replay needs it: decisions as columns, and the labels of the same stretch.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
 from app.store.query import Filter, Page
-from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from models.behaviour.keys import EntityKey
 
 
@@ -78,6 +78,14 @@ class FaultyStore:
         """No write that counts: nothing of it stays."""
         self._may_fail()
         self.store.prove()
+
+    def activate(self, activation: Activation) -> bool:
+        found = []
+        self._write(lambda: found.append(self.store.activate(activation)))
+        return found[0] if found else False
+
+    def activations(self) -> Sequence[Activation]:
+        return self.store.activations()
 
     def scrub(self) -> bool:
         return self.store.scrub()

@@ -14,7 +14,7 @@ import pytest
 from models.bundle import load_bundle, read_manifest
 from models.errors import CounterfoilError, InvalidBundle, ModelNotFound
 from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
-from models.registry import ACTIVE, Registry
+from models.registry import ACTIVE, Active, Registry
 from models.scorer import Scorer
 from tests.nobody import as_nobody, nobodys_folder
 
@@ -59,6 +59,14 @@ def test_the_active_pointer_is_a_file_with_a_name(registry: Registry) -> None:
     assert pointer.is_file() and not pointer.is_symlink()
     assert pointer.read_text() == "a\n"
     assert {entry.name for entry in registry.root.iterdir()} == {"a", "b", ACTIVE}
+
+
+def test_the_pointer_says_who_wanted_it_and_why(registry: Registry) -> None:
+    assert registry.activation() == Active("a")
+    registry.activate("b", by="alice\nreport x", report="ab" * 32)
+    assert (registry.active(), registry.activation()) == ("b", Active("b", "alice report x", "ab" * 32))
+    registry.activate("a", report="cd" * 32)
+    assert registry.activation() == Active("a", None, "cd" * 32)
 
 
 def test_an_empty_registry(tmp_path: Path) -> None:

@@ -73,6 +73,11 @@ class RedisKeys:
         """Written and deleted, to see that the server takes it."""
         return f"{self.prefix}proof"
 
+    @property
+    def activations(self) -> str:
+        """Hash: number of an activation to its JSON."""
+        return f"{self.prefix}activations"
+
     def events(self, seq: int) -> str:
         """Hash: seq to packed event, for all events of one bucket."""
         return f"{self.prefix}events:{seq >> _BUCKET_BITS}"

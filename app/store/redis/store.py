@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
+from operator import attrgetter
 
 from app.store.contract import Durability
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.packing import unpack_decision
 from app.store.query import Filter, Page
-from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.redis.config import risks
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.log import RedisLog
@@ -196,6 +199,18 @@ class RedisStore:
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """See the contract."""
         return self._query.page(wanted, before, limit)
+
+    def activate(self, activation: Activation) -> bool:
+        """See the contract."""
+        if self._read_only:
+            raise self._refusal()
+        content = json.dumps(asdict(activation))
+        return bool(self._wires.one("HSETNX", self._keys.activations, activation.number, content))
+
+    def activations(self) -> Sequence[Activation]:
+        """See the contract."""
+        found = self._wires.one("HVALS", self._keys.activations)
+        return sorted((Activation(**json.loads(content)) for content in found), key=attrgetter("number"))
 
     def size(self) -> int:
         """See the contract."""

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from app.store.errors import BegunMeanwhile
 from app.store.query import Filter, Page
-from app.store.records import Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
-from app.store.sql import migrations
+from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.sql import activations, migrations
 from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import Claim, require_place
@@ -22,7 +22,7 @@ from app.store.sql.size import size
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
 from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, prove, view, write
-from app.store.sql.writer import Writer
+from app.store.sql.writer import T, Writer
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 
@@ -202,6 +202,14 @@ class SqlStore:
         """See the contract."""
         return self._log.read(lambda connection: page(connection, self._sql, wanted, before, limit))
 
+    def activate(self, activation: Activation) -> bool:
+        """See the contract."""
+        return self._write(lambda connection: activations.activate(connection, activation))
+
+    def activations(self) -> Sequence[Activation]:
+        """See the contract."""
+        return self._log.read(activations.of)
+
     def size(self) -> int:
         """See the contract."""
         return self._log.read(size)
@@ -212,11 +220,11 @@ class SqlStore:
             self._writer.end()
         self._engine.dispose()
 
-    def _write(self, act: Callable[[Connection], None]) -> None:
+    def _write(self, act: Callable[[Connection], T]) -> T:
         """A transaction that may be repeated: it comes to the same."""
         if self._writer is None:
             raise self._refusal()
-        self._writer.run(act)
+        return self._writer.run(act)
 
     def _meta(self, name: str) -> str | None:
         return self._log.read(lambda connection: connection.exec_driver_sql(self._sql.get_meta, (name,)).scalar())

@@ -100,6 +100,21 @@ base_states = Table(
     PrimaryKeyConstraint("entity", "key"),
 )
 
+#: The columns stand in the order of Activation's fields.
+activations = Table(
+    "activations",
+    metadata,
+    Column("number", _SEQ, primary_key=True, autoincrement=False),
+    Column("version", Text, nullable=False),
+    Column("before", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("decline", Double),
+    Column("by", Text),
+    Column("report", Text),
+)
+
 meta = Table(
     "meta",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
-from app.store.records import Decision, Label, LabelEvent, Origin, SavedState, View, Writes
+from app.store.records import Activation, Decision, Label, LabelEvent, Origin, SavedState, View, Writes
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
@@ -202,6 +203,27 @@ def test_only_reading_beside_the_owner(backend: Backend, store: Store) -> None:
         reader.begin(ORIGIN, [])
     reader.close()
     assert append(store, decision("t3"))[0].seq == 3
+
+
+def test_activations_are_there_after_opening_again_each_place_taken_once(backend: Backend) -> None:
+    store = backend.open()
+    assert list(store.activations()) == []
+    first = Activation(1, "a", None, at=5, seq=0, threshold=0.995)
+    second = Activation(2, "b", "a", at=7, seq=41, threshold=0.99, decline=0.999, by="alice 💳", report="ab" * 32)
+    assert store.activate(first) and store.activate(second)
+    assert not store.activate(replace(second, version="c"))
+    store.close()
+    again = backend.open()
+    assert list(again.activations()) == [first, second]
+    again.begin(ORIGIN, [])  # what begins anew are the states
+    append(again, decision("t1", A))
+    assert (list(again.activations()), again.last_seq()) == ([first, second], 1)
+    reader = backend.open(read_only=True)
+    assert list(reader.activations()) == [first, second]
+    with pytest.raises(InvalidInput, match="reading only"):
+        reader.activate(replace(second, number=3))
+    reader.close()
+    again.close()
 
 
 DECISIONS = st.builds(
