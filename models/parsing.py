@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.errors import InvalidInput
 from models.pan import card_number_rows, contains_card_number
 from models.reading.causes import CARD_NUMBER, MISSING, Causes, OnCause
 from models.reading.currencies import money_column, read_currencies
-from models.reading.labels import read_labels
+from models.reading.labels import read_label_times, read_labels
 from models.reading.numbers import Money, read_directions, read_numbers
 from models.reading.texts import as_text, read_texts
 from models.rows import UNKNOWN, ParsedRows
@@ -26,6 +27,7 @@ from models.schema import (
     CurrencyColumn,
     EntityColumn,
     LabelColumn,
+    LabelTimestampColumn,
     NumericColumn,
     ScenarioColumn,
     TextColumn,
@@ -96,6 +98,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
     entity: dict[str, pl.Series] = {}
     label: pl.Series | None = None
     own_id: pl.Series | None = None
+    known: NDArray[np.int64] | None = None
     for name, (column, cells) in table.items():
         told = column.told(name)
         match column:
@@ -115,12 +118,11 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
             case CurrencyColumn():
                 read_currencies(told, column, cells[0], causes)
             case TimestampColumn():
-                for part in cells:
-                    causes.add(told, part.is_null(), MISSING)
-                outside = time.is_null() | (time < 0) | (time > LAST_TIME)
-                causes.add(told, outside, f"expected {expected_time(column)}")
+                _check_times(told, column, cells, time, causes)
             case LabelColumn():
                 label = read_labels(told, column, cells, causes)
+            case LabelTimestampColumn():
+                known = read_label_times(told, column, cells, causes)
             case ScenarioColumn():
                 causes.add_rows(told, card_number_rows(as_text(told, cells[0])), CARD_NUMBER)
     good = ~causes.bad
@@ -134,6 +136,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
         label=None if label is None else label.fill_null(UNKNOWN).to_numpy()[good],
         errors=causes.errors(),
         id=None if own_id is None else own_id.filter(keep),
+        known=None if known is None else known[good],
     )
 
 
@@ -164,6 +167,12 @@ def _times(schema: TransactionSchema, table: _Table, rows: int) -> pl.Series:
         if isinstance(column, TimestampColumn):
             return column_times(column.told(schema.timestamp), column, joined_times(column, cells))
     return pl.zeros(rows, dtype=pl.Int64, eager=True)
+
+
+def _check_times(name: str, column: TimestampColumn, cells: list[pl.Series], time: pl.Series, causes: Causes) -> None:
+    for part in cells:
+        causes.add(name, part.is_null(), MISSING)
+    causes.add(name, time.is_null() | (time < 0) | (time > LAST_TIME), f"expected {expected_time(column)}")
 
 
 def _money(schema: TransactionSchema, table: _Table) -> Money | None:

@@ -10,6 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 FRAUD, LEGITIMATE, UNKNOWN = 1, 0, -1
+#: Since when a label is known of which nobody says when: the label delay alone tells.
+AT_ONCE = -(2**63)
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class ParsedRows:
         entity: one text column of the good rows per entity column of the schema, by name.
         time: int64 [good rows], microseconds.
         label: int8 [good rows]: FRAUD, LEGITIMATE or UNKNOWN; None where the schema or the frame has no label.
+        known: int64 [good rows], microseconds since when the label was known, or AT_ONCE; None where nothing says it.
         errors: in row order.
         id: the transaction ids of the good rows, one text each; None where the schema has none.
     """
@@ -138,6 +141,12 @@ class ParsedRows:
     label: NDArray[np.int8] | None
     errors: tuple[RowError, ...]
     id: pl.Series | None = None
+    known: NDArray[np.int64] | None = None
+
+    @property
+    def fraud(self) -> NDArray[np.bool_] | None:
+        """Whether each good row is labelled fraud; None where there are no labels."""
+        return None if self.label is None else self.label == FRAUD
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
         """The good rows as the detector takes them, without behaviour features."""
@@ -153,6 +162,7 @@ class ParsedRows:
             time=self.time[rows],
             label=None if self.label is None else self.label[rows],
             id=None if self.id is None else self.id.gather(rows),
+            known=None if self.known is None else self.known[rows],
         )
 
     def in_time_order(self) -> ParsedRows:
@@ -166,6 +176,7 @@ class ParsedRows:
         first = parts[0]
         labels = [part.label for part in parts if part.label is not None]
         ids = [part.id for part in parts if part.id is not None]
+        known = [part.known for part in parts if part.known is not None]
         rows = sum(len(part.time) for part in parts)
         return ParsedRows(
             good=np.ones(rows, bool),
@@ -176,6 +187,7 @@ class ParsedRows:
             label=np.concatenate(labels) if len(labels) == len(parts) else None,
             errors=(),
             id=pl.concat(ids) if len(ids) == len(parts) else None,
+            known=np.concatenate(known) if len(known) == len(parts) else None,
         )
 
     def refuse(self, rows: NDArray[np.bool_], column: str, cause: str) -> ParsedRows:

@@ -17,7 +17,7 @@ from models.errors import InvalidInput
 from models.forms.texts import text_column, text_of
 from models.forms.time_patterns import TimePattern
 from models.forms.zones import utc, utc_column
-from models.schema import TimestampColumn
+from models.schema import TimeColumn
 
 #: A form that has a name; others are patterns.
 TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "elapsed-s"]
@@ -86,13 +86,13 @@ def moment(text: str, form: TimeFormat = "iso8601-utc") -> int:
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1) - datetime(1970, 1, 1)
 
 
-def expected_time(column: TimestampColumn) -> str:
+def expected_time(column: TimeColumn) -> str:
     """What a cell of the column should hold, for messages."""
     known = TIME_EXPECTED.get(column.format)
     return known or f"a time as {column.format} in {column.zone}, or ISO 8601 with a zone"
 
 
-def parse_times(column: TimestampColumn, values: Sequence[Any]) -> int:
+def parse_times(column: TimeColumn, values: Sequence[Any]) -> int:
     """Microseconds since 1970 UTC of one timestamp, given the value of each field: texts and numbers.
 
     Raises:
@@ -126,16 +126,16 @@ def _iso_time(text: str) -> int:
         return -1
 
 
-def _step(column: TimestampColumn) -> float:
+def _step(column: TimeColumn) -> float:
     return float(column.step_seconds or 1) * 1e6
 
 
-def _stepped(scaled: float, column: TimestampColumn) -> int:
+def _stepped(scaled: float, column: TimeColumn) -> int:
     """Microseconds of so many since the start; -1 outside of what a time may be."""
     return int(scaled) + column.start_micros if 0 <= scaled <= LAST_TIME - column.start_micros else -1
 
 
-def joined_times(column: TimestampColumn, cells: Sequence[pl.Series]) -> pl.Series:
+def joined_times(column: TimeColumn, cells: Sequence[pl.Series]) -> pl.Series:
     """The fields of a timestamp as one column: their texts with a blank between them, null where one is missing."""
     if len(cells) == 1:
         return cells[0]
@@ -169,7 +169,7 @@ def pattern_times(form: str, zone: str, year: int | None, cells: pl.Series) -> p
     return pl.Series(cells.name, utc_column(local.fill_null(0).to_numpy(), zone)).set(local.is_null(), None)
 
 
-def column_times(name: str, column: TimestampColumn, cells: pl.Series) -> pl.Series:
+def column_times(name: str, column: TimeColumn, cells: pl.Series) -> pl.Series:
     """Microseconds of a column of text, numbers or datetimes; null or out of range where a cell is not of the form.
 
     Raises:
@@ -200,7 +200,7 @@ def column_times(name: str, column: TimestampColumn, cells: pl.Series) -> pl.Ser
     return micros
 
 
-def _steps(column: TimestampColumn, cells: pl.Series) -> pl.Series:
+def _steps(column: TimeColumn, cells: pl.Series) -> pl.Series:
     scaled = _scaled(_step(column), _numbers(cells)).fill_null(-1).to_numpy()
     start = column.start_micros
     valid = (scaled >= 0) & (scaled <= LAST_TIME - start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ class Traffic:
         """The label in words."""
         return [fraud if one else legitimate for one in self.fraud]
 
-    def written(self, form: str) -> list[str]:
-        """The times as strftime writes them."""
-        return pl.Series(self.at).str.to_datetime("%Y-%m-%dT%H:%M:%S").dt.strftime(form).to_list()
+    def written(self, form: str, *, days: int = 0) -> list[str]:
+        """The times, or so many days after them, as strftime writes them."""
+        times = pl.Series(self.at).str.to_datetime("%Y-%m-%dT%H:%M:%S") + timedelta(days=days)
+        return times.dt.strftime(form).to_list()
 
 
 def _card_number(random: np.random.Generator) -> str:
@@ -177,7 +179,9 @@ def stripe(t: Traffic) -> Columns:
         "Card Fingerprint": [f"fp{i:014x}" for i in t.card],
         "Card Issue Country": t.pick("US", "GB"),
         "Disputed Amount": np.where(t.fraud, t.amount, 0.0),
-        "Dispute Date (UTC)": [at[:16] if one else None for at, one in zip(t.at, t.fraud, strict=True)],
+        "Dispute Date (UTC)": [
+            at if one else None for at, one in zip(t.written("%Y-%m-%d %H:%M", days=5), t.fraud, strict=True)
+        ],
         "Dispute Reason": fraud,
     }
 

@@ -22,11 +22,10 @@ FORGOTTEN_SHARE = 0.03
 def remember(behaviour: Behaviour, history: History) -> tuple[History, dict[EntityKey, State]]:
     """The history with its behaviour features, and the states after its last row.
 
-    Labels count for transactions that are later by the label delay: by then they were known.
+    Labels count once the label delay is over, and where it is told since when they were known, not before.
     """
-    events = behaviour.of_columns(
-        history.time, history.numeric, history.text, history.entity, fraud=history.label == FRAUD
-    )
+    fraud = history.label == FRAUD
+    events = behaviour.of_columns(history.time, history.numeric, history.text, history.entity, fraud, history.known)
     replayed = replay(behaviour, events, keep=True)
     return replace(history, behaviour=replayed.features), replayed.states
 
@@ -83,6 +82,7 @@ def continued(fork: StateFork, history: History) -> History:
         time=history.time,
         label=history.label,
         errors=(),
+        known=history.known,
     )
     kept, features = fork.take(rows)
     if kept.errors:

@@ -30,6 +30,7 @@ class History:
         entity: one column [n] per entity of the schema, e.g. the card id.
         scenario: fraud scenario [n], or None.
         behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; none before.
+        known: int64 [n], microseconds since when the label was known, or AT_ONCE; None where no column says it.
         reordered: whether the files had the rows in another order than that of time.
     """
 
@@ -41,6 +42,7 @@ class History:
     entity: dict[str, pl.Series]
     scenario: pl.Series | None
     behaviour: NDArray[np.float64] | None = None
+    known: NDArray[np.int64] | None = None
     reordered: bool = False
 
     def __len__(self) -> int:
@@ -58,6 +60,7 @@ class History:
             {name: column.gather(where) for name, column in self.entity.items()},
             None if self.scenario is None else self.scenario.gather(where),
             None if self.behaviour is None else self.behaviour[where],
+            None if self.known is None else self.known[where],
         )
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
@@ -68,7 +71,8 @@ class History:
     def fingerprint(self) -> str:
         """SHA-256 over all parsed values in order."""
         digest = hashlib.sha256()
-        for array in (self.numeric, self.time, self.label):
+        known = () if self.known is None else (self.known,)
+        for array in (self.numeric, self.time, self.label, *known):
             digest.update(np.ascontiguousarray(array).tobytes())
         for column in (*self.text, *self.entity.values()):
             digest.update("\x1f".join(column.fill_null("").to_list()).encode())
@@ -92,6 +96,9 @@ def read_history(
     parts: list[History] = []
     for frame, parsed in checked_chunks(schema, files, progress):
         scenario = _scenario(schema, frame)
+        if schema.label_timestamp and parsed.label is not None and parsed.known is None:
+            told = schema.columns[schema.label_timestamp].told(schema.label_timestamp)
+            raise InvalidInput(f"a file has labels and no column {told}, which says since when they were known")
         parts.append(
             History(
                 parsed.numeric,
@@ -101,6 +108,7 @@ def read_history(
                 parsed.label is not None,
                 parsed.entity,
                 None if scenario is None else scenario.filter(pl.Series(parsed.good)),
+                known=parsed.known,
             )
         )
     history = _concat(parts, files)
@@ -123,11 +131,12 @@ def _concat(parts: list[History], files: list[Path]) -> History:
     if len({part.labelled for part in parts}) > 1:
         raise InvalidInput("some of the files have the label column and some do not; give them one form")
     if len({part.scenario is None for part in parts}) > 1:
-        parts = [History(p.numeric, p.text, p.time, p.label, p.labelled, p.entity, None) for p in parts]
+        parts = [replace(part, scenario=None) for part in parts]
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
     scenarios = [part.scenario for part in parts if part.scenario is not None]
+    known = [part.known for part in parts if part.known is not None]
     return History(
         np.concatenate([part.numeric for part in parts]),
         tuple(pl.concat([part.text[i] for part in parts]) for i in range(len(first.text))),
@@ -136,4 +145,5 @@ def _concat(parts: list[History], files: list[Path]) -> History:
         first.labelled,
         {name: pl.concat([part.entity[name] for part in parts]) for name in first.entity},
         pl.concat(scenarios) if scenarios else None,
+        known=np.concatenate(known) if len(known) == len(parts) else None,
     )

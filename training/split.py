@@ -25,7 +25,8 @@ class Split:
     Attributes:
         train, calibration, test: all rows of the part, fraud included; fitting leaves fraud out.
         warm_up: rows at the beginning that are left out.
-        gap: rows before the test part whose label could not be known when the test part began.
+        gap: rows before the test part whose label could not be known when the test part began: the latest ones, by the
+            label delay, and any fraud that was known later still.
     """
 
     warm_up: NDArray[np.int64]
@@ -58,12 +59,17 @@ def split_history(history: History, schema: TransactionSchema, label_delay: str,
         known = history.time[test_start] - seconds * 1_000_000
         known_until = int(np.searchsorted(history.time[:test_start], known, side="right"))
     warm_up = min(warm_up, known_until)
-    cut = known_until - int((known_until - warm_up) * CALIBRATION_SHARE)
+    places = np.arange(warm_up, test_start)
+    not_yet = places >= known_until
+    if history.known is not None and test_start < rows:
+        not_yet |= (history.label[places] == FRAUD) & (history.known[places] >= history.time[test_start])
+    usable, gap = places[~not_yet], places[not_yet]
+    cut = len(usable) - int(len(usable) * CALIBRATION_SHARE)
     split = Split(
         warm_up=np.arange(warm_up),
-        train=np.arange(warm_up, cut),
-        calibration=np.arange(cut, known_until),
-        gap=np.arange(known_until, test_start),
+        train=usable[:cut],
+        calibration=usable[cut:],
+        gap=gap,
         test=np.arange(test_start, rows),
     )
     for name, part, needed in (
@@ -72,13 +78,13 @@ def split_history(history: History, schema: TransactionSchema, label_delay: str,
     ):
         legitimate = int((history.label[part] != FRAUD).sum()) if history.labelled else len(part)
         if legitimate < needed:
-            cause = (
-                f" (the label delay of {label_delay} left out {len(split.gap):,} rows: try a shorter --label-delay)"
-                if len(split.gap)
-                else ""
+            told = (
+                (len(gap), f"the label delay of {label_delay} left out {len(gap):,} rows: try a shorter --label-delay"),
+                (warm_up, f"{warm_up:,} rows at the beginning have too little behind them"),
             )
+            cause = "; ".join(text for count, text in told if count)
             raise InvalidInput(
                 f"the {name} part has {legitimate} legitimate rows of {rows} rows in all, "
-                f"at least {needed} are needed{cause}"
+                f"at least {needed} are needed{f' ({cause})' if cause else ''}"
             )
     return split

@@ -298,7 +298,8 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split, late: 
     if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):
         left_out["labelled fraud (never fitted)"] = fraud
     if len(split.gap):
-        left_out[f"label not known yet ({delay} before the test part)"] = len(split.gap)
+        since = f", or fraud known later by {job.schema.label_timestamp}" if job.schema.label_timestamp else ""
+        left_out[f"label not known yet ({delay} before the test part{since})"] = len(split.gap)
     return TrainingRecord(
         fingerprint=history.fingerprint(),
         rows=len(history),

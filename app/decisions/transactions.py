@@ -18,9 +18,10 @@ from models.schema import (
     Column,
     IgnoreColumn,
     LabelColumn,
+    LabelTimestampColumn,
     NumericColumn,
     ScenarioColumn,
-    TimestampColumn,
+    TimeColumn,
     TransactionSchema,
 )
 
@@ -33,8 +34,8 @@ def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) 
 
     Where the profile declares forms, a further column says that these are the plain ones, and the reader goes by it.
 
-    Columns: the schema's but for the scenario; the label as the schema spells it, null unless the latest is fraud or
-    legitimate. What a transaction recorded under another schema lacks is null.
+    Columns: the schema's but for the scenario; the label as the schema spells it, and since when it was known, null
+    unless the latest is fraud or legitimate. What a transaction recorded under another schema lacks is null.
     """
     with tempfile.TemporaryFile() as spool:
         starts = []
@@ -57,6 +58,10 @@ def _frame(page: Sequence[Recorded], schema: TransactionSchema) -> pl.DataFrame:
                 pass  # nobody tells the service, or nobody keeps it
             case LabelColumn():
                 columns.append(_labels(name, column, page))
+            case LabelTimestampColumn():
+                columns.append(
+                    _values(name, column, [_known_at(recorded, elapsed=column.elapsed) for recorded in page])
+                )
             case _:
                 columns.append(_values(name, column, [body.get(name) for body in bodies]))
     if schema.formed:
@@ -72,8 +77,14 @@ def _labels(name: str, column: LabelColumn, page: Sequence[Recorded]) -> pl.Seri
     return pl.Series(name, latest, dtype=pl.Enum(list(dict.fromkeys(words.values()))))
 
 
+def _known_at(recorded: Recorded, *, elapsed: bool) -> int | None:
+    """Since when the latest label was known; nobody can tell where times count from an unknown start."""
+    settled = not elapsed and recorded.labels and recorded.labels[-1].label in ("fraud", "legitimate")
+    return recorded.labels[-1].known_at if settled else None
+
+
 def _values(name: str, column: Column, values: list[Any]) -> pl.Series:
-    if isinstance(column, TimestampColumn):
+    if isinstance(column, TimeColumn):
         micros = pl.Series(name, values, dtype=pl.Int64, strict=False)
         return micros / 1e6 if column.format == "elapsed-s" else micros.cast(UTC)
     kind = pl.Float64 if isinstance(column, NumericColumn) else pl.String

@@ -20,7 +20,6 @@ from models.behaviour.replay import replay
 from models.behaviour.snapshot import Snapshot
 from models.clock import AHEAD, ahead
 from models.errors import InvalidInput
-from models.rows import FRAUD
 from models.scorer import Scorer
 from models.strict_tables import checked_rows
 
@@ -49,7 +48,7 @@ def warm(
 
     Rows that are later than this machine's clock are left out, and counted.
 
-    Labels in the files count as they do in training: for transactions later than them by the label delay.
+    Labels in the files count as they do in training: once the label delay is over and the label is known.
 
     Raises:
         InvalidInput: the model has no behaviour features, the settings of pseudonyms are wrong, a row cannot be used,
@@ -77,8 +76,7 @@ def warm(
             )
         own = snapshot_of(scorer)
         onto = own is not None and int(rows.time[0]) > own.as_of
-        fraud = None if rows.label is None else rows.label == FRAUD
-        events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, fraud)
+        events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, rows.fraud, rows.known)
         before = pseudonyms.states(behaviour, own.states) if own and onto else {}
         states = {**before, **replay(behaviour, events, before=before.get, keep=True).states}
         snapshot = Snapshot(behaviour.spec, int(rows.time[-1]), states)

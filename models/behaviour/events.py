@@ -64,12 +64,14 @@ class EntityEvents:
         group: int64 [n], which entity each event belongs to, from 0.
         digests: the key digest of each entity.
         events: int64 [n, 4 + code columns], as :func:`models.behaviour.kernel.advance` takes them.
+        known: int64 [n], microseconds since when it was known that an event is fraud; None: with the event itself.
     """
 
     name: str
     group: NDArray[np.int64]
     digests: list[bytes]
     events: NDArray[np.int64]
+    known: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Behaviour:
         text: Sequence[pl.Series],
         entity: Mapping[str, pl.Series],
         fraud: NDArray[np.bool_] | None = None,
+        known: NDArray[np.int64] | None = None,
     ) -> list[EntityEvents]:
         """Many transactions' events for each kind of entity, row for row as :meth:`of_row`.
 
@@ -150,6 +153,7 @@ class Behaviour:
             text: the categorical columns in the schema's order.
             entity: the entity columns by name.
             fraud: bool [n], labelled fraud; None without labels.
+            known: int64 [n], microseconds since when the label was known; None: as soon as the label delay is over.
         """
         schema, rows = self._schema, len(time)
         columns = {**entity, **{name: text[i] for name, i in self._text.items()}}
@@ -173,7 +177,7 @@ class Behaviour:
                     codes[name] = np.array([value_code(value) for value in values], np.int64)[group]
                 events[:, L.E_CODES + i] = codes[name]
             group, values = grouped(columns[behaviour.key])
-            found.append(EntityEvents(entity_.name, group, [key_digest(value) for value in values], events))
+            found.append(EntityEvents(entity_.name, group, [key_digest(value) for value in values], events, known))
         return found
 
 

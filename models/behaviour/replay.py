@@ -12,13 +12,14 @@ from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.compiled import Floats, Int, Ints, compiled
 from models.behaviour.events import Behaviour, Entity, EntityEvents
-from models.behaviour.kernel import advance
+from models.behaviour.kernel import advance, relabel
 from models.behaviour.keys import EntityKey
 from models.behaviour.records import columns, copy_into, reset, size
 
 #: An entity's state: int64, see :mod:`models.behaviour.kernel`.
 State = NDArray[np.int64]
 _SMALLEST, _BLOCK = 8, 64
+_END = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ def replay(
     keep: bool = False,
 ) -> Replayed:
     """Features of all rows, in the order given, which is taken for the order of arrival.
+
+    Where it is told since when a fraud was known, its label arrives then, as a label arrives at the service: before the
+    entity's next event that is later, at the end at the latest.
 
     Args:
         history: from :meth:`models.behaviour.events.Behaviour.of_columns`.
@@ -97,7 +101,11 @@ def _replay_into(
         room = plan[P.HEADER] + np.where(merges, columns(plan, 1), columns(plan, 0)) * records
     kept = np.empty(int(room.sum()), np.int64)
     used = np.zeros(groups, np.int64)
-    _run(plan, events.events, order, counts, first, lengths, held, features, column, status, kept, room, used)
+    known, labels, label_counts = _labels(events)
+    _run(
+        plan, events.events, order, counts, known, labels, label_counts, first, lengths, held, features, column, status,
+        kept, room, used,
+    )  # fmt: skip
     if not keep:
         return {}
     ends = np.cumsum(room)
@@ -107,12 +115,38 @@ def _replay_into(
     }
 
 
+def _labels(events: EntityEvents) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Since when each row's fraud is known, the rows whose label arrives, by group and then time, and each group's."""
+    groups = len(events.digests)
+    if events.known is None:
+        return np.full(len(events.group), L.NEVER), np.empty(0, np.int64), np.zeros(groups, np.int64)
+    late = np.flatnonzero((events.events[:, L.E_FRAUD] != 0) & (events.known >= events.events[:, L.E_TIME]))
+    labels = late[np.lexsort((events.known[late], events.group[late]))]
+    return events.known, labels, np.bincount(events.group[labels], minlength=groups)
+
+
 @compiled
-def _run(
+def _label(
+    state: Ints, plan: Ints, events: Ints, known: Ints, labels: Ints, taken_in: NDArray[np.bool_], clock: Int
+) -> Int:
+    """Let the labels arrive that were known before the clock: how many of them. Events yet to come bring their own."""
+    i = np.int64(0)
+    while i < len(labels) and known[labels[i]] < clock:
+        if taken_in[labels[i]]:
+            relabel(state, plan, events[labels[i], L.E_TIME], 1)
+        i += 1
+    return i
+
+
+@compiled
+def _run(  # noqa: PLR0912 - a group, a block, a row at a time
     plan: Ints,
     events: Ints,
     order: Ints,
     counts: Ints,
+    known: Ints,
+    labels: Ints,
+    label_counts: Ints,
     first: Ints,
     lengths: Ints,
     held: Ints,
@@ -128,7 +162,8 @@ def _run(
     # By the block, so that the waits for rows that are far apart in memory overlap.
     taken = np.empty((_BLOCK, events.shape[1]), np.int64)
     written = np.empty((_BLOCK, plan[P.OPS]))
-    at = begin = keep_at = 0
+    taken_in = np.zeros(len(events) if len(labels) else 0, np.bool_)
+    at = begin = keep_at = label = 0
     for g in range(len(counts)):
         capacity = min(counts[g] + held[g], L.CAPACITY)
         state = small
@@ -140,11 +175,17 @@ def _run(
             copy_into(given, state, plan, capacity, given[L.BULK])
         else:
             reset(state, plan, capacity, 0)
+        last_label = label + label_counts[g]
         for start in range(at, at + counts[g], _BLOCK):
             rows = order[start : min(start + _BLOCK, at + counts[g])]
             for k in range(len(rows)):
                 taken[k] = events[rows[k]]
             for k in range(len(rows)):
+                if label_counts[g]:
+                    clock = max(state[L.NEWEST], taken[k, L.E_TIME])
+                    label += _label(state, plan, events, known, labels[label:last_label], taken_in, clock)
+                    if known[rows[k]] >= clock:
+                        taken[k, L.E_FRAUD] = 0
                 answer = advance(state, plan, taken[k], written[k])
                 if answer == L.FULL:
                     copy_into(state, large, plan, L.CAPACITY, 1)
@@ -152,11 +193,15 @@ def _run(
                     answer = advance(state, plan, taken[k], written[k])
                 if answer == L.TOO_LATE:
                     written[k] = np.nan
+                elif label_counts[g]:
+                    taken_in[rows[k]] = True
                 if answer < 0 or (answer > 0 and status[rows[k]] == 0):
                     status[rows[k]] = answer
             for k in range(len(rows)):
                 features[rows[k], column : column + plan[P.OPS]] = written[k]
         at += counts[g]
+        _label(state, plan, events, known, labels[label:last_label], taken_in, _END)
+        label = last_label
         if len(kept):
             count = state[L.TAIL] - state[L.HEAD]
             used[g] = size(plan, count, state[L.BULK])

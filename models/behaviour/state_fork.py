@@ -13,7 +13,7 @@ from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, EntityEvents
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, replay
-from models.rows import FRAUD, ParsedRows
+from models.rows import ParsedRows
 
 #: Gives the states of those of the entities that have one. They are only read.
 Lookup = Callable[[Sequence[EntityKey]], Mapping[EntityKey, State]]
@@ -51,10 +51,9 @@ class StateFork:
         return parsed, replayed.features
 
     def _events(self, parsed: ParsedRows) -> list[EntityEvents]:
-        """Labels, where the rows have them, count for rows that are later by the label delay."""
-        fraud = None if parsed.label is None else parsed.label == FRAUD
+        """Labels, where the rows have them, count once the label delay is over and the label is known."""
         entity = self._known_as(parsed).entity
-        return self.behaviour.of_columns(parsed.time, parsed.numeric, parsed.text, entity, fraud)
+        return self.behaviour.of_columns(parsed.time, parsed.numeric, parsed.text, entity, parsed.fraud, parsed.known)
 
     def _load(self, events: list[EntityEvents]) -> None:
         wanted = [key for e in events for d in e.digests if (key := (e.name, d)) not in self._states]

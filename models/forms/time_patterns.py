@@ -88,6 +88,11 @@ class TimePattern:
         return "year" in self.groups or "short_year" in self.groups
 
     @property
+    def has_clock(self) -> bool:
+        """Whether the time of day is written, and not the day alone."""
+        return "hour" in self.groups or "hour12" in self.groups
+
+    @property
     def has_zone(self) -> bool:
         """Whether the zone is written, so that times are UTC; wall time otherwise."""
         return "zone" in self.groups

@@ -18,7 +18,7 @@ from models.schema.columns import (
 from models.schema.file_form import PLAIN_FILE, FileForm
 from models.schema.files import load_schema, shipped_profiles
 from models.schema.numbers import AmountColumn, NumericColumn
-from models.schema.times import Cycle, TimestampColumn
+from models.schema.times import Cycle, LabelTimestampColumn, TimeColumn, TimestampColumn
 from models.schema.transaction import MAX_COLUMNS, PLAIN, Column, TransactionSchema, parse_schema
 
 __all__ = [
@@ -36,9 +36,11 @@ __all__ = [
     "IdColumn",
     "IgnoreColumn",
     "LabelColumn",
+    "LabelTimestampColumn",
     "NumericColumn",
     "ScenarioColumn",
     "TextColumn",
+    "TimeColumn",
     "TimestampColumn",
     "TransactionSchema",
     "load_schema",

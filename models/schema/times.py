@@ -1,4 +1,4 @@
-"""The declaration of times: the ``timestamp`` kind and the forms its values may have."""
+"""The declaration of times: the kinds ``timestamp`` and ``label_timestamp``, and the forms their values may have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from models.forms.time_patterns import TimePattern
+from models.forms.time_patterns import DAY, TimePattern
 from models.schema.base import MOST_FIELDS, BaseColumn
 
 Cycle = Literal["hour", "weekday"]
@@ -41,8 +41,8 @@ def check_time_form(form: str, zone: str, year: int | None = None) -> None:
         raise ValueError("zone is no name of the tz database, e.g. Europe/Berlin") from None
 
 
-class TimestampColumn(BaseColumn):
-    """When the transaction happened. Orders the rows; its cycles (UTC) are features.
+class TimeColumn(BaseColumn):
+    """A time, in one of the forms that a file may have.
 
     ``iso8601`` wants a zone; ``iso8601-utc`` takes a missing zone as UTC; ``epoch-s``, ``epoch-ms`` and ``epoch-us``
     are numbers since 1970; ``elapsed-s`` is seconds since an unknown start; ``steps`` counts steps of ``step_seconds``
@@ -56,21 +56,14 @@ class TimestampColumn(BaseColumn):
         year: of patterns without one.
     """
 
-    kind: Literal["timestamp"] = "timestamp"
     format: str = Field(default="iso8601", max_length=64)
     zone: str = Field(default="UTC", max_length=64)
     year: int | None = Field(default=None, ge=1970, le=9998)
     step_seconds: int | None = Field(default=None, ge=1, le=366 * 86_400)
     start: str = ""
-    cycles: tuple[Cycle, ...] = ("hour", "weekday")
-
-    @field_validator("cycles", mode="before")
-    @classmethod
-    def _from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _whole(self) -> Self:
         self.check_sources(MOST_FIELDS)
         if len(self.source) > 1 and "%" not in self.format:
             raise ValueError("several fields need a format that is a pattern, e.g. %Y-%m-%d %H:%M")
@@ -81,8 +74,6 @@ class TimestampColumn(BaseColumn):
             raise ValueError("start belongs to format 'steps'")
         if self.start:
             self.start_micros  # noqa: B018 - raises
-        if self.elapsed and self.cycles:
-            raise ValueError(f"format '{self.format}' has no calendar: set cycles = []")
         return self
 
     @property
@@ -112,3 +103,36 @@ class TimestampColumn(BaseColumn):
     def plain(self) -> BaseColumn:
         changed = {"source": (), "zone": "UTC", "year": None, "step_seconds": None, "start": ""}
         return self.model_copy(update={**changed, "format": "elapsed-s" if self.elapsed else "iso8601"})
+
+
+class TimestampColumn(TimeColumn):
+    """When the transaction happened. Orders the rows; its cycles (UTC) are features."""
+
+    kind: Literal["timestamp"] = "timestamp"
+    cycles: tuple[Cycle, ...] = ("hour", "weekday")
+
+    @field_validator("cycles", mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        if self.elapsed and self.cycles:
+            raise ValueError(f"format '{self.format}' has no calendar: set cycles = []")
+        return self
+
+
+class LabelTimestampColumn(TimeColumn):
+    """Since when the label was known: the day of a dispute, for one. Never sent for scoring; may be empty.
+
+    A day without a time of day counts from its end on: nobody knew at its beginning.
+    """
+
+    kind: Literal["label_timestamp"] = "label_timestamp"
+
+    @property
+    def to_end(self) -> int:
+        """Microseconds from what is read to the moment that is meant."""
+        day_only = "%" in self.format and not TimePattern.of(self.format).has_clock
+        return DAY if day_only else 0

@@ -29,7 +29,7 @@ from models.schema.columns import (
 from models.schema.file_form import PLAIN_FILE, FileForm
 from models.schema.numbers import AmountColumn, NumericColumn
 from models.schema.profile_toml import profile_toml
-from models.schema.times import Cycle, TimestampColumn
+from models.schema.times import Cycle, LabelTimestampColumn, TimestampColumn
 
 MAX_COLUMNS = 2_000
 #: A column that exported tables have: their transactions are in the plain form, whatever form the profile declares.
@@ -44,11 +44,14 @@ Column = Annotated[
     | AmountColumn
     | TimestampColumn
     | LabelColumn
+    | LabelTimestampColumn
     | ScenarioColumn
     | IgnoreColumn,
     Field(discriminator="kind"),
 ]
-_AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "scenario")
+_AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "label_timestamp", "scenario")
+#: Kinds of columns that a transaction lacks when it is scored.
+_NOT_SENT = ("label", "label_timestamp", "scenario", "ignore")
 
 
 class TransactionSchema(BaseModel):
@@ -113,6 +116,11 @@ class TransactionSchema(BaseModel):
                     raise ValueError(f"column {name}: rates and digits need a column of kind 'amount'")
                 if column.digits and not amount.scale:
                     raise ValueError(f"column {name}: digits need an amount with a scale")
+            if isinstance(column, LabelTimestampColumn):
+                if self.label is None or self.timestamp is None:
+                    raise ValueError(f"column {name}: says when a label was known: it needs a label and a timestamp")
+                if column.elapsed != self.elapsed:
+                    raise ValueError(f"column {name}: its times and those of {self.timestamp} have no common start")
 
     def _check_behaviour(self) -> None:
         kinds = {name: column.kind for name, column in self.columns.items()}
@@ -154,6 +162,10 @@ class TransactionSchema(BaseModel):
     @cached_property
     def label(self) -> str | None:
         return self._only("label")
+
+    @cached_property
+    def label_timestamp(self) -> str | None:
+        return self._only("label_timestamp")
 
     @cached_property
     def scenario(self) -> str | None:
@@ -228,8 +240,8 @@ class TransactionSchema(BaseModel):
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the columns that a transaction has when it is scored: not label, scenario and what is ignored."""
-        return tuple(n for n, column in self.columns.items() if column.kind not in ("label", "scenario", "ignore"))
+        """Names of the columns that a transaction has when it is scored: not what is known later only, or ignored."""
+        return tuple(name for name, column in self.columns.items() if column.kind not in _NOT_SENT)
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
@@ -310,8 +322,9 @@ class TransactionSchema(BaseModel):
         return self.numeric_column(self.amount).unit if self.amount else ""
 
     def with_label(self, name: str) -> TransactionSchema:
-        """The same schema with another label column; a previous one is dropped."""
-        columns: dict[str, Column] = {n: c for n, c in self.columns.items() if c.kind != "label" and n != name}
+        """The same schema with another label column; a previous one is dropped, with since when it was known."""
+        dropped = ("label",) if name == self.label else ("label", "label_timestamp")
+        columns: dict[str, Column] = {n: c for n, c in self.columns.items() if c.kind not in dropped and n != name}
         old = self.columns.get(name)
         columns[name] = old if isinstance(old, LabelColumn) else LabelColumn()
         return self.model_copy(update={"columns": columns}).checked()

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.errors import InvalidInput
+from models.errors import InvalidInput, InvalidProfile
+from models.forms.time_patterns import DAY
 from models.parsing import parse_rows, require_columns
 from models.reading.causes import CARD_NUMBER
-from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
+from models.rows import AT_ONCE, FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema, parse_schema
 from models.times import TIME_EXPECTED, TimeFormat, parse_time
 
@@ -368,3 +369,54 @@ def test_batches_are_taken_and_joined() -> None:
     np.testing.assert_array_equal(again.numeric, batch.numeric)
     assert again.time.tolist() == [0, 1, 2]
     assert batch.take(np.array([False, False, True])).categorical.tolist() == [[2]]
+
+
+# Since when a label was known
+
+
+def test_a_label_is_known_since_a_moment_or_the_end_of_a_day() -> None:
+    body: dict[str, Any] = {
+        "name": "t",
+        "columns": {
+            "paid": {"kind": "timestamp"},
+            "x": {"kind": "numeric"},
+            "fraud": {"kind": "label"},
+            "since": {"kind": "label_timestamp", "from": "disputed", "format": "%d.%m.%Y", "zone": "Europe/Berlin"},
+        },
+    }
+    frame = pl.DataFrame(
+        {
+            "paid": ["2026-01-01T00:00:00Z"] * 5,
+            "x": ["1"] * 5,
+            "fraud": ["1", "1", "1", "1", "0"],
+            "disputed": ["03.01.2026", "2026-01-05T10:00:00Z", "", "soon", None],
+        }
+    )
+    parsed = parse_rows(parse_schema(body, source="t"), frame)
+    assert [(error.row, error.column) for error in parsed.errors] == [(3, "disputed")]
+    assert parsed.known is not None
+    midnight = 1_767_481_200_000_000  # the end of 3 January in Berlin
+    # ISO 8601 beside the days has a time of day of its own, and is a day later for it: never too early.
+    assert parsed.known.tolist() == [midnight, 1_767_607_200_000_000 + DAY, AT_ONCE, AT_ONCE]
+    body["columns"]["since"] = {"kind": "label_timestamp", "from": "disputed", "format": "iso8601-utc"}
+    parsed = parse_rows(parse_schema(body, source="t"), frame[1:2])
+    assert parsed.known is not None and parsed.known.tolist() == [1_767_607_200_000_000]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fraud": {"kind": "ignore"}}, "it needs a label and a timestamp"),
+        ({"paid": {"kind": "ignore"}}, "it needs a label and a timestamp"),
+        ({"paid": {"kind": "timestamp", "format": "elapsed-s", "cycles": []}}, "no common start"),
+    ],
+)
+def test_what_a_label_timestamp_needs(changed: dict[str, Any], message: str) -> None:
+    columns = {
+        "paid": {"kind": "timestamp"},
+        "x": {"kind": "numeric"},
+        "fraud": {"kind": "label"},
+        "since": {"kind": "label_timestamp"},
+    }
+    with pytest.raises(InvalidProfile, match=message):
+        parse_schema({"name": "t", "columns": columns | changed}, source="t")

@@ -16,12 +16,15 @@ from models.schema import (
     LabelColumn,
     TransactionSchema,
     load_schema,
+    names_verification_value,
     parse_schema,
     shipped_profiles,
 )
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
-_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20).filter(
+    lambda name: not names_verification_value(name)
+)
 _NUMBERS = st.floats(-1e30, 1e30)
 _LENGTHS = st.integers(1, 1_000)
 
@@ -56,6 +59,8 @@ _ONCE = (
           rates=st.just({"usd": 0.9, "jpy": 0.006})).filter(lambda c: "code" in c),
     _kind("label", fraud=_words("f"), legitimate=_words("l"), unknown=_words("u"), **{"from": _FIELDS},
           otherwise=st.sampled_from(["refuse", "fraud", "legitimate", "unknown"])),
+    _kind("label_timestamp", format=st.sampled_from(["iso8601", "%Y-%m-%d"]), **{"from": _FIELDS}).filter(
+        lambda c: "%" in c.get("format", "") or len(c.get("from", [])) < 2),
     _kind("scenario"),
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from models.errors import InvalidInput
-from models.rows import FRAUD, LEGITIMATE, UNKNOWN
+from models.rows import AT_ONCE, FRAUD, LEGITIMATE, UNKNOWN
 from models.schema import load_schema, parse_schema
 from training.read import History
 from training.split import MIN_CALIBRATION, MIN_TRAIN, split_history
@@ -47,6 +49,19 @@ def test_the_parts_are_consecutive_and_the_gap_is_the_delay(rows: int, days: int
 def test_no_delay_no_gap() -> None:
     split = split_history(history(np.linspace(0, 1, 1_000)), SCHEMA, "0d")
     assert [len(part) for part in (split.train, split.calibration, split.gap, split.test)] == [600, 200, 0, 200]
+
+
+def test_fraud_that_was_known_later_stays_out() -> None:
+    """Known since a moment after the test part's first row: as unknown then as what the label delay leaves out."""
+    table = history(np.linspace(0, 100, 1_000), np.where(np.arange(1_000) % 10 == 0, FRAUD, LEGITIMATE))
+    test_start = int(table.time[800])
+    known = np.full(1_000, AT_ONCE)
+    known[[100, 110, 120, 130]] = test_start - 1, test_start, test_start + 1, AT_ONCE
+    known[141] = test_start + 1  # legitimate: only fraud is reported
+    split = split_history(replace(table, known=known), SCHEMA, "5d")
+    assert split.gap.tolist() == [110, 120, *range(751, 800)]
+    assert sorted([*split.train, *split.calibration]) == sorted(set(range(751)) - {110, 120})
+    np.testing.assert_array_equal(split.test, np.arange(800, 1_000))
 
 
 def test_without_labels_nothing_waits_for_them() -> None:

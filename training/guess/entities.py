@@ -12,6 +12,7 @@ from models.schema import (
     IdColumn,
     IgnoreColumn,
     LabelColumn,
+    LabelTimestampColumn,
     NumericColumn,
     TimestampColumn,
 )
@@ -162,7 +163,8 @@ def sections(table: Table, span_days: float) -> dict[str, EntityBehaviour]:
         longer = [w for w in windows if w != "1h"] or windows
         features = ["count", *(["mean"] if table.amount else []), *(["fraud_share"] if table.find(LabelColumn) else [])]
         kind = "merchant" if merchant == keys["merchant"] else "terminal"
-        found[kind] = EntityBehaviour(key=merchant, windows=tuple(longer), features=tuple(features))
+        delay = "0d" if table.find(LabelTimestampColumn) else "7d"  # what says since when needs no waiting
+        found[kind] = EntityBehaviour(key=merchant, windows=tuple(longer), features=tuple(features), label_delay=delay)
     return found
 
 

@@ -25,6 +25,13 @@ LATER = (
     "wertstellung",
     "value date", "posting date", "outcome",
 )  # fmt: skip
+#: When a label became known.
+LABEL_TIME = (
+    "label timestamp", "label time", "label date", "label known at", "labelled at", "labeled at", "dispute date",
+    "dispute created", "dispute time", "disputed at", "chargeback date", "chargeback time", "chargeback created",
+    "fraud date", "fraud reported", "reported at", "report date", "fraud confirmed at", "confirmed at", "reported on",
+    "known since",
+)  # fmt: skip
 SCENARIO = ("scenario", "fraud type", "fraud scenario", "tx fraud scenario", "typology")
 ID = (
     "id", "transaction id", "tx id", "txn id", "trans id", "trans num", "transaction number", "payment id",

@@ -12,7 +12,7 @@ import polars as pl
 
 from models.errors import InvalidInput
 from models.parsing import parse_rows, refuse_card_numbers_as_names, shown_names
-from models.schema import FileForm, IgnoreColumn, LabelColumn, TransactionSchema, parse_schema
+from models.schema import FileForm, IgnoreColumn, LabelColumn, LabelTimestampColumn, TransactionSchema, parse_schema
 from models.tables import TableReader
 from training.guess.amounts import find_amount
 from training.guess.entities import find_entities, sections
@@ -20,7 +20,7 @@ from training.guess.features import find_the_rest, leave_out_unusable, without_l
 from training.guess.file_form import find_file_form
 from training.guess.labels import find_label
 from training.guess.table import Guess, Table
-from training.guess.times import find_time
+from training.guess.times import days_until_known, find_label_time, find_time
 
 _SAMPLE_ROWS = 50_000
 _LABEL_DELAY = "7d"
@@ -81,6 +81,7 @@ def guess_profile(path: Path, *, label: str | None = None, ask: Ask | None = Non
     leave_out_unusable(table)
     find_label(table, label)
     find_time(table)
+    find_label_time(table)
     find_amount(table)
     find_entities(table)
     find_the_rest(table)
@@ -144,6 +145,8 @@ def _schema(path: Path, table: Table, form: FileForm) -> TransactionSchema:
     span = _span_days(schema, table)
     entity = {name: section.model_dump(mode="json") for name, section in sections(table, span).items()}
     delay = _LABEL_DELAY if schema.label and schema.timestamp and span >= 21 else "0d"
+    for since in table.find(LabelTimestampColumn):
+        delay = f"{min(days_until_known(table, since) or 1, max(span / 6, 1)):.0f}d"
     return parse_schema({**body, "entity": entity, "label_delay": delay}, source=str(path))
 
 

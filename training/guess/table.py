@@ -79,6 +79,10 @@ class Table:
         """The guesses of some kinds."""
         return [guess for guess in self.guesses.values() if isinstance(guess.column, kinds)]
 
+    def cells(self, guess: Guess) -> list[pl.Series]:
+        """What a column of the profile is read from."""
+        return [] if guess.column is None else [self.sample[field] for field in guess.column.fields(guess.name)]
+
     def copied(self, facts: Facts) -> str | None:
         """An earlier guess that is read from a column with the very same cells."""
         for guess in self.guesses.values():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
-from models.schema import Cycle, IgnoreColumn, TimestampColumn
+from models.forms.time_patterns import DAY
+from models.reading.causes import Causes
+from models.reading.labels import read_label_times, read_labels
+from models.rows import AT_ONCE, FRAUD
+from models.schema import Cycle, IgnoreColumn, LabelColumn, LabelTimestampColumn, TimestampColumn
+from models.times import column_times, joined_times
 from training.guess import names
 from training.guess.facts import Facts
 from training.guess.moments import Pattern, find_clock, find_pattern
@@ -18,7 +24,7 @@ _ZONE = r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
 #: Seconds since 1970 of the years that payments are from, 2000 to 2100, and how often each unit has them.
 _EPOCHS = (("epoch-s", 1.0), ("epoch-ms", 1e3), ("epoch-us", 1e6))
 _FROM, _UNTIL = 9.46e8, 4.1e9
-_HOUR, _DAY, _MONTH = 3_600, 86_400, 30 * 86_400
+_HOUR_SECONDS, _DAY_SECONDS, _MONTH_SECONDS = 3_600, 86_400, 30 * 86_400
 _ZONES = {
     "eastern": "America/New_York", "central time": "America/Chicago", "mountain": "America/Denver",
     "pacific": "America/Los_Angeles",
@@ -39,6 +45,43 @@ def find_time(table: Table) -> None:
             break
     for facts in table.candidates(_is_zone):
         table.take(Guess(facts.name, IgnoreColumn(), "says the zone of the times"))
+
+
+def find_label_time(table: Table) -> None:
+    """Take the column that says since when fraud was known, where one does: some of it within the table's own time."""
+    label, time = table.find(LabelColumn), table.find(TimestampColumn)
+    if not label or not time or not table.has_calendar:
+        return
+    for facts in table.candidates(lambda facts: names.has(facts.name, names.LABEL_TIME)):
+        form = _form(facts, table)
+        if form is None:
+            continue
+        shape = {**form[0].model_dump(mode="json", exclude={"cycles"}), "kind": "label_timestamp"}
+        guess = Guess(facts.name, LabelTimestampColumn.model_validate(shape), form[1], form[2], (facts.name,))
+        if days := days_until_known(table, guess):
+            reason = f"since when fraud was known, nine in ten within {days:.0f} days; {guess.reason}"
+            table.take(replace(guess, reason=reason))
+            return
+
+
+def days_until_known(table: Table, since: Guess) -> float | None:
+    """In how many days nine of ten frauds were known; None where the times are not those of labels.
+
+    An export's own date in every row, for one, would let no fraud be known while it matters.
+    """
+    causes = Causes(table.sample.height)
+    label, time = table.find(LabelColumn)[0], table.find(TimestampColumn)[0]
+    assert isinstance(since.column, LabelTimestampColumn)
+    assert isinstance(label.column, LabelColumn)
+    assert isinstance(time.column, TimestampColumn)
+    known = read_label_times(since.name, since.column, table.cells(since), causes)
+    fraud = read_labels(label.name, label.column, table.cells(label), causes).to_numpy() == FRAUD
+    paid = column_times(time.name, time.column, joined_times(time.column, table.cells(time))).fill_null(0).to_numpy()
+    told = fraud & (known != AT_ONCE)
+    known, of_fraud = known[told], paid[told]
+    if not len(known) or (known < paid.max()).mean() < 0.5 or (known < of_fraud).mean() > 0.05:
+        return None
+    return max(1.0, float(np.ceil(np.quantile(known - of_fraud, 0.9) / DAY)))
 
 
 def _single(table: Table) -> Guess | None:
@@ -215,7 +258,7 @@ def _steps(table: Table) -> Guess | None:
         assert facts.numbers is not None
         seconds = _step_seconds(facts, facts.numbers.astype(np.int64))
         column = TimestampColumn(format="steps", step_seconds=seconds, cycles=())
-        unit = {_HOUR: "hours", _DAY: "days", _MONTH: "months of 30 days"}[seconds]
+        unit = {_HOUR_SECONDS: "hours", _DAY_SECONDS: "days", _MONTH_SECONDS: "months of 30 days"}[seconds]
         reason = f"whole numbers that rise from row to row: taken for {unit} since an unknown start"
         return Guess(facts.name, column, reason, "doubtful", (facts.name,))
     return None
@@ -224,10 +267,10 @@ def _steps(table: Table) -> Guess | None:
 def _step_seconds(facts: Facts, steps: np.typing.NDArray[np.int64]) -> int:
     """Hours have quiet nights, so some are left out; every day has payments."""
     if names.has(facts.name, ("month",)):
-        return _MONTH
+        return _MONTH_SECONDS
     if names.has(facts.name, ("day",)):
-        return _DAY
+        return _DAY_SECONDS
     if names.has(facts.name, ("hour",)) or steps.max() - steps.min() > 400:
-        return _HOUR
+        return _HOUR_SECONDS
     every = len(np.unique(steps)) == steps.max() - steps.min() + 1
-    return _DAY if every else _HOUR
+    return _DAY_SECONDS if every else _HOUR_SECONDS

@@ -28,7 +28,7 @@ from app.store.records import Label
 from models.pan import is_card_number
 from models.parsing import parse_rows
 from models.registry import Registry
-from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
+from models.rows import AT_ONCE, FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.schema import TransactionSchema, load_schema, parse_schema
 from models.scorer import Scorer
 from models.strict_tables import checked_rows
@@ -336,3 +336,25 @@ def test_what_another_schema_recorded_is_null_where_it_does_not_fit(store: Store
     (row,) = frame.iter_rows(named=True)
     assert (row["name"], row["much"], row["where"]) == ("old", None, None)
     assert "colour" not in row
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_since_when_a_label_was_known_comes_back(store: Store, tmp_path: Path, suffix: str) -> None:
+    columns = {
+        "id": {"kind": "id"},
+        "at": {"kind": "timestamp"},
+        "much": {"kind": "numeric"},
+        "fraud": {"kind": "label"},
+        "disputed": {"kind": "label_timestamp", "format": "%Y-%m-%d"},
+    }
+    schema = parse_schema({"name": "t", "columns": columns}, source="t")
+    at = 1_767_225_600_000_000
+    for name in "abc":
+        append(store, decision(name, body=json.dumps({"id": name, "at": at, "much": 1.0})))
+    append(store, label("a", known_at=at + 7), label("b", known_at=at + 8), label("b", "disputed", known_at=at + 9))
+    append(store, label("c", known_at=at + 8), label("c", "legitimate", known_at=at + 9))
+    write(transaction_frames(store, Filter(), schema), tmp_path / f"all{suffix}")
+    (chunk,) = TableReader(tmp_path / f"all{suffix}").chunks()
+    parsed = parse_rows(schema, chunk.frame)
+    assert parsed.errors == () and parsed.known is not None
+    assert parsed.known.tolist() == [at + 7, AT_ONCE, at + 9]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -34,6 +34,10 @@ class Event:
     place: tuple[int, int] | None
     values: dict[str, str]
     fraud: bool = False
+
+    def as_known(self, known: int, clock: int) -> Event:
+        """What is known of it when the entity's newest event is at ``clock``, its label being known since ``known``."""
+        return replace(self, fraud=self.fraud and known < clock)
 
 
 @dataclass(frozen=True)

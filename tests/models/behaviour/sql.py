@@ -25,8 +25,8 @@ def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.flo
     """Every feature [n] by name, the events in order of arrival.
 
     Args:
-        events: in order of arrival: entity, t (microseconds), x (minor units), fraud, north, east (1e-7 degrees, or
-            null), and text columns. None may be too late.
+        events: in order of arrival: entity, t (microseconds), x (minor units), fraud, known (since when that is
+            known, microseconds), north, east (1e-7 degrees, or null), and text columns. None may be too late.
     """
     database = duckdb.connect()
     database.execute("SET TimeZone = 'UTC'")
@@ -35,8 +35,10 @@ def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.flo
         database.execute(f"CREATE TABLE e AS SELECT * FROM read_parquet('{folder}/events.parquet')")
     longest, delay = micros(section.windows[-1]), micros(section.label_delay)
     database.execute(
-        f"""CREATE TABLE pairs AS SELECT e.seq, e.x AS own, e.t AS now, p.* EXCLUDE (seq), p.seq AS earlier
-        FROM e JOIN e p ON p.entity = e.entity AND p.seq < e.seq AND p.t < e.t AND p.t >= e.t - {longest + delay}"""
+        f"""CREATE TABLE pairs AS SELECT e.seq, e.x AS own, e.t AS now, p.* EXCLUDE (seq, fraud), p.seq AS earlier,
+            p.fraud = 1 AND p.known < e.clock AS fraud
+        FROM (SELECT *, max(t) OVER (PARTITION BY entity ORDER BY seq) AS clock FROM e) e
+        JOIN e p ON p.entity = e.entity AND p.seq < e.seq AND p.t < e.t AND p.t >= e.t - {longest + delay}"""
     )
     windowed = [f"{sql} AS {name}" for feature in section.features for name, sql in _column(section, feature)]
     found = database.execute(

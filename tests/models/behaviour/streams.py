@@ -151,8 +151,10 @@ def payments(draw: st.DrawFn, most: int = 40) -> list[Payment]:
     return found
 
 
-def columns_of(behaviour: Behaviour, schema: TransactionSchema, rows: Sequence[Payment]) -> list[EntityEvents]:
-    """The payments by columns, with their labels."""
+def columns_of(
+    behaviour: Behaviour, schema: TransactionSchema, rows: Sequence[Payment], known: Sequence[int] | None = None
+) -> list[EntityEvents]:
+    """The payments by columns, with their labels, and since when those were known where it is told."""
     frame = pl.DataFrame([payment.row() for payment in rows])
     text = [frame[name] if name in frame else pl.Series([""] * len(rows)) for name in schema.categorical]
     return behaviour.of_columns(
@@ -161,6 +163,7 @@ def columns_of(behaviour: Behaviour, schema: TransactionSchema, rows: Sequence[P
         text,
         {name: frame[name] for name in schema.entities},
         np.array([payment.fraud for payment in rows]),
+        None if known is None else np.array(known, np.int64),
     )
 
 

@@ -15,6 +15,7 @@ from models.behaviour.kernel import advance, relabel
 from models.behaviour.records import copy_into, size
 from models.behaviour.replay import State, content, empty, grown, packed, replay, step
 from models.behaviour.windows import move
+from models.rows import AT_ONCE
 from tests.models.behaviour import oracle
 from tests.models.behaviour.streams import (
     CARD,
@@ -69,6 +70,32 @@ def test_features_are_as_defined(name: str, rows: list[Payment]) -> None:
         mine.append(event)
         if payment.fraud:
             waiting.append((payment.time + payment.known, event))
+
+
+@pytest.mark.parametrize("name", ["merchant", "mixed"])
+@given(rows=payments(), said=st.lists(st.booleans(), min_size=40, max_size=40))
+def test_a_label_counts_since_it_was_known(name: str, rows: list[Payment], said: list[bool]) -> None:
+    """Some labels are known since a moment, which may be before the payment's; the others by the label delay alone."""
+    behaviour, schema, section = _behaviour(name)
+    known = [p.time + p.known - HOUR if told else AT_ONCE for p, told in zip(rows, said, strict=False)]
+    replayed = replay(behaviour, columns_of(behaviour, schema, rows, known), keep=True)
+    names = [feature.name.partition(".")[2] for feature in schema.behaviour]
+    before: dict[str, list[tuple[oracle.Event, int]]] = {}
+    for i, payment in enumerate(rows):
+        mine = before.setdefault(payment.row()[_SECTIONS[name]["key"]], [])
+        event = payment.event(fraud=payment.fraud)
+        clock = max([event.time, *(earlier.time for earlier, _ in mine)])
+        seen = [earlier.as_known(since, clock) for earlier, since in mine]
+        if not oracle.too_late(seen, event):
+            assert_equal(
+                oracle.features(section, seen, event), dict(zip(names, replayed.features[i].tolist(), strict=True))
+            )
+            mine.append((event, known[i]))
+    # In the end everything is known.
+    entity = behaviour.entities[0]
+    for key, state in replay(behaviour, columns_of(behaviour, schema, rows), keep=True).states.items():
+        if len({p.time for p in rows}) == len(rows):
+            assert np.array_equal(content(entity, state), content(entity, replayed.states[key]))
 
 
 @_EVERY

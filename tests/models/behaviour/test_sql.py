@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import replay
+from models.rows import AT_ONCE
 from models.schema import TransactionSchema
 from tests.models.behaviour import oracle, sql
 from tests.models.behaviour.streams import (
@@ -45,7 +46,9 @@ def _history() -> pl.DataFrame:
     return frame.sort("arrived", maintain_order=True)
 
 
-def _kernel(schema: TransactionSchema, frame: pl.DataFrame, time: NDArray[np.int64]) -> NDArray[np.float64]:
+def _kernel(
+    schema: TransactionSchema, frame: pl.DataFrame, time: NDArray[np.int64], known: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     behaviour = Behaviour(schema)
     events = behaviour.of_columns(
         time,
@@ -53,16 +56,18 @@ def _kernel(schema: TransactionSchema, frame: pl.DataFrame, time: NDArray[np.int
         [frame[name] for name in schema.categorical],
         {name: frame[name] for name in schema.entities},
         frame["is_fraud"].to_numpy() == 1,
+        known,
     )
     return replay(behaviour, events).features
 
 
-def _integers(frame: pl.DataFrame, entity: str) -> pl.DataFrame:
+def _integers(frame: pl.DataFrame, entity: str, known: NDArray[np.int64] | None = None) -> pl.DataFrame:
     return frame.select(
         pl.col(entity).alias("entity"),
         "t",
         (pl.col("amount") * 100).round().cast(pl.Int64).alias("x"),
         pl.col("is_fraud").alias("fraud"),
+        pl.Series("known", np.full(frame.height, AT_ONCE) if known is None else known),
         (pl.col("latitude") * 1e7).round().cast(pl.Int64).alias("north"),
         (pl.col("longitude") * 1e7).round().cast(pl.Int64).alias("east"),
         "merchant_id",
@@ -91,6 +96,24 @@ def _compare(name: str, moved: int) -> dict[str, int]:
 @pytest.mark.parametrize("name", _SECTIONS)
 def test_sql_agrees(name: str) -> None:
     assert {feature: count for feature, count in _compare(name, 0).items() if count} == {}
+
+
+def test_sql_agrees_on_labels_that_are_known_since_a_date() -> None:
+    """Half of the labels within ten days, some before the payment, the others as the label delay alone says."""
+    frame = _history()
+    random = np.random.default_rng(5)
+    told = frame["t"].to_numpy() + random.integers(-24 * HOUR, 240 * HOUR, frame.height)
+    known = np.where(random.random(frame.height) < 0.5, told, AT_ONCE)
+    section = MERCHANT | {"features": ["fraud_share", "fraud_count", "fraud_streak"], "label_delay": "1d"}
+    schema = schema_of(merchant=section)
+    found = _kernel(schema, frame, frame["t"].to_numpy(), known)
+    expected = sql.features(section_of(section), _integers(frame, "merchant_id", known))
+    names = [feature.name.partition(".")[2] for feature in schema.behaviour]
+    assert {n: _mismatches(n, values, found[:, names.index(n)]) for n, values in expected.items()} == dict.fromkeys(
+        expected, 0
+    )
+    early = _kernel(schema, frame, frame["t"].to_numpy())
+    assert (early != found).any(axis=0)[:-1].all()  # each word but is_new
 
 
 def test_a_second_in_a_thousandth_of_the_rows_is_noticed() -> None:
