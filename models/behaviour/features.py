@@ -13,8 +13,11 @@ from models.behaviour.records import events_of, latest_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
-#: Legitimate events that a fraud share has seen before any: one fraud among one is no certainty.
-_UNKNOWN = 2.0
+#: Legitimate events that a fraud share has seen before any: one fraud among one is no certainty. The last digits let
+#: :func:`models.behaviour.shares.counted` tell how many frauds among how many events a share is.
+UNKNOWN = 2.0 + 1.0 / 1024.0
+#: One in so many of an entity's events is nearer than its usual distance.
+_USUAL = 10
 _SHORTEST_TRIP = 60_000_000  # microseconds; a speed over less says nothing
 _EARTH_KM = 6371.0088
 _RADIANS = math.pi / 180.0 / 1e7
@@ -48,6 +51,27 @@ def kilometres(a: Int, b: Int) -> float:
     north = math.sin((north_a + north_b - _HALF_TURN) * _RADIANS / 2.0)  # from the antipode, which is the nearer one
     east = math.sin((abs(east_b - east_a) - _HALF_TURN) * _RADIANS / 2.0)
     return _EARTH_KM * (math.pi - 2.0 * math.asin(math.sqrt(north * north + parallels * east * east)))
+
+
+@compiled
+def _km_from_usual(state: Ints, plan: Ints, here: Int, first: Int, end: Int) -> float:
+    """The distance within which a tenth of the events with a place lie, at least one; 0 without any."""
+    places = plan[P.HEADER] + plan[P.PLACE] * state[L.CAP]
+    km, events = np.empty(end - first), np.empty(end - first, np.int64)
+    found, total = 0, np.int64(0)
+    for i in range(first, end):
+        if state[places + i] != L.NO_PLACE:
+            km[found], events[found] = kilometres(state[places + i], here), events_of(state, plan, i)
+            total += events[found]
+            found += 1
+    if here == L.NO_PLACE or total == 0:
+        return 0.0
+    order = np.argsort(km[:found])
+    i, nearer = 0, events[order[0]]
+    while nearer * _USUAL < total:
+        i += 1
+        nearer += events[order[i]]
+    return float(km[order[i]])
 
 
 @compiled
@@ -135,7 +159,7 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = (n * event[L.E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
         elif kind == P.FRAUD_SHARE:
             delayed = plan[P.DELAYED_AT] + which * L.D_SIZE
-            value = state[delayed + L.D_FRAUD] / (state[delayed + L.D_N] + _UNKNOWN)
+            value = state[delayed + L.D_FRAUD] / (state[delayed + L.D_N] + UNKNOWN)
         elif kind == P.FRAUD_COUNT:
             value = float(state[plan[P.DELAYED_AT] + which * L.D_SIZE + L.D_FRAUD])
         elif kind == P.FRAUD_STREAK:
@@ -144,6 +168,8 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = since / 1e6
         elif kind == P.KM_FROM_LAST:
             value = km
+        elif kind == P.KM_FROM_USUAL:
+            value = _km_from_usual(state, plan, event[L.E_PLACE], lo, hi)
         elif kind == P.KMH:
             value = km / (max(since, _SHORTEST_TRIP) / 3.6e9)
         elif kind == P.NEW:

@@ -59,11 +59,12 @@ OP_SIZE = 4
     FRAUD_STREAK,
     SINCE_LAST,
     KM_FROM_LAST,
+    KM_FROM_USUAL,
     KMH,
     NEW,
     HOUR_RARITY,
     IS_NEW,
-) = range(17)
+) = range(18)
 KINDS = {
     "count": COUNT,
     "sum": SUM,
@@ -78,6 +79,7 @@ KINDS = {
     "fraud_streak": FRAUD_STREAK,
     "since_last": SINCE_LAST,
     "km_from_last": KM_FROM_LAST,
+    "km_from_usual": KM_FROM_USUAL,
     "kmh": KMH,
     "new": NEW,
     "hour_rarity": HOUR_RARITY,

@@ -17,7 +17,8 @@ Transform = Literal["none", "signed-log", "late-log"]
 #: Feature words that are written once per window, and those that look at the longest window only.
 LABEL_WORDS = ("fraud_share", "fraud_count", "fraud_streak")
 WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", *LABEL_WORDS)
-SINGLE = ("since_last", "km_from_last", "kmh", "new", "hour_rarity")
+SINGLE = ("since_last", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity")
+OF_PLACE = ("km_from_last", "km_from_usual", "kmh")
 WITH_COLUMN = ("distinct", "new")
 OF_AMOUNT = ("sum", "mean", "std", "max", "ratio_to_mean", "zscore")
 _LATE = ("ratio_to_mean", "zscore")
@@ -148,7 +149,7 @@ class EntityBehaviour(BaseModel):
     @cached_property
     def uses_place(self) -> bool:
         """Whether a feature needs to know where."""
-        return any(word in self.features for word in ("km_from_last", "kmh"))
+        return any(word in self.features for word in OF_PLACE)
 
     @cached_property
     def uses_amount(self) -> bool:
@@ -208,6 +209,6 @@ class EntityBehaviour(BaseModel):
                 low, high = bounds.get(column, (None, None))
                 if low is None or high is None or low < -limit or high > limit:
                     raise ValueError(
-                        f"{where}: km_from_last and kmh need numeric columns for place, latitude with minimum -90 and "
-                        "maximum 90, longitude with minimum -180 and maximum 180"
+                        f"{where}: {', '.join(OF_PLACE)} need numeric columns for place, latitude with minimum -90 "
+                        "and maximum 90, longitude with minimum -180 and maximum 180"
                     )

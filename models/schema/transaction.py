@@ -209,7 +209,7 @@ class TransactionSchema(BaseModel):
 
     @cached_property
     def _derived_columns(self) -> dict[str, NumericColumn]:
-        units = {"since_last": "s", "km_from_last": "km", "kmh": "km/h"}
+        units = {"since_last": "s", "km_from_last": "km", "km_from_usual": "km", "kmh": "km/h"}
         units |= dict.fromkeys(("sum", "mean", "std", "max"), self.currency)
         return {
             feature.name: NumericColumn(transform=feature.transform, unit=units.get(feature.word, ""))

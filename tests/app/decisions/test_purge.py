@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.store.errors import StoreUnavailable
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
+from models.behaviour.features import UNKNOWN
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from models.registry import Registry
@@ -290,7 +291,7 @@ def test_while_a_decision_is_left_so_is_the_state_that_its_label_counts_in(payme
             labelled = one.recorder.label("a", "legitimate", LATE, LATE, None)
             one.send(pay("c", 20))
             share = behaviour_of(payments, events(url)[0][-1])["merchant.fraud_share_28d"]
-            assert share == (0 if labelled or purged else 0.25)  # one in two, shrunk
+            assert share == (0 if labelled or purged else 1 / (2 + UNKNOWN))  # one in two, shrunk
         if purged:
             break
     assert purged and writes > 2

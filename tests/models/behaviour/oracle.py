@@ -109,6 +109,8 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
             return (event.time - seen[-1].time if seen else micros(window)) / 1e6
         case "km_from_last":
             return float(_km(seen, event))
+        case "km_from_usual":
+            return float(_usual_km(seen, event))
         case "kmh":
             elapsed = event.time - seen[-1].time if seen else micros(window)
             return float(_km(seen, event) / (Decimal(max(elapsed, 60 * _MICRO)) / (3_600 * _MICRO)))
@@ -122,7 +124,7 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
 def _of_labels(word: str, known: list[Event]) -> float:
     frauds = [e.time for e in known if e.fraud]
     if word == "fraud_share":
-        return float(Fraction(len(frauds), len(known) + 2))
+        return float(Fraction(len(frauds)) / (len(known) + 2 + Fraction(1, 1024)))
     if word == "fraud_count":
         return float(len(frauds))
     honest = max((e.time for e in known if not e.fraud), default=-(2**63))
@@ -166,6 +168,22 @@ def _km(seen: list[Event], event: Event) -> Decimal:
         half = _sin((lat_b - lat_a) / 2) ** 2
         half += _sin(_PI / 2 - lat_a) * _sin(_PI / 2 - lat_b) * _sin((lon_b - lon_a) / 2) ** 2
         return 2 * _EARTH * _asin(min(half, Decimal(1)).sqrt())
+
+
+def _usual_km(seen: list[Event], event: Event) -> Decimal:
+    """A tenth of the events that have a place, rounded up, lie as near as this or nearer."""
+    here = event.place
+    placed = [e for e in seen if e.place is not None] if here else []
+    # Floats say which event it is, and the exact distance is taken of that one alone: 40 digits are slow.
+    placed.sort(key=lambda e: _half(e.place or (0, 0), here or (0, 0)))
+    return _km([placed[math.ceil(len(placed) / 10) - 1]], event) if placed else Decimal(0)
+
+
+def _half(a: tuple[int, int], b: tuple[int, int]) -> float:
+    """What the haversine formula takes the root of: it grows with the distance."""
+    north, east = ((x - y) / 2e7 for x, y in zip(a, b, strict=True))
+    across = math.cos(math.radians(a[0] / 1e7)) * math.cos(math.radians(b[0] / 1e7))
+    return math.sin(math.radians(north)) ** 2 + across * math.sin(math.radians(east)) ** 2
 
 
 def _sin(x: Decimal) -> Decimal:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from tests.models.behaviour.oracle import Section, micros
 
-_KM = """
-    CASE WHEN l.place.north IS NULL OR e.north IS NULL THEN 0 ELSE
-        2 * 6371.0088 * asin(sqrt(
-            power(sin(radians((e.north - l.place.north) / 1e7) / 2), 2)
-            + cos(radians(l.place.north / 1e7)) * cos(radians(e.north / 1e7))
-            * power(sin(radians((e.east - l.place.east) / 1e7) / 2), 2)
-        ))
-    END"""
+
+def _km(north: str, east: str, here_north: str, here_east: str) -> str:
+    """The haversine formula, NULL where a place is missing."""
+    return f"""2 * 6371.0088 * asin(sqrt(
+        power(sin(radians(({here_north} - {north}) / 1e7) / 2), 2)
+        + cos(radians({north} / 1e7)) * cos(radians({here_north} / 1e7))
+        * power(sin(radians(({here_east} - {east}) / 1e7) / 2), 2)
+    ))"""
 
 
 def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -47,7 +47,9 @@ def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.flo
             FROM pairs WHERE t >= now - {longest} GROUP BY seq
         ), a AS (
             SELECT e.seq, e.x AS own, e.merchant_id AS own_merchant_id, e.country AS own_country, e.t AS now,
-                (e.t // 3600000000) % 24 AS own_hour, l.t AS last, {_KM} AS km
+                (e.t // 3600000000) % 24 AS own_hour, l.t AS last,
+                coalesce({_km("l.place.north", "l.place.east", "e.north", "e.east")}, 0) AS km,
+                e.north AS own_north, e.east AS own_east
             FROM e LEFT JOIN l USING (seq)
         )
         SELECT {", ".join(windowed)}, 1 - (count(p.t) FILTER (p.t >= a.now - {longest}) > 0)::INT AS is_new
@@ -60,7 +62,7 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
     """Name and expression for each window."""
     word, _, column = feature.partition(":")
     longest = section.windows[-1]
-    if word in ("since_last", "km_from_last", "kmh", "new", "hour_rarity"):
+    if word in ("since_last", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity"):
         inside = f"FILTER (p.t >= a.now - {micros(longest)})"
         elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
         hour = "(p.t // 3600000000) % 24"
@@ -68,9 +70,13 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
             f"{weight} * (count(p.t) {inside[:-1]} AND ({hour} + {shift}) % 24 = a.own_hour))"
             for weight, shift in ((1, 1), (2, 0), (1, 23))
         )
+        # The last of a tenth, rounded up; distances from a missing place are NULL, and left out.
+        distances = f"list_sort(list({_km('p.north', 'p.east', 'a.own_north', 'a.own_east')}) {inside[:-1]} "
+        distances += "AND p.north IS NOT NULL AND a.own_north IS NOT NULL))"
         expression = {
             "since_last": f"{elapsed} / 1e6",
             "km_from_last": "any_value(a.km)",
+            "km_from_usual": f"coalesce({distances}[(len({distances}) + 9) // 10], 0)",
             "kmh": f"any_value(a.km) / (greatest({elapsed}, 60000000) / 3.6e9)",
             "new": f"coalesce(bool_and(p.{column} <> a.own_{column}) {inside}, false)::INT",
             "hour_rarity": f"ln((4 * (count(p.t) {inside}) + 24) / (24 * ({near} + 1)))",
@@ -95,7 +101,7 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
             "ratio_to_mean": f"CASE WHEN {n} > 0 THEN any_value(a.own) / greatest({mean}, 1) ELSE 1 END",
             "zscore": f"CASE WHEN {n} > 1 THEN ({n} * any_value(a.own) - {total})::DOUBLE / {n} "
             f"/ greatest({std}, abs({mean}) / 10, 1) ELSE 0 END",
-            "fraud_share": f"coalesce(sum(p.fraud::INT) {known}, 0) / ((count(p.t) {known}) + 2)::DOUBLE",
+            "fraud_share": f"coalesce(sum(p.fraud::INT) {known}, 0) / ((count(p.t) {known}) + 2.0009765625::DOUBLE)",
             "fraud_count": f"coalesce(sum(p.fraud::INT) {known}, 0)",
             # A fraud's place in time among the window's known events, those before the last legitimate one left out.
             "fraud_streak": f"len(list_filter(list(p.t) {known[:-1]} AND p.fraud), "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, EntityEvents
+from models.behaviour.features import UNKNOWN, kilometres
 from models.behaviour.kernel import relabel
 from models.behaviour.replay import State, content, packed, replay
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, START, schema_of
@@ -28,6 +29,7 @@ _SHOP: dict[str, Any] = {
 }
 _SHOP_BEHAVIOUR = Behaviour(schema_of(shop=_SHOP))
 _NAMES = [f.name.partition(".")[2] for f in schema_of(shop=_SHOP).behaviour]
+_PLACES = np.array([L.NO_PLACE, *(1_300_000_000 << 32 | 1_800_000_000 + i * 10_000_000 for i in range(6))])
 _BOUNDS = ((4_096, 0.0), (7_500, 2**-9), (75_000, 2**-8), (14_000_000, 2**-7))
 
 
@@ -36,7 +38,7 @@ def _events(
 ) -> EntityEvents:
     events = np.empty((len(time), L.E_CODES + 1), np.int64)
     events[:, L.E_TIME], events[:, L.E_AMOUNT], events[:, L.E_FRAUD], events[:, L.E_CODES] = time, amount, fraud, card
-    events[:, L.E_PLACE] = L.NO_PLACE
+    events[:, L.E_PLACE] = _PLACES[np.abs(card) % len(_PLACES)]
     return EntityEvents("shop", np.zeros(len(time), np.int64), [b"0" * 16], events)
 
 
@@ -90,13 +92,32 @@ def test_errors_are_within_the_bound(seed: int, rows: int, days: float) -> None:
             newer = (time[:i] >= until - window).sum()
             share = found[f"fraud_share_{name}"]
             if replayed.status[i] == L.DONE:
-                assert share == fraud[:i][known].sum() / (known.sum() + 2)
+                assert share == fraud[:i][known].sum() / (known.sum() + UNKNOWN)
             elif known.any():
                 most = error * newer / known.sum()
-                assert abs(share - fraud[:i][known].sum() / (known.sum() + 2)) <= 2 * most / max(1 - most, 1e-9) + 1e-12
+                assert (
+                    abs(share - fraud[:i][known].sum() / (known.sum() + UNKNOWN))
+                    <= 2 * most / max(1 - most, 1e-9) + 1e-12
+                )
     assert (replayed.status[: L.EXACT] == L.DONE).all()
     if kept > L.EXACT and days <= 5:
         assert replayed.status[-1] == L.APPROXIMATE
+
+
+def test_the_usual_distance_is_that_of_a_tenth() -> None:
+    """Exactly while events are kept singly; then the merged ones lie where the last of them was."""
+    events = _burst(3, 5_000, 4, late=0)
+    replayed = replay(Behaviour(schema_of(shop=_SHOP | {"features": ["km_from_usual"]})), [events])
+    place = events.events[:, L.E_PLACE]
+    for i in np.random.default_rng(3).integers(100, 5_000, 30):
+        km = sorted(kilometres(there, place[i]) for there in place[:i] if there != L.NO_PLACE)
+        found = replayed.features[i, 0]
+        if place[i] == L.NO_PLACE:
+            assert found == 0
+        elif replayed.status[i] == L.DONE:
+            assert found == km[-(-len(km) // 10) - 1]
+        else:
+            assert km[0] <= found <= km[len(km) // 5]
 
 
 @settings(max_examples=10)
