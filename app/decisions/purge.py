@@ -23,8 +23,8 @@ from models.behaviour.keys import EntityKey
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 
-#: Decisions deleted in one transaction; tries to empty the files, and seconds between them.
-_AT_ONCE, _TRIES, _PAUSE = 500, 50, 0.1
+#: Tries to empty the files, and seconds between them.
+_TRIES, _PAUSE = 50, 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Purge:
     def __init__(self, recorder: Recorder, schema: TransactionSchema, run: Run | None = None) -> None:
         self._recorder, self._store = recorder, recorder.store
         self._compact = partial(compact, recorder, schema)
+        self._most = recorder.states.steps.erase
         self._run: Run = run or at_once
 
     def before(self, moment: int) -> Purged:
@@ -104,7 +105,7 @@ class Purge:
         """Delete decisions up to a place, every label of which is compacted first. Returns how many."""
         erased = 0
         while True:
-            page = self._store.page(wanted, last + 1, _AT_ONCE)
+            page = self._store.page(wanted, last + 1, self._most)
             if not page.decisions:
                 return erased
             self._compact(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
@@ -112,7 +113,7 @@ class Purge:
 
     def _erase_compacted(self, wanted: Filter, last: int) -> int:
         """Delete a page of decisions but those that got another label in between. Returns how many."""
-        page, compacted = self._store.page(wanted, last + 1, _AT_ONCE), self._store.compacted()
+        page, compacted = self._store.page(wanted, last + 1, self._most), self._store.compacted()
         gone = [one.decision for one in page.decisions if all(label.seq <= compacted for label in one.labels)]
         self._store.erase(gone)
         return len(gone)

@@ -11,8 +11,6 @@ from typing import TypeVar
 from app.store.errors import StoreUnavailable
 from models.errors import CounterfoilError
 
-#: Seconds from a failed try of the store to the next.
-RETRY_SECONDS = 1.0
 #: Seconds for which a success counts as proof that the store takes writes.
 _PROOF_SECONDS = 5.0
 #: Seconds between two messages of a failure that goes on, or comes and goes.
@@ -28,10 +26,11 @@ class Breaker:
         attempt: tries the store, writing; raises while it fails. Called in a thread of the breaker's own, and only
             between a failure and the next success: nobody else uses the store then.
         consequence: what becomes of transactions meanwhile, for the log.
+        retry_seconds: from a failed try of the store to the next.
     """
 
-    def __init__(self, attempt: Callable[[], None], consequence: Callable[[], str]) -> None:
-        self._attempt, self._consequence = attempt, consequence
+    def __init__(self, attempt: Callable[[], None], consequence: Callable[[], str], retry_seconds: float = 1.0) -> None:
+        self._attempt, self._consequence, self._retry_seconds = attempt, consequence, retry_seconds
         self._failure: StoreUnavailable | None = None
         self._began = 0.0
         self._proven = self._said = -_SAY_SECONDS
@@ -79,7 +78,7 @@ class Breaker:
         self._thread.start()
 
     def _try_until_back(self) -> None:
-        while not self._stop.wait(RETRY_SECONDS):
+        while not self._stop.wait(self._retry_seconds):
             try:
                 self._attempt()
             except Exception as error:  # noqa: BLE001 - whatever it is, the store is not back

@@ -24,7 +24,6 @@ from models.registry import Registry
 from models.rows import Batch
 from models.scorer import Scorer
 
-_CHUNK = 1_024
 _NO_REASONS = ScoreOptions(0)
 ERASED = "cannot be checked: erased history"
 
@@ -65,12 +64,13 @@ class LogCheck:
         store: may be read-only.
         registry: holds the versions that answered.
         scorer: of the version whose states the store holds.
+        at_once: events of the log.
 
     Raises:
         InvalidInput: the store is empty.
     """
 
-    def __init__(self, store: Store, registry: Registry, scorer: Scorer) -> None:
+    def __init__(self, store: Store, registry: Registry, scorer: Scorer, at_once: int = 1_024) -> None:
         origin = store.origin()
         if origin is None:
             raise InvalidInput("the store is empty: nothing was answered yet")
@@ -80,6 +80,7 @@ class LogCheck:
             raise InvalidInput("the store's states belong to a model with other [entity] sections; use --model")
         self._store = store
         self._registry = registry
+        self._at_once = at_once
         self._origin: Origin = origin
         self._compacted = store.compacted()
         self._entities = {entity.name: entity for entity in behaviour.entities}
@@ -98,7 +99,7 @@ class LogCheck:
         )
         if erased:
             checked.skipped[ERASED] = erased
-        for chunk in _chunks(self._store.log(self._compacted)):
+        for chunk in self._chunks(self._store.log(self._compacted)):
             self._check(chunk, since, checked)
             progress(chunk[-1].seq)
         if self._store.compacted() != self._compacted:
@@ -125,13 +126,17 @@ class LogCheck:
             raise InvalidInput(f"{version}: {decision.model_version}")
         schema = version.scorer.schema
         checked = Checked()
-        for chunk in _chunks(self._store.log(self._compacted, keys=decision.keys)):
+        for chunk in self._chunks(self._store.log(self._compacted, keys=decision.keys)):
             until = [event for event in chunk if event.seq <= decision.seq]
             self._check(until, 0, checked, only=decision.seq)
         features = Batch.from_bytes(decision.features, len(schema.numeric)).numeric[0]
         names = [feature.name for feature in schema.behaviour]
         values = dict(zip(names, features[len(features) - len(names) :].tolist(), strict=True))
         return decision, checked, values
+
+    def _chunks(self, log: Iterator[Decision | LabelEvent]) -> Iterator[list[Decision | LabelEvent]]:
+        while chunk := list(islice(log, self._at_once)):
+            yield chunk
 
     def _version(self, name: str) -> _Version | str:
         """The version, or why it cannot be used."""
@@ -222,8 +227,3 @@ def _asked(decision: Decision) -> ScoreOptions:
     """The options that a decision was answered with, as far as its reply shows them."""
     reasons = from_json(decision.reply)["reasons"]
     return ScoreOptions(len(reasons), any(reason["verified"] is not None for reason in reasons))
-
-
-def _chunks(log: Iterator[Decision | LabelEvent]) -> Iterator[list[Decision | LabelEvent]]:
-    while chunk := list(islice(log, _CHUNK)):
-        yield chunk

@@ -47,23 +47,24 @@ def compact(recorder: Recorder, schema: TransactionSchema, until: int, run: Run 
     origin = store.origin()
     assert origin is not None  # it began when the recorder was opened
     while (compacted := store.compacted()) < until:
-        base, last = compacted_part(store, schema, origin, compacted, until)
+        base, last = compacted_part(store, schema, origin, compacted, until, recorder.states.steps.compact)
         run(partial(store.compact, base, last))
 
 
 def compacted_part(
-    store: Store, schema: TransactionSchema, origin: Origin, after: int, until: int, chunk: int = 1_000
+    store: Store, schema: TransactionSchema, origin: Origin, after: int, until: int, most: int
 ) -> tuple[dict[EntityKey, bytes], int]:
     """What the base becomes with the next events of the log in it.
 
     Args:
         after: the last event that is in it.
         until: the last that is to be.
+        most: events at once.
 
     Returns:
         The states that change, and the last event in them.
     """
-    part = next(store.log_columns(after, chunk), None)
+    part = next(store.log_columns(after, most), None)
     part = None if part is None else _until(part, until)
     if part is None or not (part.seqs or part.labels):
         return {}, until

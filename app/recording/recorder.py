@@ -15,6 +15,7 @@ from app.pseudonyms import Pseudonyms
 from app.recording.engine import Answer, Decided, Engine
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
+from app.recording.steps import Steps
 from app.refusals import Conflict, FieldProblem, Refusal
 from app.requests.arrival import Arrival
 from app.settings import Settings
@@ -74,7 +75,13 @@ class Recorder:
         self.states.count_unsaved()
 
     @staticmethod
-    def open(settings: Settings, scorer: Scorer, pseudonyms: Pseudonyms, metrics: Metrics | None = None) -> Recorder:
+    def open(
+        settings: Settings,
+        scorer: Scorer,
+        pseudonyms: Pseudonyms,
+        metrics: Metrics | None = None,
+        steps: Steps | None = None,
+    ) -> Recorder:
         """Open the store and bring the states up to its log.
 
         Raises:
@@ -84,7 +91,7 @@ class Recorder:
         """
         store = open_store(settings.database_url, durability=settings.durability)
         try:
-            states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20)
+            states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20, steps)
 
             def refill() -> Recovered:
                 return recover(store, scorer, states, pseudonyms)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 
 from app.recording.state_bytes import to_bytes, to_state
+from app.recording.steps import Steps
 from app.store.contract import Store
 from app.store.errors import OtherStates, StoreUnavailable
 from app.store.records import SavedState, View, Writes
@@ -19,8 +20,6 @@ from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, packed
 
-#: Events after which an entity's state is due to be saved, and how many are saved with one transaction.
-SAVE_AFTER, SAVE_AT_ONCE = 20_000, 64
 #: What a state costs beside its own bytes: the array object, the key, the places in two dictionaries.
 _OVERHEAD_BYTES = 400
 
@@ -31,17 +30,20 @@ class StateCache:
     Args:
         behaviour: what the states are of.
         limit_bytes: above it, saved states leave memory, least recently used first; unsaved ones stay.
+        steps: when states are saved, and how many at once.
 
     Attributes:
         store: keeps what is saved.
+        steps: as given.
         bytes: used now.
         unsaved: seq of the first event that the saved state of an entity lacks, oldest first.
         last: the last event that is known to be durable. Any thread may ask.
         unsaved_events: since the first one that a saved state lacks. Any thread may ask.
     """
 
-    def __init__(self, store: Store, behaviour: Behaviour, limit_bytes: int) -> None:
+    def __init__(self, store: Store, behaviour: Behaviour, limit_bytes: int, steps: Steps | None = None) -> None:
         self.store = store
+        self.steps = steps or Steps()
         self._limit = limit_bytes
         self._states: OrderedDict[EntityKey, State] = OrderedDict()
         self.behaviour = behaviour
@@ -175,7 +177,7 @@ class StateCache:
         last = next_seq + events - 1
         if self.store.shared:
             return {key: self._packed(key, state, last) for key, state in states.items()}, None
-        due = self.due(next_seq - SAVE_AFTER, SAVE_AT_ONCE + 4 * events)
+        due = self.due(next_seq - self.steps.save_after, self.steps.save + 4 * events)
         if not due:
             return {}, None
         saved = {

@@ -10,6 +10,7 @@ from typing import Any
 from app.pseudonyms import Pseudonyms
 from app.recording.engine import Answer, Engine
 from app.recording.recorder import Recorder
+from app.recording.steps import Steps
 from app.refusals import Refusal
 from app.requests.arrival import Arrival, ScoreOptions
 from app.requests.encoder import Encoder
@@ -34,13 +35,13 @@ class Till:
         recorder: what does it.
     """
 
-    def __init__(self, scorer: Scorer, url: str, **settings: Any) -> None:
+    def __init__(self, scorer: Scorer, url: str, steps: Steps | None = None, **settings: Any) -> None:
         given = Settings(database_url=url, **settings)
         pseudonyms = Pseudonyms.open(given, scorer.schema)
         self._requests = RequestModel(scorer.schema, 1_000)
         self._encoder = Encoder(scorer.schema, scorer.vocabulary, pseudonyms)
         self.engine = Engine(scorer, given.future_tolerance_seconds)
-        self.recorder = Recorder.open(given, scorer, pseudonyms)
+        self.recorder = Recorder.open(given, scorer, pseudonyms, steps=steps)
 
     def arrivals(self, *sent: bytes, reasons: int = 0) -> list[Arrival]:
         """Transactions as they arrive."""
@@ -69,9 +70,9 @@ class Till:
 
 
 @contextmanager
-def till(payments: Payments, url: str, **settings: Any) -> Iterator[Till]:
+def till(payments: Payments, url: str, steps: Steps | None = None, **settings: Any) -> Iterator[Till]:
     """A till, closed at the end."""
-    opened = Till(payments.scorer, url, **settings)
+    opened = Till(payments.scorer, url, steps, **settings)
     try:
         yield opened
     finally:

@@ -30,6 +30,7 @@ from app.decisions.purge import Purge, Purged
 from app.decisions.query import entity_key
 from app.recording.check_log import ERASED, LogCheck
 from app.recording.rebuild import rebuild
+from app.recording.steps import Steps
 from app.refusals import Conflict, Untimely
 from app.requests.model import RequestModel
 from app.requests.strict_object import Row
@@ -47,6 +48,8 @@ from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
 from tests.waiting import until
 
 #: Early enough that no history ends in the future.
+#: Some states are saved and some are not, and a purge takes several steps.
+SMALL = Steps(save_after=5, compact=7, erase=2)
 START = datetime(2015, 2, 1, tzinfo=UTC)
 _GAPS = st.sampled_from([0, 0, 1, SECOND, HOUR // 6, HOUR, 5 * HOUR, DAY, 2 * DAY, 7 * DAY, 30 * DAY])
 _LATE = st.sampled_from([0, 0, 0, 1, SECOND, HOUR, DAY, 3 * DAY, 3 * DAY + 1, 5 * DAY])
@@ -333,7 +336,9 @@ class Machine(RuleBasedStateMachine):
 
     def _opened(self) -> Till:
         # A server notices a moment later that its client is gone.
-        return until(lambda: Till(self._payments.scorer, self._url), "a store that is free", not_yet=(StoreInUse,))
+        return until(
+            lambda: Till(self._payments.scorer, self._url, SMALL), "a store that is free", not_yet=(StoreInUse,)
+        )
 
 
 def encoded(body: dict[str, Any]) -> bytes:
@@ -362,11 +367,8 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
 
 @pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8)])
 def test_the_store_remembers_what_a_list_would(
-    payments: Payments, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, runs: int
+    payments: Payments, request: pytest.FixtureRequest, kind: str, runs: int
 ) -> None:
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 5)  # so that some states are saved and some are not
-    monkeypatch.setattr("app.recording.compaction.compacted_part.__defaults__", (7,))  # a purge takes several steps
-    monkeypatch.setattr("app.decisions.purge._AT_ONCE", 2)
     place = request.getfixturevalue(f"{kind}_places")
     if request.config.getoption("--long", default=False):
         runs = {"sqlite": 600, "postgresql": 300}[kind]

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from app.decisions.query import entity_key
 from app.recording.check_log import ERASED, LogCheck
 from app.recording.rebuild import rebuild
 from app.recording.recorder import Recorder
+from app.recording.steps import Steps
 from app.service import create_app
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
@@ -31,11 +33,12 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests import servers
+from tests.app import records
 from tests.app.calls import CARDS, Client
 from tests.app.decisions.test_decisions import ask
 from tests.app.faulty_store import FaultyStore, Stop
 from tests.app.recording.test_recorder import behaviour_of
-from tests.app.records import Till, changed, sent, till
+from tests.app.records import Till, changed, sent
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, sql_backend, sqlite_backend
 from tests.app.traffic import Payments, label_body, same_states
 from tests.command_line import Cli
@@ -45,6 +48,9 @@ __all__ = ["postgresql_backend", "postgresql_server", "sql_backend", "sqlite_bac
 LATE = 2**51
 _JSON = {"Content-Type": "application/json"}
 FIRST, THEN, CARD = 160, 60, "card-to-forget"
+#: Some states are saved and some are not, and a purge takes several steps.
+SMALL = Steps(save_after=40, compact=37, erase=30)
+till = partial(records.till, steps=SMALL)
 
 
 def events(url: str) -> tuple[list[Decision], list[LabelEvent]]:
@@ -73,9 +79,9 @@ def follows(one: Till, payments: Payments) -> bool:
 
 
 @contextmanager
-def checking(payments: Payments, url: str) -> Iterator[LogCheck]:
+def checking(payments: Payments, url: str, at_once: int = 100) -> Iterator[LogCheck]:
     with closing(open_store(url, read_only=True)) as store:
-        yield LogCheck(store, Registry(payments.artifacts), payments.scorer)
+        yield LogCheck(store, Registry(payments.artifacts), payments.scorer, at_once)
 
 
 def keys_of(url: str) -> list[EntityKey]:
@@ -94,14 +100,6 @@ def broken_off(
         return None
     finally:
         recorder.states.store = store
-
-
-@pytest.fixture(autouse=True)
-def saves_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that some states are saved and some are not; and compaction takes several steps."""
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 40)
-    monkeypatch.setattr("app.recording.compaction.compacted_part.__defaults__", (37,))
-    monkeypatch.setattr("app.decisions.purge._AT_ONCE", 30)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -188,10 +186,7 @@ def test_one_that_is_not_known_costs_no_history(payments: Payments, own_store: s
         assert check.all(0).skipped == {}
 
 
-def test_a_label_of_a_compacted_decision_counts_after_compaction(
-    payments: Payments, sql_backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.recording.check_log._CHUNK", 1)
+def test_a_label_of_a_compacted_decision_counts_after_compaction(payments: Payments, sql_backend: Backend) -> None:
     body = changed(sent(payments, 1)[0], merchant_id="new-shop")
 
     def pay(name: str, moment: str, card: str) -> bytes:
@@ -205,7 +200,7 @@ def test_a_label_of_a_compacted_decision_counts_after_compaction(
         last = events(sql_backend.url)[0][-2]
         assert behaviour_of(payments, last)["merchant.fraud_share_1d"] > 0
         assert follows(one, payments)
-    with checking(payments, sql_backend.url) as check:
+    with checking(payments, sql_backend.url, at_once=1) as check:
         found = check.all(0)
     assert (found.decisions, found.mismatches, found.skipped) == (2, [], {ERASED: 1})
 
@@ -300,6 +295,7 @@ def test_while_a_decision_is_left_so_is_the_state_that_its_label_counts_in(payme
 @pytest.fixture
 def serving(payments: Payments, own_store: str) -> Iterator[FastAPI]:
     app = create_app(Settings(database_url=own_store, artifacts=payments.artifacts), payments.scorer)
+    app.state.serving.ledger.recorder.states.steps = SMALL
     yield app
     app.state.serving.close()
 

@@ -18,6 +18,7 @@ from app.recording.rebuild import rebuild
 from app.recording.recorder import Recorder
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
+from app.recording.steps import Steps
 from app.refusals import Conflict
 from app.requests.arrival import ScoreOptions
 from app.requests.encoder import Encoder
@@ -147,13 +148,10 @@ def test_zero_counts_and_less_is_refused_before_it_gets_here(payments: Payments,
         assert [error.field for error in refusal.value.errors] == [field]
 
 
-def test_states_that_left_memory_come_back_as_they_were(
-    payments: Payments, own_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_states_that_left_memory_come_back_as_they_were(payments: Payments, own_store: str, tmp_path: Path) -> None:
     rows = sent(payments, 300)
     other = f"sqlite:///{tmp_path / 'roomy.db'}"
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 5)
-    with till(payments, own_store) as one, till(payments, other) as roomy:
+    with till(payments, own_store, Steps(save_after=5)) as one, till(payments, other, Steps(save_after=5)) as roomy:
         one.recorder.states._limit = 20_000
         for start in range(0, len(rows), 10):
             assert one.send(*rows[start : start + 10]) == roomy.send(*rows[start : start + 10])
@@ -161,12 +159,9 @@ def test_states_that_left_memory_come_back_as_they_were(
     assert [d.features for d in recorded(own_store)] == [d.features for d in recorded(other)]
 
 
-def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(
-    payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 7)  # so that some states are saved and some are not
-    rows = sent(payments, 200)
-    with till(payments, f"sqlite:///{tmp_path / 'a.db'}") as one:
+def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(payments: Payments, tmp_path: Path) -> None:
+    rows, steps = sent(payments, 200), Steps(save_after=7)  # so that some states are saved and some are not
+    with till(payments, f"sqlite:///{tmp_path / 'a.db'}", steps) as one:
         for number, row in enumerate(rows):
             reply = one.reply(row)
             if number % 9 == 0:
@@ -182,14 +177,11 @@ def test_a_kill_at_any_moment_leaves_states_that_equal_a_rebuild(
         assert same_states(payments.schema, expected, found)
 
 
-def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
-    payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kill_after_kill_leaves_states_that_equal_a_rebuild(payments: Payments, tmp_path: Path) -> None:
     # What a start replays waits to be saved beside what comes later: the watermark must not pass it.
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 60)
     rows = sent(payments, 280)
     for life in range(8):
-        with till(payments, f"sqlite:///{tmp_path / f'{life}.db'}") as one:
+        with till(payments, f"sqlite:///{tmp_path / f'{life}.db'}", Steps(save_after=60)) as one:
             origin = one.recorder.store.origin()
             assert origin is not None
             expected = rebuild(one.recorder.store, payments.schema, origin)
@@ -202,19 +194,18 @@ def test_kill_after_kill_leaves_states_that_equal_a_rebuild(
 
 @pytest.mark.parametrize("later", [3, 5])
 def test_a_second_kill_loses_nothing_of_what_the_first_one_left_unsaved(
-    payments: Payments, own_store: str, monkeypatch: pytest.MonkeyPatch, later: int
+    payments: Payments, own_store: str, later: int
 ) -> None:
-    monkeypatch.setattr("app.recording.state_cache.SAVE_AFTER", 3)
     body = changed(sent(payments, 1)[0], card_id="one", merchant_id="shop")
     rows = [changed(body, transaction_id=f"k{i}", card_id=f"card-{i}") for i in range(1 + later)]
-    kept = Till(payments.scorer, own_store)
+    kept = Till(payments.scorer, own_store, Steps(save_after=3))
     kept.reply(rows[0])
     kept.recorder.states.save_all()
     kept.recorder.label("k0", "fraud", 2**51, 2**51, None)  # the first event of the shop that is not saved
     kept.send(*rows[1:])
     for after in (f"k{later}", f"k{later - 1}"):
         kept.recorder.store.close()  # as a kill does: nothing is saved
-        kept = Till(payments.scorer, own_store)
+        kept = Till(payments.scorer, own_store, Steps(save_after=3))
         kept.recorder.label(after, "disputed", 2**51, 2**51, None)  # saves what has waited longest
     kept.recorder.store.close()
     with till(payments, own_store) as again:

@@ -34,14 +34,14 @@ def check(connection: Connection, name: str) -> None:
         )
 
 
-def upgrade(connection: Connection, name: str) -> None:
-    """Run what is missing, in the connection's transaction. Costs one look where nothing is.
+def upgrade(connection: Connection, name: str, to: str = HEAD) -> None:
+    """Run what is missing up to a revision, in the connection's transaction. Costs one look where nothing is.
 
     Raises:
         InvalidInput: the database is of a later version of Counterfoil.
     """
     found = revision_of(connection)
-    if found == HEAD:
+    if found == to:
         return
     # Alembic takes a tenth of a second to import: only where there is something to do.
     from alembic.config import Config  # noqa: PLC0415
@@ -55,6 +55,6 @@ def upgrade(connection: Connection, name: str) -> None:
             f"at {HEAD}); upgrade Counterfoil, or restore a backup made before the upgrade"
         )
     # No env.py: it would be a module that works at import.
-    with EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(HEAD, rev)) as context:
+    with EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(to, rev)) as context:
         context.configure(connection=connection, transactional_ddl=True)
         context.run_migrations()

@@ -60,19 +60,15 @@ def test_a_database_of_a_later_version_is_refused(sql_backend: Backend, engine: 
     sql_backend.open().close()  # the claim was given back
 
 
-def test_a_log_of_the_first_version_goes_on(
-    sql_backend: Backend, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_of_the_first_version_goes_on(sql_backend: Backend, engine: Engine) -> None:
     row = (
         "INSERT INTO decisions (seq, transaction_id, digest, time, arrived_at, body, features, score, error, "
         "threshold, decision, model_version, reply, latency_us, packed_keys, id_digest) "
         "VALUES (1, 't1', :bytes, 1, 2, '{}', :bytes, 0.5, 1.5, 0.9, 'approve', 'v', :bytes, 7, :none, :digest)"
     )
     with engine.begin() as connection:
-        monkeypatch.setattr(migrations, "HEAD", "0001")
-        migrations.upgrade(connection, "log")
+        migrations.upgrade(connection, "log", to="0001")
         connection.execute(text(row), {"bytes": b"x", "none": b"", "digest": id_digest("t1")})
-    monkeypatch.undo()
     store = sql_backend.open()
     found = store.find("t1")
     assert found is not None and (found.seq, found.idempotency_digest) == (1, None)
