@@ -70,7 +70,7 @@ class FraudDetector(nn.Module):
     """The whole path from a transaction to its reconstruction error and each feature's part in it.
 
     The error is that of the trained ensemble (mean over its members) plus that of the memory, each whitened by the
-    covariance of its own residuals; where a single thing is rarer than this error says, ``singles`` raises it.
+    covariance of its own residuals; ``singles`` raises it where single things are rare.
     Everything is float64 after training: one row and a batch agree to about 1e-15.
 
     Args:
@@ -78,7 +78,7 @@ class FraudDetector(nn.Module):
         config: the ensemble's shape.
         knots: where the tail of x begins, for the ensemble and for the memory.
         slots: of the memory; 0 leaves the memory out.
-        bends: of :class:`models.singles.Singles`; None leaves it out.
+        bends: of :class:`models.singles.Singles`; 0 leaves it out.
         generator: source of the initial weights.
     """
 
@@ -89,7 +89,7 @@ class FraudDetector(nn.Module):
         knots: tuple[float, float],
         slots: int,
         generator: torch.Generator,
-        bends: tuple[int, int] | None = None,
+        bends: int = 0,
     ) -> None:
         super().__init__()
         self.knots = knots
@@ -99,7 +99,7 @@ class FraudDetector(nn.Module):
         axes = max(1, min(config.code_size, config.inputs - 1))
         self.memory = Memory(config.inputs, axes, slots) if slots else None
         self.memory_whitening = Whitening(config.inputs)
-        self.singles = Singles(config.inputs, layout.causes, bends) if bends else None
+        self.singles = Singles(config.inputs, bends) if bends else None
         owners = torch.tensor(layout.owners())
         self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
         # Rows are added up by a product: a plain sum of an odd number of columns rounds by where a row lies in memory.
@@ -129,11 +129,9 @@ class FraudDetector(nn.Module):
         if self.memory is not None:
             remembered = self.normaliser.embed(dense, categorical, self.knots[1])
             parts = parts + self.memory_whitening((remembered - self.memory(remembered))[None])
-        contributions = torch.matmul(parts, self.owner)
         if self.singles is not None:
-            odd = self.singles(x, self.owner)
-            error = torch.matmul(contributions, self.ones)
-            contributions = contributions + self.singles.raised(error, odd, torch.matmul(odd, self.ones))
+            parts = self.singles(x, parts)
+        contributions = torch.matmul(parts, self.owner)
         likeliest = self.whitening.likeliest(x, reconstruction.mean(0))
         expected = self.normaliser.to_units(likeliest, self.whitening.precision)
         return torch.matmul(contributions, self.ones).squeeze(1), contributions, expected, code[0]

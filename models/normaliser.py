@@ -30,6 +30,9 @@ _REGULAR = 1e-3
 _DEPARTURE_ROWS = 200_000
 #: From here on a ``late-log`` feature grows logarithmically.
 LATE = 5.0
+_NEVER = 1e300
+#: exp of it times any scale is finite in float64, and beyond every number that is let in.
+_LARGEST_EXPONENT = 88.0
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,20 @@ class Normaliser(nn.Module):
         self.layout = layout
         self.knot = knot
         wide = torch.float64
-        self.register_buffer("log", torch.tensor(layout.log, dtype=torch.bool).reshape(layout.numeric))
-        late = torch.tensor(layout.late or (False,) * layout.numeric, dtype=torch.bool).reshape(layout.numeric)
-        self.register_buffer("late", late)
+        late = layout.late or (False,) * layout.numeric
+        curves = [(0.0, 1.0) if log else (LATE, LATE) if late[i] else (_NEVER, 1.0) for i, log in enumerate(layout.log)]
+        self.register_buffer("curve", torch.tensor(curves, dtype=wide).reshape(layout.numeric, 2).T.contiguous())
         self.register_buffer("center", torch.zeros(layout.dense, dtype=wide))
         self.register_buffer("scale", torch.ones(layout.dense, dtype=wide))
         # Constants live in buffers: the exporter rounds Python floats to float32.
-        self.register_buffer("angular", torch.tensor([2 * math.pi / p for p, _ in layout.cycles], dtype=wide))
+        pairs = [(period, offset * DAY) for period, offset in layout.cycles for _ in range(2)]
+        self.register_buffer("period", torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous())
+        self.register_buffer("angular", torch.tensor([2 * math.pi / period for period, _ in pairs], dtype=wide))
+        self.register_buffer("quarter", torch.tensor([0.0, math.pi / 2] * len(layout.cycles), dtype=wide))
         self.register_buffer("turn", torch.tensor(2 * math.pi, dtype=wide))
+        daily = [period == DAY for period, _ in layout.cycles]
+        self.register_buffer("daily", torch.tensor(daily, dtype=torch.bool))
+        self.register_buffer("units", torch.tensor([24.0 if day else 7.0 for day in daily], dtype=wide))
         self.register_buffer("resolution", torch.zeros(layout.width, dtype=wide))
         self.register_buffer("departure", torch.ones(layout.width, dtype=wide))
         self.embeddings = nn.ParameterList(
@@ -137,12 +146,15 @@ class Normaliser(nn.Module):
 
     center: Tensor
     scale: Tensor
-    log: Tensor
-    late: Tensor
+    curve: Tensor
     resolution: Tensor
     departure: Tensor
+    period: Tensor
     angular: Tensor
+    quarter: Tensor
     turn: Tensor
+    daily: Tensor
+    units: Tensor
 
     def fit(self, batch: Batch) -> None:
         """Take center, scale and category frequencies from the training rows."""
@@ -184,9 +196,9 @@ class Normaliser(nn.Module):
         Args:
             knot: values beyond this many scales grow logarithmically: a robust, strictly increasing tail.
         """
-        parts = [_tail(dense, knot)]
+        parts = [_compress(dense, knot, knot)]
         for c in range(len(self.layout.categories)):
-            parts.append(self._values(c)[categorical[:, c]])
+            parts.append(self._values(c).index_select(0, categorical[:, c]))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def to_units(self, x: Tensor, metric: Tensor) -> Tensor:
@@ -196,14 +208,11 @@ class Normaliser(nn.Module):
             metric: [D, D], in which a category is the nearest one.
         """
         layout = self.layout
-        values = _untail(x[:, : layout.dense], self.knot) * self.scale + self.center
+        values = _stretch(x[:, : layout.dense], self.knot, self.knot) * self.scale + self.center
         numbers = values[:, : layout.numeric]
-        unlogged = torch.sign(numbers) * (torch.exp(numbers.abs().clamp(max=88.0)) - 1)
-        numbers = torch.where(self.log, unlogged, numbers)
-        if any(layout.late):
-            numbers = torch.where(self.late, _untail(numbers, LATE), numbers)
-        numbers = numbers.clamp(-FLOAT32_MAX, FLOAT32_MAX)
-        columns = [numbers]
+        if self._curved:
+            numbers = _stretch(numbers, *self.curve)
+        columns = [numbers.clamp(-FLOAT32_MAX, FLOAT32_MAX)]
         at = layout.dense
         for c, width in enumerate(layout.embeddings):
             block = slice(at, at + 1 + width)
@@ -215,28 +224,27 @@ class Normaliser(nn.Module):
             weighted = table @ metric[block, block]
             distance = (weighted * table).sum(1) - 2 * x[:, block] @ weighted.T
             columns.append((distance.argmin(dim=1, keepdim=True) + 1).to(x.dtype))
-        at = layout.numeric + len(layout.nullable)
-        for period, _offset in layout.cycles:
+        if layout.cycles:
+            at = layout.numeric + len(layout.nullable)
             # ONNX Runtime has the arc tangent in float32 only: enough for the minute of an expected hour.
-            sine, cosine = values[:, at : at + 1].float(), values[:, at + 1 : at + 2].float()
-            at += 2
-            turn = torch.atan2(sine, cosine).to(x.dtype) / self.turn
-            turn = turn - torch.floor(turn)
-            columns.append(turn * 24 if period == DAY else torch.floor(turn * 7))
+            turn = torch.atan2(values[:, at::2].float(), values[:, at + 1 :: 2].float()).to(x.dtype) / self.turn
+            cycles = (turn - torch.floor(turn)) * self.units
+            columns.append(torch.where(self.daily, cycles, torch.floor(cycles)))
         return torch.cat(columns, dim=1)
+
+    @property
+    def _curved(self) -> bool:
+        return any(self.layout.log) or any(self.layout.late)
 
     def _raw(self, numeric: Tensor, time: Tensor) -> Tensor:
         missing = torch.isnan(numeric)
-        filled = torch.where(missing, torch.zeros_like(numeric), numeric)
-        filled = torch.where(self.log, torch.sign(filled) * torch.log1p(filled.abs()), filled)
-        if any(self.layout.late):
-            filled = torch.where(self.late, _tail(filled, LATE), filled)
-        columns = [torch.where(missing, self.center[: self.layout.numeric], filled)]
+        shown = _compress(numeric, *self.curve) if self._curved else numeric
+        columns = [torch.where(missing, self.center[: self.layout.numeric], shown)]
         if self.layout.nullable:
             columns.append(missing[:, list(self.layout.nullable)].to(numeric.dtype))
-        for c, (period, offset) in enumerate(self.layout.cycles):
-            phase = torch.remainder(time + offset * DAY, period).to(torch.float64) * self.angular[c]
-            columns += [torch.sin(phase)[:, None], torch.cos(phase)[:, None]]
+        if self.layout.cycles:
+            phase = torch.remainder(time[:, None] + self.period[1], self.period[0]).to(torch.float64) * self.angular
+            columns.append(torch.sin(phase + self.quarter))  # sine and cosine, one after the other
         return torch.cat(columns, dim=1)
 
     def _values(self, c: int) -> Tensor:
@@ -252,16 +260,22 @@ class Normaliser(nn.Module):
         return table
 
 
-def _tail(x: Tensor, knot: float) -> Tensor:
+def _compress(x: Tensor, start: Tensor | float, scale: Tensor | float) -> Tensor:
+    """x up to ``start`` on either side, and ``scale`` · log(1 + what is beyond / ``scale``) further on."""
     size = x.abs()
-    beyond = knot * (1 + torch.log(size.clamp(min=knot) / knot))
-    return torch.where(size > knot, torch.sign(x) * beyond, x)
+    beyond = torch.relu(size - start)
+    return torch.sign(x) * (_at_most(size, start) + scale * torch.log(1 + beyond / scale))
 
 
-def _untail(x: Tensor, knot: float) -> Tensor:
+def _at_most(x: Tensor, largest: Tensor | float) -> Tensor:
+    return torch.minimum(x, largest) if isinstance(largest, Tensor) else x.clamp(max=largest)
+
+
+def _stretch(x: Tensor, start: Tensor | float, scale: Tensor | float) -> Tensor:
+    """The inverse of :func:`_compress`, as far as floats reach."""
     size = x.abs()
-    beyond = knot * torch.exp((size.clamp(min=knot) / knot - 1).clamp(max=80.0))
-    return torch.where(size > knot, torch.sign(x) * beyond, x)
+    beyond = (torch.relu(size - start) / scale).clamp(max=_LARGEST_EXPONENT)
+    return torch.sign(x) * (_at_most(size, start) + scale * (torch.exp(beyond) - 1))
 
 
 def tensors(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from models.schema import FLOAT32_MAX, TransactionSchema
 from models.thresholds import DECISIONS
 
 #: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
-BLOCK_ROWS = 1_024
+BLOCK_ROWS = 256
 #: Runs are filled up to a multiple of this many rows. ONNX Runtime multiplies matrices in tiles of rows and takes what
 #: is left over in another order: without this a row's last digits would depend on the company it is scored in.
 ROW_TILE = 4

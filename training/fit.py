@@ -52,8 +52,8 @@ class FitOptions:
         bounds: quantiles of the rows' distances beyond which a row counts less, in the loss
             (:func:`models.autoencoder.reconstruction_loss`) and in the covariance (:func:`robust_precision`);
             1 bounds nothing.
-        singles: from which tail probability on a single feature counts by itself, and with which weight beside the
-            error (:class:`models.singles.Singles`). None leaves the rows to the error alone. So do tables without
+        singles: from which tail probability on a single thing counts by itself, and with which weight
+            (:class:`models.singles.Singles`). None leaves the rows to the error alone. So do tables without
             behaviour features, whose columns may say nothing by themselves (principal components do not),
             ``euclidean``, and fewer than ``singles_rows`` rows: one in a thousand is then seen too seldom to be known.
         temperature: of the memory's softmax, in mean squared distances of a row to its nearest slot.
@@ -72,7 +72,7 @@ class FitOptions:
     knots: tuple[float, float] = (10.0, 20.0)
     held_in_share: float = 0.2
     bounds: tuple[float, float] = (0.9, 0.99)
-    singles: tuple[float, float] | None = (0.2, 0.5)
+    singles: tuple[float, float] | None = (0.05, 0.5)
     singles_rows: int = 10_000
     temperature: float = 0.5
 
@@ -135,7 +135,7 @@ def fit_detector(
     slots = min(_MAX_SLOTS, len(batch) // 3) if remembers and len(batch) >= _FEWEST_MEMORIES else 0
     by_themselves = options.error == "whitened" and layout.alike and len(batch) >= options.singles_rows
     alone = options.singles if by_themselves else None
-    detector = FraudDetector(layout, config, options.knots, slots, generator, BENDS if alone else None)
+    detector = FraudDetector(layout, config, options.knots, slots, generator, BENDS if alone else 0)
     most = min(MAX_ROWS, MAX_CELLS // config.inputs)
     if len(batch) > most:
         batch = batch.take(np.sort(random.choice(len(batch), most, replace=False)))
@@ -158,13 +158,11 @@ def fit_detector(
     detector.double().eval()
     if options.error == "whitened":
         with torch.no_grad():
-            errors = _whiten_members(detector, rows, [held_in for _, held_in in folds], options)
+            _whiten_members(detector, rows, [held_in for _, held_in in folds], options)
             if detector.memory is not None:
-                remembered = _fit_memory(detector, detector.memory, rows, folds[0], options, random)
-                errors = errors[: len(remembered)] + remembered  # the memory, too, was made without the first fold
+                _fit_memory(detector, detector.memory, rows, folds[0], options, random)
             if alone and detector.singles is not None:
-                bound = options.bounds[1]
-                fit_singles(detector, detector.singles, rows, errors.numpy(), options.knots[0], bound, *alone, random)
+                fit_singles(detector, detector.singles, rows, options.knots[0], options.bounds[1], *alone, random)
     return FitResult(detector, history)
 
 
@@ -181,19 +179,14 @@ def _folds(
     return folds
 
 
-def _whiten_members(
-    detector: FraudDetector, rows: Rows, held_in: list[NDArray[np.int64]], options: FitOptions
-) -> Tensor:
-    """One mean and covariance for all members, from each member's residuals on its own held-in rows; their errors."""
+def _whiten_members(detector: FraudDetector, rows: Rows, held_in: list[NDArray[np.int64]], options: FitOptions) -> None:
+    """One mean and covariance for all members, from each member's residuals on its own held-in rows."""
     residuals = []
     for member, fold in enumerate(held_in):
         x = rows.embed(detector, torch.from_numpy(fold[:_COVARIANCE_ROWS])[None], options.knots[0])
         stacked = x.expand(len(held_in), -1, -1)
         residuals.append((stacked - detector.autoencoder(stacked))[member])
-    residual = torch.cat(residuals)
-    _set_whitening(detector, detector.whitening, residual, options.bounds[1])
-    errors: Tensor = detector.whitening(residual[None]).sum(1)
-    return errors
+    _set_whitening(detector, detector.whitening, torch.cat(residuals), options.bounds[1])
 
 
 def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tensor, bound: float) -> None:
@@ -211,8 +204,8 @@ def _fit_memory(
     fold: tuple[NDArray[np.int64], NDArray[np.int64]],
     options: FitOptions,
     random: np.random.Generator,
-) -> Tensor:
-    """Slots by k-means (Lloyd) on one part of the rows, whitening on the rest, whose errors are returned."""
+) -> None:
+    """Slots by k-means (Lloyd) on one part of the rows, whitening on the rest."""
     inside, outside = (
         rows.embed(detector, torch.from_numpy(part)[None], options.knots[1])[0]
         for part in (random.permutation(fold[0])[:_COVARIANCE_ROWS], fold[1][:_COVARIANCE_ROWS])
@@ -229,10 +222,7 @@ def _fit_memory(
     codes, keys = sample @ axes, slots @ axes
     distance = (codes - keys[_nearest(codes, keys)]).square().sum(1).mean()
     memory.set(axes, slots, options.temperature * float(distance) / axes.shape[1] + 1e-6)
-    residual = outside - memory(outside)
-    _set_whitening(detector, detector.memory_whitening, residual, options.bounds[1])
-    errors: Tensor = detector.memory_whitening(residual[None]).sum(1)
-    return errors
+    _set_whitening(detector, detector.memory_whitening, outside - memory(outside), options.bounds[1])
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from models.detector import export_onnx, run_torch
 from models.normaliser import Layout
 from models.rows import Batch
 from models.scorer import Graph
-from models.singles import Bends
+from models.singles import Singles
 from training.fit import FitOptions, FitResult, fit_detector
 from training.singles import bend
 
@@ -39,20 +39,22 @@ def result() -> FitResult:
 @pytest.mark.parametrize("first", [1.0, 0.2])
 def test_a_function_says_how_rare_a_value_is(first: float) -> None:
     values = np.random.default_rng(0).exponential(size=40_000)
-    bends = Bends(1, 16)
-    bend(bends, 0, values, first)
+    singles = Singles(1, 16)
+    bend(singles, 0, values, first)
     v = np.array([0.0, 0.5, 2.0, 5.0, 9.0, 20.0])
-    found = bends(torch.from_numpy(v)[:, None])[:, 0].numpy()
+    found = singles.odd(torch.from_numpy(v)[:, None])[:, 0].numpy()
     # Of an exponential, -log p(v) = v.
     np.testing.assert_allclose(found, np.maximum(v + np.log(first), 0), rtol=0.15, atol=0.15)
 
 
 def test_values_that_are_nearly_all_one_have_a_function_too() -> None:
-    bends = Bends(1, 9)
-    x, y, beyond = bend(bends, 0, np.repeat([0.0, 1.0], [2_960, 40]), 0.2)
-    assert x.tolist() == [0.0, 1.0]
-    assert float(y[1]) == pytest.approx(np.log(0.2 / (41 / 3_001)))
-    assert beyond <= 1 / 0.05
+    singles = Singles(1, 9)
+    bend(singles, 0, np.repeat([0.0, 1.0], [2_960, 40]), 0.2)
+    assert singles.knot[:2, 0].tolist() == [0.0, 1.0]
+    at_one = float(singles.odd(torch.ones(1, 1).double()))
+    assert at_one == pytest.approx(np.log(0.2 / (41 / 3_001)))
+    beyond = float(singles.odd(torch.full((1, 1), 2.0).double())) - at_one
+    assert 0 < beyond <= 1 / 0.05
 
 
 def test_only_named_causes_of_enough_rows_count_by_themselves() -> None:
@@ -79,7 +81,7 @@ def test_the_graph_gives_what_torch_gives_and_the_parts_sum(result: FitResult) -
 
 def test_an_error_never_falls_and_stays_where_nothing_is_odd(result: FitResult) -> None:
     batch = rows(400, 2)
-    batch.numeric[:2] = result.detector.normaliser.center.numpy()
+    batch.numeric[:2] = 0.0  # the middle of everything
     whole = run_torch(result.detector, batch)[0]
     singles, result.detector.singles = result.detector.singles, None
     plain = run_torch(result.detector, batch)[0]
