@@ -121,7 +121,12 @@ class Timed:
         return getattr(self._store, name)
 
     def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str] = (),
     ) -> None:
         """As the store does."""
         inside = 0.0
@@ -134,7 +139,7 @@ class Timed:
             return writes
 
         begun = time.perf_counter()
-        self._store.transact(names, keys, events, timed)
+        self._store.transact(names, keys, events, timed, labelled)
         self.store_us.append((time.perf_counter() - begun - inside) * 1e6)
         self.work_us.append(inside * 1e6)
 

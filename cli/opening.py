@@ -108,10 +108,9 @@ def require_label(schema: TransactionSchema, files: list[Path], label: str | Non
     Raises:
         InvalidInput: naming the profile or the file that has none.
     """
-    from models.parsing import require_columns
-    from models.tables import TableReader
+    from models.strict_tables import opened
 
     if label is None:
         raise InvalidInput(f"profile '{schema.name}' has no label column, so there is nothing to measure against")
     for file in files:
-        require_columns(schema, TableReader(file, schema.file).columns, source=str(file), label=True)
+        opened(schema, file, label=True)

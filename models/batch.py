@@ -25,10 +25,11 @@ from models.aside import written_aside
 from models.behaviour.events import Behaviour
 from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
-from models.parsing import parse_rows, require_columns
+from models.parsing import parse_rows
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
 from models.scorer import Scorer
+from models.strict_tables import opened
 from models.tables import TableReader, table_kind, write_frames
 
 OnError = Literal["stop", "reject"]
@@ -180,10 +181,9 @@ def transform_table(
         InvalidInput: naming file, line, column and cause.
     """
     kind = table_kind(output, written=True)
-    reader = TableReader(source, schema.file)
+    reader = opened(schema, source)
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
-    require_columns(schema, reader.columns, source=str(source))
     require_free_names(reader.columns, added)
     checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
     unchecked = [name for name in reader.columns if name not in checked]

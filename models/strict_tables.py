@@ -1,4 +1,5 @@
-"""Tables whose every row must be usable: read chunk by chunk, the first bad rows told by file, line and column."""
+"""Tables that must have the columns of a schema, and those whose every row must be usable as well: read chunk by chunk,
+the first bad rows told by file, line and column."""
 
 from __future__ import annotations
 
@@ -16,6 +17,20 @@ from models.tables import TableReader
 _SHOWN_ERRORS = 5
 
 
+def opened(schema: TransactionSchema, path: Path, *, label: bool = False) -> TableReader:
+    """A table that has the columns of the schema.
+
+    Args:
+        label: whether it must have those of the label, too.
+
+    Raises:
+        InvalidInput: it is unreadable, or lacks a column.
+    """
+    reader = TableReader(path, schema.file)
+    require_columns(schema, reader.columns, source=str(path), label=label)
+    return reader
+
+
 def checked_chunks(
     schema: TransactionSchema, files: list[Path], progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[pl.DataFrame, ParsedRows]]:
@@ -30,8 +45,7 @@ def checked_chunks(
     total = sum(file.stat().st_size for file in files)
     done = 0
     for file in files:
-        reader = TableReader(file, schema.file)
-        require_columns(schema, reader.columns, source=str(file))
+        reader = opened(schema, file)
         for chunk in reader.chunks():
             parsed = parse_rows(schema, chunk.frame)
             errors = chunk.errors(parsed)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.parsing import parse_rows, require_columns
+from models.parsing import parse_rows
 from models.rows import FRAUD, LEGITIMATE
 from models.schema import TransactionSchema
-from models.tables import TableReader
+from models.strict_tables import opened
 
 _EXAMPLES = 3
 
@@ -68,8 +68,7 @@ def check_table(
     Raises:
         InvalidInput: the file cannot be read, or lacks a column.
     """
-    reader = TableReader(path, schema.file)
-    require_columns(schema, reader.columns, source=str(path))
+    reader = opened(schema, path)
     check = TableCheck(row_word=reader.row_word)
     previous: int | None = None
     for chunk in reader.chunks():

@@ -1,22 +1,20 @@
-"""Transactions scored and recorded: looked up, decided, and written, in one transaction of the store.
-
-Memory is never ahead of the store: states are advanced on copies, and the copies take their place after the commit.
-"""
+"""Transactions scored and recorded: looked up, decided, and written, in one transaction of the store."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from app.pseudonyms import Pseudonyms
+from app.recording.commit import Commits, Work
 from app.recording.engine import Answer, Decided, Engine
+from app.recording.labelling import labelled, plausible_time
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
 from app.recording.steps import Steps
-from app.refusals import Conflict, FieldProblem, Refusal
+from app.refusals import Refusal
 from app.requests.arrival import Arrival
 from app.settings import Settings
 from app.store.contract import Store
@@ -25,26 +23,9 @@ from app.store.open import open_store
 from app.store.records import Decision, Label, LabelEvent, Name, View, Writes
 from app.telemetry.metrics import Metrics
 from models.behaviour.events import Behaviour
-from models.behaviour.kernel import relabel
-from models.behaviour.keys import EntityKey
-from models.behaviour.replay import State, empty
 from models.scorer import Scorer
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a transaction comes to: the states that it moves, the first event that moves each, and what it writes."""
-
-    states: Mapping[EntityKey, State]
-    first_seq: Mapping[EntityKey, int]
-    decisions: Sequence[Decision] = ()
-    labels: Sequence[LabelEvent] = ()
-
-
-class _Behind(Exception):
-    """The log holds more than memory knows of, or the states are of another declaration: another process had them."""
 
 
 class Recorder:
@@ -68,7 +49,7 @@ class Recorder:
     ) -> None:
         self.states = states
         self.recovered = recovered
-        self._refill = refill
+        self._commits = Commits(states, refill)
         self._metrics = metrics or Metrics()
         self._tolerance = tolerance * 1_000_000
         self.states.last = self.store.last_seq()
@@ -133,13 +114,13 @@ class Recorder:
         keys = {key for arrival in arrivals for key, _ in arrival.events}
         found: list[tuple[float, Decided]] = []
 
-        def work(view: View) -> _Work:
+        def work(view: View) -> Work:
             began = time.perf_counter()
             decided = engine.decide(arrivals, view, self.states.committed(keys, view))
             found[:] = [(began, decided)]
-            return _Work(decided.states, decided.first_seq, decisions=decided.decisions)
+            return Work(decided.states, decided.first_seq, decisions=decided.decisions)
 
-        self._transact(names, keys, len(arrivals), work)
+        self._commits.run(names, keys, len(arrivals), work)
         began, decided = found[0]
         refused = sum(isinstance(answer, Refusal) for answer in decided.answers)
         self._metrics.answered(
@@ -195,33 +176,21 @@ class Recorder:
         decision = self.store.find(transaction_id)
         if decision is None:
             return None
-        known = arrived_at if known_at is None else known_at
-        if self.states.behaviour.calendar and known < decision.time:
-            if decision.time - known > self._tolerance:
-                problem = FieldProblem(field="known_at", message="earlier than the transaction itself")
-                raise Conflict("the label cannot be right", [problem])
-            known = decision.time  # by clocks that differ by less than what is borne
-        recorded = known
+        behaviour = self.states.behaviour
+        said = arrived_at if known_at is None else known_at
+        recorded = known = plausible_time(behaviour, said, decision, self._tolerance)
 
-        def work(view: View) -> _Work:
+        def work(view: View) -> Work:
             nonlocal recorded
             recorded = known
             before = view.labels.get(transaction_id)
             if before is not None and before.label == label and (known_at is None or known == before.known_at):
                 recorded = before.known_at
-                return _Work({}, {})
-            change = int(label == "fraud") - int(before is not None and before.label == "fraud")
-            committed = self.states.committed(decision.keys, view)
-            moved: dict[EntityKey, State] = {}
-            for key in decision.keys if change else ():
-                entity = self.states.entities.get(key[0])
-                if entity is not None:
-                    moved[key] = committed[key].copy() if key in committed else empty(entity)
-                    relabel(moved[key], entity.plan, decision.time, change)
-            event = LabelEvent(view.next_seq, transaction_id, label, known, arrived_at, caller, change)
-            return _Work(moved, dict.fromkeys(moved, view.next_seq), labels=[event])
+                return Work({}, {})
+            event = LabelEvent(view.next_seq, transaction_id, label, known, arrived_at, caller)
+            return labelled(behaviour, decision, event, before, self.states.committed(decision.keys, view))
 
-        self._transact([transaction_id], set(decision.keys), 1, work)
+        self._commits.run([], set(decision.keys), 1, work, [transaction_id])
         return recorded
 
     def try_store(self) -> None:
@@ -238,37 +207,3 @@ class Recorder:
         self.store.watermark()
         self.store.transact([], [], 0, look)
         self.store.prove()
-
-    def _transact(
-        self, names: Sequence[Name], keys: Collection[EntityKey], events: int, work: Callable[[View], _Work]
-    ) -> None:
-        """One transaction of the store; memory follows once it is durable."""
-        done: list[tuple[_Work, Writes, int]] = []
-
-        def write(view: View) -> Writes:
-            if not self.states.own(view) or (not self.store.shared and view.next_seq != self.states.last + 1):
-                raise _Behind
-            found = work(view)
-            count = len(found.decisions) + len(found.labels)
-            saved, watermark = self.states.to_save(found.states, found.first_seq, view.next_seq, count)
-            writes = Writes(found.decisions, found.labels, saved, watermark)
-            done[:] = [(found, writes, view.next_seq + count - 1)]
-            return writes
-
-        try:
-            self.store.transact(names, self.states.missing(keys), events, write)
-        except _Behind:
-            self._catch_up()
-            self.store.transact(names, self.states.missing(keys), events, write)
-        found, writes, last = done[0]
-        self.states.keep(found.states, found.first_seq, writes.states, last)
-
-    def _catch_up(self) -> None:
-        """Make memory anew from the store: a commit whose answer was lost has been kept after all."""
-        self.states.clear()
-        try:
-            self._refill()
-        except StoreUnavailable:
-            self.states.clear()  # half of it would pass for all
-            raise
-        self.states.last = self.store.last_seq()

@@ -47,7 +47,7 @@ class StateCache:
         self._limit = limit_bytes
         self._states: OrderedDict[EntityKey, State] = OrderedDict()
         self.behaviour = behaviour
-        self.entities = {entity.name: entity for entity in behaviour.entities}
+        self._entities = {entity.name: entity for entity in behaviour.entities}
         self.unsaved: OrderedDict[EntityKey, int] = OrderedDict()
         self.bytes = 0
         self.last = 0
@@ -246,4 +246,4 @@ class StateCache:
             pass
 
     def _packed(self, key: EntityKey, state: State, seq: int) -> SavedState:
-        return SavedState(seq, to_bytes(packed(self.entities[key[0]], state), self.behaviour.spec))
+        return SavedState(seq, to_bytes(packed(self._entities[key[0]], state), self.behaviour.spec))

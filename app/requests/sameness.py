@@ -102,6 +102,8 @@ class FormerReader:
         Args:
             key: the Idempotency-Key it came with.
         """
+        if self._id is None and key is None:
+            return None
         try:
             refuse_nesting(body, MOST_NESTED)
             return self._of(load_pairs(body), _digest(key, caller, 0))

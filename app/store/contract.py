@@ -37,7 +37,12 @@ class Store(Protocol):
     risks: Sequence[str]
 
     def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str] = (),
     ) -> None:
         """Read, compute, write: atomic, durable when it returns.
 
@@ -47,6 +52,7 @@ class Store(Protocol):
             events: how many places in the order of arrival to reserve, at most as many are written.
             work: computes what to write from what was read. A shared store calls it again where another process got in
                 between. What it raises ends the transaction with nothing written and is raised here.
+            labelled: transaction ids whose latest label is wanted.
         """
 
     def prove(self) -> None:

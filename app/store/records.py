@@ -90,7 +90,7 @@ class View:
 
     Attributes:
         known: decisions that are in the log, by those of the asked names that they are recorded under.
-        labels: the latest label of each asked id that has one.
+        labels: the latest label of each id that was asked for its label and has one.
         states: saved states of the asked keys; an entity that has none is absent. Where only the base has one,
             its ``seq`` is 0.
         next_seq: the first free place in the order of arrival, reserved for as many events as were asked for.

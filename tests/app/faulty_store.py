@@ -61,9 +61,14 @@ class FaultyStore:
             raise StoreUnavailable("it fails on command")
 
     def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str] = (),
     ) -> None:
-        self._write(lambda: self.store.transact(names, keys, events, work))
+        self._write(lambda: self.store.transact(names, keys, events, work, labelled))
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         self._write(lambda: self.store.begin(origin, base, instead_of))

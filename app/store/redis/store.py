@@ -74,23 +74,35 @@ class RedisStore:
         self._begun = Beginning()
 
     def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str] = (),
     ) -> None:
         """See the contract."""
         for attempt in range(_TRIES):
             with self._wires.wire() as wire:
-                if self._attempt(wire, names, keys, events, work):
+                if self._attempt(wire, names, keys, events, work, labelled):
                     return
             time.sleep(random.random() * min(attempt, 20) / 1000)
         raise StoreUnavailable(f"{self._wires.name}: other processes kept writing to the same entities; try again")
 
     def _attempt(
-        self, wire: Wire, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        wire: Wire,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str],
     ) -> bool:
         """False where another process got in between."""
         watching = True
         try:
-            begun, seen = view(wire, self._keys, self._begun, names, keys, 0 if self._read_only else events)
+            places = 0 if self._read_only else events
+            begun, seen = view(wire, self._keys, self._begun, names, keys, labelled, places)
             if begun != self._begun:  # the states have other names now
                 self._begun = begun
                 return False

@@ -17,29 +17,35 @@ _DOUBT = 3.0
 
 
 def view(
-    wire: Wire, keys: RedisKeys, begun: Beginning, asked: Sequence[Name], entities: Sequence[EntityKey], events: int
+    wire: Wire,
+    keys: RedisKeys,
+    begun: Beginning,
+    asked: Sequence[Name],
+    entities: Sequence[EntityKey],
+    labelled: Sequence[str],
+    events: int,
 ) -> tuple[Beginning, View]:
     """What the store holds of these names and entities; from now on they are watched.
 
     Args:
         begun: the beginning that the states are thought to be of.
+        labelled: ids whose latest label is wanted.
         events: places to reserve.
 
     Returns:
         The beginning they are of, and the view. Where that is another, the view's states are none.
     """
-    ids = [name for name in asked if isinstance(name, str)]
     names = [
         keys.origin,
         *map(keys.name, asked),
-        *map(keys.label, ids),
+        *map(keys.label, labelled),
         *(keys.state(begun.number, entity) for entity in entities),
     ]
     # The places are reserved after the watch began: what gets in between has smaller ones, and is noticed.
     reserve: Command = ("INCRBY", keys.seq, events) if events else ("GET", keys.seq)
     _, (origin, *found), last = wire.run(("WATCH", *names), ("MGET", *names), reserve)
     begun = Beginning.parse(origin)
-    of_labels, of_states = len(asked), len(asked) + len(ids)
+    of_labels, of_states = len(asked), len(asked) + len(labelled)
     known = [(name, int(seq)) for name, seq in zip(asked, found, strict=False) if seq is not None]
     labels = [unpack_label(packed) for packed in found[of_labels:of_states] if packed is not None]
     saved = zip(entities, found[of_states:], strict=True)

@@ -91,12 +91,17 @@ class SqlStore:
         return _Last(version, last_seq(connection, self._sql) + 1, None if origin is None else origin.spec)
 
     def transact(
-        self, names: Sequence[Name], keys: Sequence[EntityKey], events: int, work: Callable[[View], Writes]
+        self,
+        names: Sequence[Name],
+        keys: Sequence[EntityKey],
+        events: int,
+        work: Callable[[View], Writes],
+        labelled: Sequence[str] = (),
     ) -> None:
         """See the contract. ``events`` needs no reserving: nobody else writes. A program that does so all the same, to
         an SQLite file, is noticed."""
         if self._writer is None:
-            if work(self._log.read(lambda connection: self._view(connection, names, keys))) != Writes():
+            if work(self._log.read(lambda connection: self._view(connection, names, keys, labelled))) != Writes():
                 raise self._refusal()
             return
         called = False
@@ -104,11 +109,11 @@ class SqlStore:
 
         def act(connection: Connection) -> None:
             nonlocal called
-            if not names and not keys:
+            if not (names or keys or labelled):
                 connection.exec_driver_sql("SELECT 1")  # a dead connection shows before work is called
             if version_of(connection) != self._last.version:
                 self._last = self._look(connection)
-            seen = view(connection, self._sql, names, keys, self._last.next_seq, self._last.spec)
+            seen = view(connection, self._sql, names, keys, labelled, self._last.next_seq, self._last.spec)
             called = True
             writes = work(seen)
             written.extend(decision.seq for decision in writes.decisions)
@@ -125,10 +130,12 @@ class SqlStore:
         """See the contract."""
         self._write(lambda connection: prove(connection, self._sql, self._last.next_seq))
 
-    def _view(self, connection: Connection, names: Sequence[Name], keys: Sequence[EntityKey]) -> View:
+    def _view(
+        self, connection: Connection, names: Sequence[Name], keys: Sequence[EntityKey], labelled: Sequence[str]
+    ) -> View:
         """For a reader, who knows nothing of the transactions before."""
         last = self._look(connection)
-        return view(connection, self._sql, names, keys, last.next_seq, last.spec)
+        return view(connection, self._sql, names, keys, labelled, last.next_seq, last.spec)
 
     def origin(self) -> Origin | None:
         """See the contract."""

@@ -31,21 +31,22 @@ def view(
     sql: Statements,
     names: Sequence[Name],
     keys: Sequence[EntityKey],
+    labelled: Sequence[str],
     next_seq: int,
     spec: str | None,
 ) -> View:
     """What the store holds of these names and entities.
 
     Args:
+        labelled: ids whose latest label is wanted.
         next_seq: the next free place.
         spec: of the states.
     """
-    digests = [id_digest(name) for name in names if isinstance(name, str)]
-    rows = [*sql.known.rows(connection, digests)]
+    rows = [*sql.known.rows(connection, [id_digest(name) for name in names if isinstance(name, str)])]
     rows += sql.known_by_key.rows(connection, [name for name in names if isinstance(name, bytes)])
     decisions = map(as_decision, rows)
     asked = set(names)
-    labels = [as_label(row) for row in sql.labels.rows(connection, digests)]
+    labels = [as_label(row) for row in sql.labels.rows(connection, [id_digest(name) for name in labelled])]
     labels.sort(key=attrgetter("seq"))
     states = {key: SavedState(*row) for key, row in of_entities(connection, sql.states, keys).items()}
     missing = [key for key in keys if key not in states]

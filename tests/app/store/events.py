@@ -78,5 +78,5 @@ def look(store: Store, names: Sequence[Name] = (), keys: Sequence[EntityKey] = (
         seen.append(view)
         return Writes()
 
-    store.transact(names, keys, 0, work)
+    store.transact(names, keys, 0, work, [name for name in names if isinstance(name, str)])
     return seen[-1]
