@@ -73,6 +73,11 @@ class Pseudonyms:
                     )
         return Pseudonyms(columns, _secret(settings) if columns else b"")
 
+    @property
+    def audit_key(self) -> bytes:
+        """What :mod:`app.decisions.audit_sample` hashes ids with: as secret as the pseudonyms; without any, known."""
+        return self._keys.hash(b"audit sample")
+
     def of(self, value: str) -> str:
         """The pseudonym of an id; a pseudonym stays as it is, so that exported rows can be sent again."""
         return self._keys.of(value)

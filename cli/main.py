@@ -11,12 +11,14 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
+from cli.audit_sample import audit_sample
 from cli.console import EXIT_ERROR, EXIT_INTERRUPTED, err
 from cli.data import profile, simulate
 from cli.evaluate import evaluate
 from cli.keys import cli as keys_cli
 from cli.log import export, purge, replay, warm
 from cli.patience import patient_output
+from cli.retrain import retrain
 from cli.score import embed, score
 from cli.serve import health, serve
 from cli.threshold import threshold
@@ -39,6 +41,8 @@ COMMANDS = (
     replay,
     export,
     purge,
+    retrain,
+    audit_sample,
     threshold,
     models,
     activate,

@@ -41,10 +41,11 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _MOST_SHOWN else "")
 
 
-def say_trained(manifest: Manifest, folder: Path, cycles: tuple[str, ...]) -> None:
+def say_trained(manifest: Manifest, folder: Path | None, cycles: tuple[str, ...]) -> None:
     """A version just trained: data, network, threshold, figures.
 
     Args:
+        folder: of the version; None where it is not published.
         cycles: of the profile; the version lacks those that its training rows do not cover.
     """
     shape, training = manifest.architecture, manifest.training
@@ -67,7 +68,8 @@ def say_trained(manifest: Manifest, folder: Path, cycles: tuple[str, ...]) -> No
             "promised: the test part is not like what came before. Traffic may have changed, the history may be too "
             "short for the windows of [entity], or a feature may only ever rise"
         )
-    out.print(f"  report       {folder / 'report.html'}")
+    if folder is not None:
+        out.print(f"  report       {folder / 'report.html'}")
 
 
 def why_not_activated(manifest: Manifest) -> str | None:

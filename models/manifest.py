@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration
+from models.reference import Reference
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema
 from models.thresholds import Threshold
@@ -139,6 +140,8 @@ class Manifest(_Record):
     metrics: Metrics
     libraries: dict[str, str]
     files: dict[str, str]
+    #: Distributions of the training rows; None in versions from before they were kept.
+    reference: Reference | None = None
     #: Of the secret that the keys of the training's cards were hashed with; "" where none were.
     key_fingerprint: str = ""
 

@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
-from models.rows import UNKNOWN, Batch, Vocabulary
+from models.outcomes import IS_DISPUTED, IS_FRAUD, IS_LEGITIMATE, OUTCOME
+from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
 from models.schema import TransactionSchema
 from models.strict_tables import checked_chunks
 
@@ -32,6 +33,8 @@ class History:
         behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; none before.
         known: int64 [n], microseconds since when the label was known, or AT_ONCE; None where no column says it.
         reordered: whether the files had the rows in another order than that of time.
+        id: transaction ids [n]; None where the schema has none.
+        disputed: bool [n], neither fraud nor legitimate for sure: never fitted; None where nothing says so.
     """
 
     numeric: NDArray[np.float64]
@@ -44,11 +47,13 @@ class History:
     behaviour: NDArray[np.float64] | None = None
     known: NDArray[np.int64] | None = None
     reordered: bool = False
+    id: pl.Series | None = None
+    disputed: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> History:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> History:
         """The chosen rows, in the order of ``rows``."""
         where = np.arange(len(self))[rows]
         return History(
@@ -60,8 +65,21 @@ class History:
             {name: column.gather(where) for name, column in self.entity.items()},
             None if self.scenario is None else self.scenario.gather(where),
             None if self.behaviour is None else self.behaviour[where],
-            None if self.known is None else self.known[where],
+            known=None if self.known is None else self.known[where],
+            id=None if self.id is None else self.id.gather(where),
+            disputed=None if self.disputed is None else self.disputed[where],
         )
+
+    @property
+    def fitted(self) -> NDArray[np.bool_]:
+        """Rows [n] that may be fitted and calibrated on: neither fraud nor disputed."""
+        fitted: NDArray[np.bool_] = self.label != FRAUD
+        return fitted if self.disputed is None else fitted & np.logical_not(self.disputed)
+
+    def in_time_order(self) -> History:
+        """The same rows by time, those of equal time in the order they have."""
+        order = np.argsort(self.time, kind="stable")
+        return self if np.array_equal(order, np.arange(len(order))) else replace(self.take(order), reordered=True)
 
     def batch(self, vocabulary: Vocabulary) -> Batch:
         """The rows as the detector takes them."""
@@ -84,37 +102,52 @@ def read_history(
     files: list[Path],
     *,
     progress: Callable[[int, int], None] | None = None,
+    known_as: Callable[[ParsedRows], ParsedRows] = lambda rows: rows,
 ) -> History:
-    """Read all files under one schema.
+    """Read all files under one schema. Where a table has :data:`models.outcomes.OUTCOME`, that is the label.
 
     Args:
         progress: called with bytes read and bytes in all.
+        known_as: gives rows the ids that their cards and merchants go by.
 
     Raises:
         InvalidInput: a file or a row cannot be used; names file, line, column and cause of the first few.
     """
     parts: list[History] = []
-    for frame, parsed in checked_chunks(schema, files, progress):
+    for frame, rows in checked_chunks(schema, files, progress):
+        parsed = known_as(rows)
         scenario = _scenario(schema, frame)
         if schema.label_timestamp and parsed.label is not None and parsed.known is None:
             told = schema.columns[schema.label_timestamp].told(schema.label_timestamp)
             raise InvalidInput(f"a file has labels and no column {told}, which says since when they were known")
+        outcome = frame[OUTCOME].filter(pl.Series(parsed.good)) if OUTCOME in frame.columns else None
         parts.append(
             History(
                 parsed.numeric,
                 parsed.text,
                 parsed.time,
-                np.full(len(parsed.time), UNKNOWN, np.int8) if parsed.label is None else parsed.label,
-                parsed.label is not None,
+                _label(parsed, outcome),
+                parsed.label is not None or outcome is not None,
                 parsed.entity,
                 None if scenario is None else scenario.filter(pl.Series(parsed.good)),
                 known=parsed.known,
+                id=parsed.id,
+                disputed=None if outcome is None else (outcome == IS_DISPUTED).fill_null(False).to_numpy(),
             )
         )
-    history = _concat(parts, files)
-    order = np.argsort(history.time, kind="stable")
-    in_order = np.array_equal(order, np.arange(len(order)))
-    return history if in_order else replace(history.take(order), reordered=True)
+    if sum(map(len, parts)) == 0:
+        raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
+    if len({part.labelled for part in parts}) > 1:
+        raise InvalidInput("some of the files have the label column and some do not; give them one form")
+    return concat(parts).in_time_order()
+
+
+def _label(parsed: ParsedRows, outcome: pl.Series | None) -> NDArray[np.int8]:
+    """FRAUD, LEGITIMATE or UNKNOWN of each row [n]."""
+    if outcome is not None:
+        words = {IS_FRAUD: FRAUD, IS_LEGITIMATE: LEGITIMATE}
+        return outcome.replace_strict(words, default=UNKNOWN, return_dtype=pl.Int8).to_numpy()
+    return np.full(len(parsed.time), UNKNOWN, np.int8) if parsed.label is None else parsed.label
 
 
 def _scenario(schema: TransactionSchema, frame: pl.DataFrame) -> pl.Series | None:
@@ -125,25 +158,24 @@ def _scenario(schema: TransactionSchema, frame: pl.DataFrame) -> pl.Series | Non
     return frame[field].cast(pl.String) if field in frame.columns else None
 
 
-def _concat(parts: list[History], files: list[Path]) -> History:
-    if sum(map(len, parts)) == 0:
-        raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
-    if len({part.labelled for part in parts}) > 1:
-        raise InvalidInput("some of the files have the label column and some do not; give them one form")
-    if len({part.scenario is None for part in parts}) > 1:
-        parts = [replace(part, scenario=None) for part in parts]
+def concat(parts: list[History]) -> History:
+    """All parts, one below the other; what not all of them have is left out, but for who is disputed."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
     scenarios = [part.scenario for part in parts if part.scenario is not None]
     known = [part.known for part in parts if part.known is not None]
+    ids = [part.id for part in parts if part.id is not None]
+    disputed = [np.zeros(len(part), bool) if part.disputed is None else part.disputed for part in parts]
     return History(
         np.concatenate([part.numeric for part in parts]),
         tuple(pl.concat([part.text[i] for part in parts]) for i in range(len(first.text))),
         np.concatenate([part.time for part in parts]),
         np.concatenate([part.label for part in parts]),
-        first.labelled,
+        any(part.labelled for part in parts),
         {name: pl.concat([part.entity[name] for part in parts]) for name in first.entity},
-        pl.concat(scenarios) if scenarios else None,
+        pl.concat(scenarios) if len(scenarios) == len(parts) else None,
         known=np.concatenate(known) if len(known) == len(parts) else None,
+        id=pl.concat(ids) if len(ids) == len(parts) else None,
+        disputed=np.concatenate(disputed) if any(part.disputed is not None for part in parts) else None,
     )

@@ -46,6 +46,7 @@ from models.manifest import (
     version_name,
 )
 from models.normaliser import Layout
+from models.reference import Reference
 from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema
@@ -116,8 +117,8 @@ def train(
         on_stage("replaying")
         history, kept = remember(behaviour, history)
         states = Snapshot(behaviour.spec, int(history.time[-1]), kept)
-    legitimate = history.label != FRAUD
-    train_rows = split.train[legitimate[split.train]]
+    fitting = history.fitted
+    train_rows = split.train[fitting[split.train]]
     vocabulary = fit_vocabulary(history, train_rows)
     batch = history.batch(vocabulary)
     layout = Layout.of(schema, vocabulary)
@@ -125,7 +126,7 @@ def train(
     device = _device(job.device)
     for policy in (job.policy, job.decline):
         if policy is not None:
-            require_cases(policy, int((~legitimate[split.calibration]).sum()))
+            require_cases(policy, int((history.label[split.calibration] == FRAUD).sum()))
     on_stage("training")
     fitted = batch.take(train_rows)
     if behaviour:
@@ -143,7 +144,7 @@ def train(
     graph = Graph(detector, threads=torch.get_num_threads())
     golden = _golden(result.detector, graph, batch.take(train_rows), layout, job.seed)
     on_stage("calibrating")
-    held_out = split.calibration[legitimate[split.calibration]]
+    held_out = split.calibration[fitting[split.calibration]]
     errors = graph.run(batch.take(held_out), "error")[0]
     calibration = calibrate(errors)
     inputs = _policy_inputs(schema, history, batch, graph, split)
@@ -173,6 +174,7 @@ def train(
         architecture=_architecture(result, job.fit),
         training=_record(job, delay, history, split, late),
         metrics=metrics,
+        reference=Reference.of(batch.take(train_rows), vocabulary),
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
         files={},
     )
@@ -297,6 +299,8 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split, late: 
         left_out["warm-up (too little behind them)"] = len(split.warm_up)
     if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):
         left_out["labelled fraud (never fitted)"] = fraud
+    if history.disputed is not None and (disputed := int(history.disputed[: len(history) - len(split.test)].sum())):
+        left_out["disputed (never fitted)"] = disputed
     if len(split.gap):
         since = f", or fraud known later by {job.schema.label_timestamp}" if job.schema.label_timestamp else ""
         left_out[f"label not known yet ({delay} before the test part{since})"] = len(split.gap)

@@ -56,7 +56,7 @@ def frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[
     ``reasons``.
     """
     for page in pages(store, wanted):
-        yield _frame([_row(recorded, schema) for recorded in page], schema)
+        yield frame_of(page, schema)
 
 
 def csv_parts(parts: Iterator[pl.DataFrame]) -> Iterator[bytes]:
@@ -111,13 +111,14 @@ def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
     return {**told, "reasons": "; ".join(reason["text"] for reason in reasons), "transaction": transaction}
 
 
-def _frame(rows: list[dict[str, Any]], schema: TransactionSchema) -> pl.DataFrame:
+def frame_of(page: Sequence[Recorded], schema: TransactionSchema) -> pl.DataFrame:
+    """Some decisions as a frame; see :func:`frames`."""
     types = {name: _KINDS.get(kind, pl.String) for name, kind in get_type_hints(DecisionLine).items()}
     del types["transaction"]  # it comes last
     types |= {"reasons": pl.String, "transaction": pl.String}
     if schema.elapsed or schema.timestamp is None:
         types["time"] = pl.Float64
-    frame = pl.DataFrame(rows, schema=types, orient="row")
+    frame = pl.DataFrame([_row(recorded, schema) for recorded in page], schema=types, orient="row")
     times = [name for name in _TIMES if types[name] == pl.String]
     return frame.with_columns(
         pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC") for name in times

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from app.decisions.export import UTC, pages
 from app.store.contract import Store
 from app.store.query import Filter, Recorded
+from models.outcomes import OUTCOME
 from models.schema import (
     PLAIN,
     Column,
@@ -26,7 +27,9 @@ from models.schema import (
 )
 
 
-def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) -> Iterator[pl.DataFrame]:
+def transaction_frames(
+    store: Store, wanted: Filter, schema: TransactionSchema, *, outcomes: bool = False
+) -> Iterator[pl.DataFrame]:
     """The transactions that are wanted, in their order of arrival, as frames of one schema; at least one.
 
     A page is newest first, and training takes rows of equal time, or without one, in the order of the file: the frames
@@ -36,12 +39,18 @@ def transaction_frames(store: Store, wanted: Filter, schema: TransactionSchema) 
 
     Columns: the schema's but for the scenario; the label as the schema spells it, and since when it was known, null
     unless the latest is fraud or legitimate. What a transaction recorded under another schema lacks is null.
+
+    Args:
+        outcomes: with a further column, :data:`models.outcomes.OUTCOME`: the latest label in the service's words.
     """
     with tempfile.TemporaryFile() as spool:
         starts = []
         for page in pages(store, wanted):
             starts.append(spool.tell())
-            _frame(page, schema).reverse().write_ipc_stream(spool)
+            frame = _frame(page, schema)
+            if outcomes:
+                frame = frame.with_columns(pl.Series(OUTCOME, [_latest(recorded) for recorded in page], pl.String))
+            frame.reverse().write_ipc_stream(spool)
         end = spool.tell()
         for start in reversed(starts):
             spool.seek(start)
@@ -72,7 +81,7 @@ def _frame(page: Sequence[Recorded], schema: TransactionSchema) -> pl.DataFrame:
 def _labels(name: str, column: LabelColumn, page: Sequence[Recorded]) -> pl.Series:
     verdicts = (("fraud", column.fraud), ("legitimate", column.legitimate))
     words = {verdict: values[0] for verdict, values in verdicts if values}
-    latest = [words.get(recorded.labels[-1].label) if recorded.labels else None for recorded in page]
+    latest = [words.get(_latest(recorded) or "") for recorded in page]
     # An enumeration and no text: it is the profile's own, and no spreadsheet must be kept from it.
     return pl.Series(name, latest, dtype=pl.Enum(list(dict.fromkeys(words.values()))))
 
@@ -81,6 +90,10 @@ def _known_at(recorded: Recorded, *, elapsed: bool) -> int | None:
     """Since when the latest label was known; nobody can tell where times count from an unknown start."""
     settled = not elapsed and recorded.labels and recorded.labels[-1].label in ("fraud", "legitimate")
     return recorded.labels[-1].known_at if settled else None
+
+
+def _latest(recorded: Recorded) -> str | None:
+    return recorded.labels[-1].label if recorded.labels else None
 
 
 def _values(name: str, column: Column, values: list[Any]) -> pl.Series:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
@@ -21,10 +18,9 @@ from training.report.cost import CostCurve, CostTerms
 from training.report.curves import Curve
 from training.report.detection import Detection, detect
 from training.report.grouping import amounts
+from training.report.pages import environment
 from training.report.part import ScoredPart
 from training.report.trust import Trust, check
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -58,50 +54,31 @@ def render_report(
     trust = check(threshold, part, clock, found.legitimate_rate, found.alert_rate)
     own = loss is not None
     where = ("the test period" if clock.exists else "the test part") if own else "these data"
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {
-            name: getattr(format, name)
-            for name in (
-                "count",
-                "figure",
-                "percent",
-                "whole_percent",
-                "ratio",
-                "score",
-                "one_in",
-                "plain",
-                "interval",
-            )
-        }
-    )
-    page = environment.get_template("report.html.j2").render(
-        manifest=manifest,
-        trained=recorded(manifest.created_at),
-        own=own,
-        where=where,
-        headline=headline.sentence(found, threshold.score, where),
-        tiles=headline.tiles(found, terms, schema.currency),
-        prevalence=headline.prevalence(found),
-        found=found,
-        threshold=threshold,
-        terms=terms,
-        currency=format.plain(schema.currency),
-        money=format.money,
-        trust=trust,
-        alerts=look_at_alerts(scorer, part, clock),
-        evaluated=facts.evaluated(found, clock),
-        metrics=facts.metrics(found),
-        training=facts.training(manifest),
-        version=facts.version(manifest),
-        charts=_draw(scorer, part, found, trust, terms, loss or ()),
-        level=format.whole_percent(LEVEL),
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            manifest=manifest,
+            trained=recorded(manifest.created_at),
+            own=own,
+            where=where,
+            headline=headline.sentence(found, threshold.score, where),
+            tiles=headline.tiles(found, terms, schema.currency),
+            prevalence=headline.prevalence(found),
+            found=found,
+            threshold=threshold,
+            terms=terms,
+            currency=format.plain(schema.currency),
+            money=format.money,
+            trust=trust,
+            alerts=look_at_alerts(scorer, part, clock),
+            evaluated=facts.evaluated(found, clock),
+            metrics=facts.metrics(found),
+            training=facts.training(manifest),
+            version=facts.version(manifest),
+            charts=_draw(scorer, part, found, trust, terms, loss or ()),
+            level=format.whole_percent(LEVEL),
+        )
     )
     return page.encode()
 
