@@ -188,12 +188,17 @@ def _trained(
     seed: int,
     device: str,
 ) -> Scorer:
-    """A challenger, published in the registry: the active version's policies and the kind of its network."""
+    """A challenger, published in the registry: the active version's policies, use of labels and kind of network."""
     from training.fit import FitOptions
+    from training.second_opinion import NOVEL_SHARE
     from training.train import TrainingJob
     from training.train import train as run_training
 
-    threshold, shape = active.manifest.threshold, active.manifest.architecture
+    threshold, shape, second = (
+        active.manifest.threshold,
+        active.manifest.architecture,
+        active.manifest.second_opinion,
+    )
     job = TrainingJob(
         schema=schema,
         fit=FitOptions(
@@ -206,6 +211,8 @@ def _trained(
         policy=threshold.policy,
         decline=threshold.decline_policy,
         label_delay=label_delay,
+        labels="use" if second else "ignore",
+        novel_share=second.novel_share if second else NOVEL_SHARE,
         seed=seed,
         device=device,
     )

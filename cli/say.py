@@ -60,6 +60,13 @@ def say_trained(manifest: Manifest, folder: Path | None, cycles: tuple[str, ...]
         f"  network      {shape.members} × {shape.inputs}-{'-'.join(map(str, shape.hidden))}-{shape.code_size} "
         f"({shape.architecture}), {shape.steps:,} steps"
     )
+    if (second := manifest.second_opinion) is not None:
+        out.print(f"  labels       {'used' if second.used else 'NOT used'}: {second.why}")
+        if second.used:
+            out.print(
+                f"               {second.novel_share:.0%} of the alerts on legitimate transactions are for what is "
+                f"unusual, {1 - second.novel_share:.0%} for what looks like known fraud"
+            )
     say_threshold(manifest)
     say_metrics(manifest.metrics)
     if (off := _off(manifest, _FAR_OFF)) is not None:

@@ -40,6 +40,11 @@ class ErrorKind(enum.StrEnum):
     euclidean = "euclidean"
 
 
+class Labels(enum.StrEnum):
+    ignore = "ignore"
+    use = "use"
+
+
 def train(
     data: Annotated[
         list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
@@ -81,6 +86,16 @@ def train(
         Architecture, typer.Option(help="overcomplete needs noise above 0.")
     ] = Architecture.undercomplete,
     error: Annotated[ErrorKind, typer.Option(help="How residuals become an error.")] = ErrorKind.whitened,
+    labels: Annotated[
+        Labels,
+        typer.Option(
+            help="[bold]use[/]: trees learn from known fraud, too, and serve if the alerts get better with them."
+        ),
+    ] = Labels.ignore,
+    novel_share: Annotated[
+        float,
+        typer.Option(help="With --labels use: share of the alerts for what is unusual, whatever the labels say."),
+    ] = 0.3,
     label_delay: Annotated[
         str | None, typer.Option(help="How late labels arrive, e.g. 7d. [dim]\\[default: the profile's][/]")
     ] = None,
@@ -142,6 +157,8 @@ def train(
             policy=policy or Policy(name="alert-rate", value=DEFAULT_ALERT_RATE),
             decline=decline,
             label_delay=label_delay,
+            labels=labels.value,
+            novel_share=novel_share,
             seed=seed,
             device=device,
         )

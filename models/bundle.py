@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.errors import InvalidBundle
 from models.graph_check import check_graph
-from models.manifest import DETECTOR, FILES, GOLDEN, GOLDEN_ROWS, MANIFEST, STATES, Golden, Manifest, sha256
+from models.manifest import DETECTOR, EVIDENCE, FILES, GOLDEN, GOLDEN_ROWS, MANIFEST, STATES, Golden, Manifest, sha256
 
 _MAX_BYTES = 512 << 20
 _R = TypeVar("_R", bound=BaseModel)
@@ -72,7 +72,7 @@ def load_bundle(path: Path) -> Bundle:
         raise InvalidBundle(MANIFEST, "files", f"must list exactly {', '.join(sorted(set(names) - {MANIFEST}))}")
     if len(manifest.transaction_schema.categorical) != len(manifest.vocabulary):
         raise InvalidBundle(MANIFEST, "vocabulary", "must have one list per categorical column of the schema")
-    check_graph(contents[DETECTOR])
+    check_graph(contents[DETECTOR], manifest.ranked_by)
     golden = _parse(Golden, GOLDEN, contents[GOLDEN])
     _check_golden_shape(golden, manifest)
     return Bundle(path, manifest, contents[DETECTOR], golden)
@@ -160,6 +160,8 @@ def _check_golden_shape(golden: Golden, manifest: Manifest) -> None:
     )
     if rows < GOLDEN_ROWS or len(golden.error) != rows:
         raise InvalidBundle(GOLDEN, "rows", f"at least {GOLDEN_ROWS} rows with one error each are required")
+    if len(golden.evidence) != (rows if manifest.ranked_by == EVIDENCE else 0):
+        raise InvalidBundle(GOLDEN, "rows", "each needs its evidence where there is a second opinion, and none else")
     for table, width in widths:
         if len(table) != rows or any(len(row) != width for row in table):
             raise InvalidBundle(GOLDEN, "shape", "the rows do not fit the schema")

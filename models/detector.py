@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
 from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS
+from models.manifest import EVIDENCE
 from models.memory import Memory
 from models.normaliser import Layout, Normaliser
 from models.rows import Batch
+from models.second_opinion import SecondOpinion
 from models.singles import Singles
 
 
@@ -66,11 +69,29 @@ class Whitening(nn.Module):
         return (0.5 * z * torch.matmul(z, self.precision)).mean(0)
 
 
+@dataclass(frozen=True)
+class FirstOpinion:
+    """What the reconstruction says of rows.
+
+    Attributes:
+        x: the ensemble's inputs [n, D]; ``reconstruction``: their mean over the members, [n, D].
+        error: [n, 1] >= 0; ``contributions`` [n, features] sum to it.
+        code: [n, c], of the first member.
+    """
+
+    x: Tensor
+    error: Tensor
+    contributions: Tensor
+    reconstruction: Tensor
+    code: Tensor
+
+
 class FraudDetector(nn.Module):
     """The whole path from a transaction to its reconstruction error and each feature's part in it.
 
     The error is that of the trained ensemble (mean over its members) plus that of the memory, each whitened by the
-    covariance of its own residuals; ``singles`` raises it where single things are rare.
+    covariance of its own residuals; ``singles`` raises it where single things are rare. Where labels were used,
+    ``second`` is the second opinion, and the evidence of both ranks the rows in place of the error.
     Everything is float64 after training: one row and a batch agree to about 1e-15.
 
     Args:
@@ -100,6 +121,7 @@ class FraudDetector(nn.Module):
         self.memory = Memory(config.inputs, axes, slots) if slots else None
         self.memory_whitening = Whitening(config.inputs)
         self.singles = Singles(config.inputs, bends) if bends else None
+        self.second: SecondOpinion | None = None
         owners = torch.tensor(layout.owners())
         self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
         # Rows are added up by a product: a plain sum of an odd number of columns rounds by where a row lies in memory.
@@ -108,7 +130,7 @@ class FraudDetector(nn.Module):
     owner: Tensor
     ones: Tensor
 
-    def forward(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> tuple[Tensor, ...]:
         """Score rows.
 
         Args:
@@ -118,8 +140,18 @@ class FraudDetector(nn.Module):
 
         Returns:
             error [n] >= 0; contributions [n, features] that sum to it; expected values [n, features] in the
-            user's units; code [n, c] of the first member.
+            user's units; code [n, c] of the first member; and, with a second opinion, the evidence [n] >= 0.
         """
+        first = self.first(numeric, categorical, time)
+        likeliest = self.whitening.likeliest(first.x, first.reconstruction)
+        expected = self.normaliser.to_units(likeliest, self.whitening.precision)
+        outputs = first.error.squeeze(1), first.contributions, expected, first.code
+        if self.second is None:
+            return outputs
+        return *outputs, self.second(first.x, first.contributions, first.error, first.code).squeeze(1)
+
+    def first(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> FirstOpinion:
+        """The reconstruction error of rows, and what else it leaves for a second opinion."""
         dense = self.normaliser.prepare(numeric, time)
         x = self.normaliser.embed(dense, categorical, self.knots[0])
         stacked = x.expand(self.autoencoder.config.members, -1, -1)
@@ -132,9 +164,8 @@ class FraudDetector(nn.Module):
         if self.singles is not None:
             parts = self.singles(x, parts)
         contributions = torch.matmul(parts, self.owner)
-        likeliest = self.whitening.likeliest(x, reconstruction.mean(0))
-        expected = self.normaliser.to_units(likeliest, self.whitening.precision)
-        return torch.matmul(contributions, self.ones).squeeze(1), contributions, expected, code[0]
+        error = torch.matmul(contributions, self.ones)
+        return FirstOpinion(x, error, contributions, reconstruction.mean(0), code[0])
 
 
 def run_torch(detector: FraudDetector, batch: Batch) -> list[NDArray[np.float64]]:
@@ -170,13 +201,15 @@ def export_onnx(detector: FraudDetector) -> bytes:
                 dynamo=True,
                 dynamic_shapes=({0: rows}, {0: rows}, {0: rows}),
                 input_names=list(GRAPH_INPUTS),
-                output_names=list(GRAPH_OUTPUTS),
+                output_names=[*GRAPH_OUTPUTS, *([EVIDENCE] if detector.second else [])],
                 verbose=False,
             )
     finally:
         exporter_log.setLevel(level)
     assert program is not None
     model = program.model_proto
+    if detector.second is not None:
+        detector.second.trees.complete(model)
     _strip(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))

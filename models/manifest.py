@@ -23,6 +23,9 @@ FILES = (DETECTOR, GOLDEN, MANIFEST, REPORT)
 #: The states of cards and merchants after the last training row; only where the schema has behaviour features.
 STATES = "states.npz"
 GOLDEN_ROWS = 64
+#: The graph's outputs that may rank transactions: that of the reconstruction, and with a second opinion that of both.
+ERROR, EVIDENCE = "error", "evidence"
+RANKED_WORDS = {ERROR: "reconstruction error", EVIDENCE: "evidence of both opinions"}
 #: Relative to the error of the row: torch and ONNX Runtime, and any two machines, must agree to this.
 GOLDEN_TOLERANCE = 1e-5
 
@@ -94,6 +97,29 @@ class PolicyInputs(_Record):
     fraud_amount: list[float] | None
 
 
+class SecondOpinionRecord(_Record):
+    """How labels were used.
+
+    Attributes:
+        used: whether the second opinion serves; False: the gate refused it, or there was too little to make it from.
+        why: in one sentence.
+        fraud, legitimate: labelled rows of the train part that it was made from.
+        novel_share: of any budget of alerts, for the first opinion.
+        gate_rows, gate_fraud: labelled rows of the calibration part, which judged it.
+        first, both: average precision there of the reconstruction error alone, and of both opinions.
+    """
+
+    used: bool
+    why: str
+    fraud: int
+    legitimate: int
+    novel_share: float
+    gate_rows: int
+    gate_fraud: int
+    first: float
+    both: float
+
+
 class Metrics(_Record):
     """Detection on one part of the data. Ranking and label metrics are None where a class is missing.
 
@@ -138,12 +164,19 @@ class Manifest(_Record):
     architecture: Architecture
     training: TrainingRecord
     metrics: Metrics
+    #: None: labels were not used.
+    second_opinion: SecondOpinionRecord | None = None
     libraries: dict[str, str]
     files: dict[str, str]
     #: Distributions of the training rows; None in versions from before they were kept.
     reference: Reference | None = None
     #: Of the secret that the keys of the training's cards were hashed with; "" where none were.
     key_fingerprint: str = ""
+
+    @property
+    def ranked_by(self) -> str:
+        """The graph's output that the calibration turns into the score."""
+        return EVIDENCE if self.second_opinion is not None and self.second_opinion.used else ERROR
 
     def file_names(self) -> tuple[str, ...]:
         """The files that a version of this schema consists of."""
@@ -162,6 +195,7 @@ class Golden(_Record):
     time: list[int]
     error: list[float]
     contributions: list[list[float]]
+    evidence: list[float] = []
 
     def batch(self) -> Batch:
         """The inputs, None as NaN."""
@@ -174,14 +208,15 @@ class Golden(_Record):
         )
 
     @staticmethod
-    def of(batch: Batch, error: Any, contributions: Any) -> Golden:
-        """Record inputs and outputs."""
+    def of(batch: Batch, error: Any, contributions: Any, evidence: Any) -> Golden:
+        """Record inputs and outputs; ``evidence`` is empty without a second opinion."""
         return Golden(
             numeric=[[None if math.isnan(cell) else cell for cell in row] for row in batch.numeric.tolist()],
             categorical=batch.categorical.tolist(),
             time=batch.time.tolist(),
             error=np.asarray(error).tolist(),
             contributions=np.asarray(contributions).tolist(),
+            evidence=np.asarray(evidence).tolist(),
         )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, load_bundle
 from models.errors import InvalidBundle
-from models.manifest import DETECTOR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
+from models.manifest import DETECTOR, ERROR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
 from models.reasons import Reason, Verified, explain, largest, one_a_cause, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
@@ -38,6 +38,7 @@ class Scores:
 
     Attributes:
         error: float64 [n], the reconstruction error, >= 0.
+        evidence: float64 [n] >= 0, what the score is the rank of: the error, or what both opinions say together.
         score: float64 [n] in [0, 1), higher = more anomalous.
         is_anomaly: bool [n], score >= threshold.
         decision: int8 [n], position in :data:`models.thresholds.DECISIONS`.
@@ -47,6 +48,7 @@ class Scores:
     """
 
     error: NDArray[np.float64]
+    evidence: NDArray[np.float64]
     score: NDArray[np.float64]
     is_anomaly: NDArray[np.bool_]
     decision: NDArray[np.int8]
@@ -139,15 +141,17 @@ class Scorer:
 
     def score(self, batch: Batch) -> Scores:
         """Score a batch of any size, 0 rows included."""
-        error, contributions, expected = self.graph.run(batch, "error", "contributions", "expected")
-        score = self.manifest.calibration.to_score(error)
+        evidence, error, contributions, expected = self.graph.run(
+            batch, self.manifest.ranked_by, ERROR, "contributions", "expected"
+        )
+        score = self.manifest.calibration.to_score(evidence)
         threshold = self.manifest.threshold
         decision = threshold.decision(score)
-        return Scores(error, score, decision > 0, decision, contributions, expected)
+        return Scores(error, evidence, score, decision > 0, decision, contributions, expected)
 
-    def errors(self, batch: Batch) -> NDArray[np.float64]:
-        """Reconstruction errors [n] alone."""
-        return self.graph.run(batch, "error")[0]
+    def evidence(self, batch: Batch) -> NDArray[np.float64]:
+        """What the scores are the ranks of, [n], alone."""
+        return self.graph.run(batch, self.manifest.ranked_by)[0]
 
     def codes(self, batch: Batch) -> NDArray[np.float64]:
         """The code h = f(x) [n, code size] of the ensemble's first member, as extracted features."""
@@ -168,11 +172,11 @@ class Scorer:
         features = one_a_cause(largest(parts[0], len(parts[0])), self.schema.causes, top)
         if not (top and (verify or scores.is_anomaly[row])):
             return explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features)
-        features = largest(parts[0], max(top, CANDIDATES))
+        features = self._candidates(batch, scores, row, max(top, CANDIDATES))
         each = np.full(len(features), row)
         settled, again = self.neutralise(batch.take(each), scores.expected[each], features)
         expected[0, features] = settled[np.arange(len(features)), features]
-        ranked = largest(-again.error, len(features))
+        ranked = largest(-again.evidence, len(features))
         kept = set(one_a_cause(features[ranked], self.schema.causes, top).tolist())
         order = np.array([i for i in ranked if features[i] in kept], dtype=np.int64)
         reasons = explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features[order])
@@ -213,6 +217,16 @@ class Scorer:
             settled = self._possible(self.graph.run(again, "expected")[0])
         return settled, self.score(put_back(self.schema, batch, settled, features))
 
+    def _candidates(self, batch: Batch, scores: Scores, row: int, count: int) -> NDArray[np.int64]:
+        """Features that may be why a row alerts: those with the largest shares of the error; with a second opinion,
+        which may be of another mind, those that change the evidence most when put back once."""
+        parts = scores.contributions[row]
+        if self.manifest.ranked_by == ERROR:
+            return largest(parts, count)
+        every, rows = np.arange(len(parts)), np.full(len(parts), row)
+        again = put_back(self.schema, batch.take(rows), self._possible(scores.expected[rows]), every)
+        return largest(-self.evidence(again), count)
+
     def _possible(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected values within the bounds that the schema sets for numbers."""
         numbers = len(self.schema.numeric)
@@ -223,7 +237,8 @@ class Scorer:
     def _replay_golden(self) -> None:
         golden = self.bundle.golden
         try:
-            error, contributions = self.graph.run(golden.batch(), "error", "contributions")
+            error, contributions = self.graph.run(golden.batch(), ERROR, "contributions")
+            evidence = self.evidence(golden.batch()) if golden.evidence else np.empty(0)
         except Exception as failure:  # noqa: BLE001 - see above
             raise InvalidBundle(
                 DETECTOR, "runs", f"the graph does not run on the golden rows: {type(failure).__name__}"
@@ -232,7 +247,9 @@ class Scorer:
         scale = np.maximum(np.abs(recorded), 1e-12)
         off = np.abs(error - recorded) / scale
         parts = np.abs(contributions - np.array(golden.contributions)) / scale[:, None]
-        if not (np.isfinite(error).all() and max(float(off.max()), float(parts.max())) <= GOLDEN_TOLERANCE):
+        both = np.abs(evidence - np.array(golden.evidence)) / np.maximum(np.array(golden.evidence), 1e-12)
+        worst = max(float(off.max()), float(parts.max()), float(both.max(initial=0)))
+        if not (np.isfinite(error).all() and worst <= GOLDEN_TOLERANCE):
             raise InvalidBundle(
                 GOLDEN,
                 "golden rows",
@@ -243,7 +260,7 @@ class Scorer:
         last = np.array([[len(values) for values in self.vocabulary.values]], dtype=np.int64)
         row = Batch(np.zeros((1, len(self.schema.numeric))), last, np.zeros(1, dtype=np.int64))
         try:
-            error = self.graph.run(row, "error")[0]
+            error = self.graph.run(row, ERROR)[0]
         except Exception:  # noqa: BLE001 - see above
             error = np.array([np.nan])
         if not np.isfinite(error).all():

@@ -21,7 +21,15 @@ LAYERS = (
 )  # fmt: skip
 #: Lines of a module; a longer one says in its docstring why.
 MOST_LINES = 300
-TORCH_MODULES = {"autoencoder.py", "memory.py", "normaliser.py", "detector.py", "singles.py"}
+TORCH_MODULES = {
+    "autoencoder.py",
+    "memory.py",
+    "normaliser.py",
+    "detector.py",
+    "singles.py",
+    "trees.py",
+    "second_opinion.py",
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,8 @@ from models.detector import FraudDetector, export_onnx, run_torch
 from models.errors import CounterfoilError, InvalidInput
 from models.manifest import (
     DETECTOR,
+    ERROR,
+    EVIDENCE,
     FORMAT,
     FORMAT_VERSION,
     GOLDEN,
@@ -41,6 +44,7 @@ from models.manifest import (
     Manifest,
     Part,
     PolicyInputs,
+    SecondOpinionRecord,
     TrainingRecord,
     sha256,
     version_name,
@@ -59,6 +63,7 @@ from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
 from training.read import History
 from training.report import ScoredPart, render_report
+from training.second_opinion import NOVEL_SHARE, add_second_opinion
 from training.split import Split, split_history
 from training.thresholds import choose_threshold, known_cases, require_cases
 
@@ -76,6 +81,8 @@ class TrainingJob:
         fit: hyperparameters.
         policy, decline: threshold policies.
         label_delay: None takes the schema's.
+        labels: ``use``: a second opinion learns from the labels, and the gate may refuse it.
+        novel_share: of any budget of alerts, for the first opinion, in (0, 1).
         seed: of everything random.
         device: ``auto`` takes a GPU where there is one.
     """
@@ -85,6 +92,8 @@ class TrainingJob:
     policy: Policy = field(default_factory=lambda: Policy(name="alert-rate", value=0.005))
     decline: Policy | None = None
     label_delay: str | None = None
+    labels: Literal["use", "ignore"] = "ignore"
+    novel_share: float = NOVEL_SHARE
     seed: int = 0
     device: str = "auto"
 
@@ -139,25 +148,26 @@ def train(
         device=device,
         on_progress=on_progress,
     )
+    second, ranked_by = _learn_from_labels(job, result.detector, batch, history.label, split)
     on_stage("exporting")
     detector = export_onnx(result.detector)
     graph = Graph(detector, threads=torch.get_num_threads())
     golden = _golden(result.detector, graph, batch.take(train_rows), layout, job.seed)
     on_stage("calibrating")
     held_out = split.calibration[fitting[split.calibration]]
-    errors = graph.run(batch.take(held_out), "error")[0]
-    calibration = calibrate(errors)
-    inputs = _policy_inputs(schema, history, batch, graph, split)
+    evidence = graph.run(batch.take(held_out), ranked_by)[0]
+    calibration = calibrate(evidence)
+    inputs = _policy_inputs(schema, history, batch, graph, split, ranked_by)
     threshold = choose_threshold(
         job.policy,
         calibration,
-        legitimate=errors,
+        legitimate=evidence,
         **known_cases(inputs),
         decline=job.decline,
     )
     on_stage("evaluating")
     test = batch.take(split.test)
-    score = calibration.to_score(graph.run(test, "error")[0])
+    score = calibration.to_score(graph.run(test, ranked_by)[0])
     metrics = measure("test", score, history.label[split.test], threshold.score, labelled=history.labelled)
     now = datetime.now(UTC)
     manifest = Manifest(
@@ -172,9 +182,10 @@ def train(
         threshold=threshold,
         policy_inputs=inputs,
         architecture=_architecture(result, job.fit),
-        training=_record(job, delay, history, split, late),
+        training=_record(job, delay, history, split, late, learned=ranked_by == EVIDENCE),
         metrics=metrics,
         reference=Reference.of(batch.take(train_rows), vocabulary),
+        second_opinion=second,
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
         files={},
     )
@@ -218,6 +229,17 @@ def _device(name: str) -> str:
     return name
 
 
+def _learn_from_labels(
+    job: TrainingJob, detector: FraudDetector, batch: Batch, label: NDArray[np.int8], split: Split
+) -> tuple[SecondOpinionRecord | None, str]:
+    """Give the detector a second opinion where that is asked for and good; and which output of the graph ranks then."""
+    if job.labels == "ignore":
+        return None, ERROR
+    train, later = ((batch.take(rows), label[rows]) for rows in (split.train, split.calibration))
+    record = add_second_opinion(detector, train, later, share=job.novel_share, seed=job.seed)
+    return record, EVIDENCE if record.used else ERROR
+
+
 def _golden(detector: FraudDetector, graph: Graph, train: Batch, layout: Layout, seed: int) -> Golden:
     """Rows whose every cell comes from another transaction, and some at the edges; torch must agree on them."""
     random = np.random.default_rng(seed)
@@ -231,29 +253,32 @@ def _golden(detector: FraudDetector, graph: Graph, train: Batch, layout: Layout,
     batch.numeric[1] *= 1e3
     batch.numeric[2] *= -1e6
     batch.numeric[3, list(layout.nullable)] = np.nan
-    error, contributions = graph.run(batch, "error", "contributions")
-    reference, parts, *_ = run_torch(detector, batch)
+    error, contributions = graph.run(batch, ERROR, "contributions")
+    evidence = graph.run(batch, EVIDENCE)[0] if detector.second else np.empty(0)
+    reference, parts, *others = run_torch(detector, batch)
     scale = np.maximum(reference, 1e-12)
+    both = np.abs(evidence - others[-1]) / np.maximum(others[-1], 1e-12) if detector.second else evidence
     off = max(
         float((np.abs(error - reference) / scale).max()),
         float((np.abs(contributions - parts) / scale[:, None]).max()),
+        float(both.max(initial=0)),
     )
     if not (np.isfinite(error).all() and off <= GOLDEN_TOLERANCE):
         raise CounterfoilError(
             f"the exported graph differs from torch by {off:.1e} relative, above {GOLDEN_TOLERANCE:g}: not published"
         )
-    return Golden.of(batch, error, contributions)
+    return Golden.of(batch, error, contributions, evidence)
 
 
 def _policy_inputs(
-    schema: TransactionSchema, history: History, batch: Batch, graph: Graph, split: Split
+    schema: TransactionSchema, history: History, batch: Batch, graph: Graph, split: Split, ranked_by: str
 ) -> PolicyInputs:
     rows = split.calibration[history.label[split.calibration] == FRAUD]
     legitimate = int((history.label[split.train] != FRAUD).sum())
     span = int(history.time[split.train[-1]] - history.time[split.train[0]])
     return PolicyInputs(
         per_day=None if schema.timestamp is None else legitimate / max(span / 86_400e6, 1 / 24),
-        fraud_error=graph.run(batch.take(rows), "error")[0].tolist(),
+        fraud_error=graph.run(batch.take(rows), ranked_by)[0].tolist(),
         fraud_amount=np.nan_to_num(batch.numeric[rows, schema.numeric.index(schema.amount)]).tolist()
         if schema.amount
         else None,
@@ -283,7 +308,9 @@ def _up_to_now(schema: TransactionSchema, history: History) -> tuple[History, in
     return (history.take(slice(0, len(history) - late)) if late else history), late
 
 
-def _record(job: TrainingJob, delay: str, history: History, split: Split, late: int) -> TrainingRecord:
+def _record(
+    job: TrainingJob, delay: str, history: History, split: Split, late: int, *, learned: bool
+) -> TrainingRecord:
     def part(rows: NDArray[np.int64]) -> Part:
         label = history.label[rows]
         return Part(
@@ -298,7 +325,7 @@ def _record(job: TrainingJob, delay: str, history: History, split: Split, late: 
     if len(split.warm_up):
         left_out["warm-up (too little behind them)"] = len(split.warm_up)
     if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):
-        left_out["labelled fraud (never fitted)"] = fraud
+        left_out[f"labelled fraud ({'only the second opinion learns from it' if learned else 'never fitted'})"] = fraud
     if history.disputed is not None and (disputed := int(history.disputed[: len(history) - len(split.test)].sum())):
         left_out["disputed (never fitted)"] = disputed
     if len(split.gap):

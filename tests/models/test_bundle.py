@@ -329,7 +329,7 @@ def test_golden_rows_that_do_not_run(version: Path) -> None:
 def test_no_golden_row_is_a_transaction(tiny_model: Path, tiny_scorer: Scorer) -> None:
     golden = load_bundle(tiny_model).golden
     assert len(golden.time) >= 64
-    assert np.isfinite(tiny_scorer.errors(golden.batch())).all()
+    assert np.isfinite(tiny_scorer.evidence(golden.batch())).all()
 
 
 def test_a_manifest_alone(version: Path) -> None:

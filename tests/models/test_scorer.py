@@ -81,7 +81,7 @@ def test_equality_at_the_threshold_is_an_anomaly(tiny_scorer: Scorer, batch: Bat
 
 def test_the_golden_rows_replay(tiny_scorer: Scorer) -> None:
     golden = tiny_scorer.bundle.golden
-    np.testing.assert_allclose(tiny_scorer.errors(golden.batch()), golden.error, rtol=1e-9)
+    np.testing.assert_allclose(tiny_scorer.evidence(golden.batch()), golden.error, rtol=1e-9)
 
 
 def test_extremes_stay_finite_and_rank_high(tiny_scorer: Scorer, batch: Batch) -> None:

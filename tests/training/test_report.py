@@ -251,7 +251,7 @@ def test_very_many_rows_take_seconds(tiny_scorer: Scorer, tiny_part: ScoredPart)
     rows = np.tile(np.arange(len(tiny_part)), times)[:600_000]
     history = tiny_part.history.take(rows)
     scores = dataclasses.replace(
-        tiny_part.scores, error=tiny_part.scores.error[rows], score=tiny_part.scores.score[rows]
+        tiny_part.scores, evidence=tiny_part.scores.evidence[rows], score=tiny_part.scores.score[rows]
     )
     part = ScoredPart(tiny_part.batch.take(rows), history, scores)
     started = time.process_time()

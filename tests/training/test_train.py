@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import average_precision_score
 
 from models.clock import AHEAD
 from models.errors import InvalidInput
@@ -24,6 +25,8 @@ from models.scorer import Scorer
 from models.thresholds import Policy
 from training.fit import FitOptions
 from training.read import History, read_history
+from training.rethreshold import rethreshold
+from training.simulate import SimulationConfig, simulate, write
 from training.split import Split, split_history
 from training.train import TrainingJob, fit_vocabulary, train
 
@@ -227,3 +230,47 @@ def test_a_categorical_column_may_have_any_name(tiny_frame: pl.DataFrame) -> Non
     [values] = fit_vocabulary(history, np.arange(len(column))).values
     counts = [(column == value).sum() for value in values]
     assert counts == sorted(counts, reverse=True) and counts[-1] >= 5
+
+
+@pytest.fixture(scope="module")
+def labelled(tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Twice the payments and three times the fraud of the shared table: enough to learn from."""
+    frame = simulate(SimulationConfig(days=8, cards=300, merchants=80, fraud_rate=0.08, seed=5))
+    path = tmp_path_factory.mktemp("labelled") / "payments.parquet"
+    write(frame.with_columns(account_age_days=pl.lit(100)), path)
+    return read_history(tiny_schema, [path])
+
+
+def test_labels_give_a_second_opinion_that_serves_like_any_other(
+    job: TrainingJob, labelled: History, tmp_path: Path
+) -> None:
+    manifest, folder = train(replace(job, labels="use"), labelled, Registry(tmp_path))
+    record = manifest.second_opinion
+    assert record is not None and record.used, record
+    assert (record.fraud, record.gate_fraud) == (manifest.training.train.fraud, manifest.training.calibration.fraud)
+    scorer = Scorer.load(folder)
+    test = labelled.take(split_history(labelled, job.schema, "0d").test)
+    scores = scorer.score(test.batch(scorer.vocabulary))
+    assert manifest.metrics.average_precision == pytest.approx(
+        average_precision_score(test.label == FRAUD, scores.score), rel=1e-9
+    )
+    np.testing.assert_array_equal(scores.score, manifest.calibration.to_score(scores.evidence))
+    np.testing.assert_allclose(scores.contributions.sum(1), scores.error, rtol=1e-6)
+    assert "Second opinion, from labels" in (folder / REPORT).read_text()
+    row = int(np.argmax(scores.score))
+    reasons = scorer.reasons(test.batch(scorer.vocabulary), scores, row, 3, verify=True)
+    drops = [reason.verified.drop for reason in reasons if reason.verified]
+    assert len(drops) == 3 and drops == sorted(drops, reverse=True) and drops[0] > 0
+    stricter, again = rethreshold(folder, Registry(tmp_path), Policy(name="alert-rate", value=0.02))
+    assert Scorer.load(again).score(test.batch(scorer.vocabulary)).is_anomaly.sum() < scores.is_anomaly.sum()
+    assert stricter.second_opinion == record
+
+
+def test_labels_that_are_ignored_or_refused_leave_the_score_to_the_bit(
+    job: TrainingJob, history: History, first: Path, tmp_path: Path
+) -> None:
+    manifest, folder = train(replace(job, labels="use"), history, Registry(tmp_path))
+    assert manifest.second_opinion is not None and not manifest.second_opinion.used
+    for name in (DETECTOR, GOLDEN):
+        assert (folder / name).read_bytes() == (first / name).read_bytes()
+    assert manifest.calibration == Scorer.load(first).manifest.calibration

@@ -57,24 +57,22 @@ def loss(history: Sequence[FitProgress]) -> Chart:
     return Chart("Course of training", c.svg(figure, "loss", caption), caption)
 
 
-def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, found: Detection) -> Chart:
-    """Distribution of the reconstruction error by class, on a log axis."""
-    error = np.maximum(part.scores.error, np.finfo(np.float64).tiny)
+def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, found: Detection, what: str) -> Chart:
+    """Distribution by class of ``what`` the score is the rank of, on a log axis."""
+    error = np.maximum(part.scores.evidence, np.finfo(np.float64).tiny)
     label = part.history.label
     groups = [("legitimate", label == LEGITIMATE, c.BLUE, "-"), ("fraud", label == FRAUD, c.VERMILLION, "--")]
     if not found.labelled:
         groups = [("all transactions", np.ones(len(part), dtype=bool), c.BLUE, "-")]
     declined = None if threshold.decline is None else calibration.to_error(threshold.decline)
-    positive = part.scores.error[part.scores.error > 0]
+    positive = part.scores.evidence[part.scores.evidence > 0]
     low = float(np.quantile(positive, 0.0005)) if len(positive) else threshold.error / 10
     edges = np.geomspace(
         min(low, threshold.error) / 1.2,
         max(float(error.max()), declined or 0.0, threshold.error) * 1.2,
         _BINS + 1,
     )
-    figure, axes = c.canvas(
-        "reconstruction error (log scale)", "share of the class" if found.labelled else "share of transactions"
-    )
+    figure, axes = c.canvas(f"{what} (log scale)", "share of the class" if found.labelled else "share of transactions")
     c.log_scale(axes, "x", float(edges[-1] / edges[0]))
     c.percents(axes.yaxis)
     tops = []
@@ -94,9 +92,9 @@ def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, fou
     c.upright(axes, threshold.error, f"threshold {format.figure(threshold.error)}: alerts to the right", 0.96)
     if declined is not None:
         c.upright(axes, declined, "decline", 0.87, style="-.")
-    caption = "How transactions spread over the reconstruction error. "
+    caption = f"How transactions spread over the {what}. "
     if len(tops) > 1:
-        caption = "How each class spreads over the reconstruction error; both curves have the same area. "
+        caption = f"How each class spreads over the {what}; both curves have the same area. "
     if found.recall and found.legitimate_rate:
         caption += (
             f"Right of the line lie {format.percent(found.recall.value)} of fraud and "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.manifest import Manifest, Part
+from models.manifest import RANKED_WORDS, Manifest, Part
 from training.report import format
 from training.report.bootstrap import Estimate, mean_of_days
 from training.report.clock import Clock
@@ -53,12 +53,17 @@ def version(manifest: Manifest) -> list[Fact]:
     if threshold.decline is not None and threshold.decline_policy is not None:
         policy = format.policy(threshold.decline_policy, currency)
         decline = [("Decline threshold", f"score {format.score(threshold.decline)}: {policy}")]
+    second = []
+    if (labels := manifest.second_opinion) is not None:
+        share = f"; {labels.novel_share:.0%} of the alerts are for what is novel" if labels.used else ""
+        second = [("Second opinion, from labels", f"{'used' if labels.used else 'refused'}: {labels.why}{share}")]
     return [
         ("Model version", manifest.version),
         ("Trained", moment(manifest.created_at)),
         (
             "Threshold",
-            f"score {format.score(threshold.score)}, reconstruction error {format.figure(threshold.error)}",
+            f"score {format.score(threshold.score)}, "
+            f"{RANKED_WORDS[manifest.ranked_by]} {format.figure(threshold.error)}",
         ),
         ("Chosen by", f"{format.policy(threshold.policy, currency)}, on the calibration part"),
         *decline,
@@ -68,6 +73,7 @@ def version(manifest: Manifest) -> list[Fact]:
             "Error",
             f"{shape.error}; {format.count(shape.parameters)} parameters; {format.count(shape.steps)} steps",
         ),
+        *second,
         ("Training noise", f"{shape.noise:g} standard deviations"),
         ("Libraries", ", ".join(f"{name} {release}" for name, release in sorted(manifest.libraries.items()))),
     ]

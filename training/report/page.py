@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.manifest import RANKED_WORDS
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
 from training.optimise import FitProgress
@@ -109,7 +110,8 @@ def _draw(
             if trust.stability and len(trust.stability.rows) > 1:
                 checks.append(charts_trust.rate_by_period(trust.stability, threshold))
                 checks.append(charts_trust.score_by_period(trust.stability))
-        detection = [charts.errors(part, threshold, scorer.manifest.calibration, found)]
+        what = RANKED_WORDS[scorer.manifest.ranked_by]
+        detection = [charts.errors(part, threshold, scorer.manifest.calibration, found, what)]
         if both:
             detection += [charts.precision_recall(curve, found), charts.roc(curve, found)]
         return _Charts(choice, checks, detection, [charts.loss(loss)] if loss else [])

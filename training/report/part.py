@@ -14,14 +14,14 @@ from training.read import History
 
 @dataclass(frozen=True)
 class PartScores:
-    """Errors and scores of all rows. Contributions are left out: only the alerts that the report explains need them.
+    """Scores of all rows and what they are the ranks of, without contributions: only explained alerts need them.
 
     Attributes:
-        error: float64 [n], reconstruction error, >= 0.
+        evidence: float64 [n] >= 0, the reconstruction error or the evidence of both opinions.
         score: float64 [n] in [0, 1), higher = more anomalous.
     """
 
-    error: NDArray[np.float64]
+    evidence: NDArray[np.float64]
     score: NDArray[np.float64]
 
 
@@ -41,8 +41,8 @@ class ScoredPart:
     @staticmethod
     def of(scorer: Scorer, batch: Batch, history: History) -> ScoredPart:
         """Score the rows."""
-        error = scorer.errors(batch)
-        return ScoredPart(batch, history, PartScores(error, scorer.manifest.calibration.to_score(error)))
+        evidence = scorer.evidence(batch)
+        return ScoredPart(batch, history, PartScores(evidence, scorer.manifest.calibration.to_score(evidence)))
 
     def __len__(self) -> int:
         return len(self.scores.score)

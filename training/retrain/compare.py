@@ -139,10 +139,10 @@ def compare(old: Scorer, new: Scorer, old_history: History, new_history: History
         )
     history = new_history.take(slice(first, None))
     batches = [_batch(old, old_history).take(slice(first, None)), _batch(new, new_history).take(slice(first, None))]
-    errors = [scorer.errors(batch) for scorer, batch in zip((old, new), batches, strict=True)]
-    scores = [scorer.manifest.calibration.to_score(error) for scorer, error in zip((old, new), errors, strict=True)]
+    ranks = [scorer.evidence(batch) for scorer, batch in zip((old, new), batches, strict=True)]
+    scores = [scorer.manifest.calibration.to_score(rank) for scorer, rank in zip((old, new), ranks, strict=True)]
     before = old.manifest.threshold.decision(scores[0])
-    after = _as_many(before, errors[1])
+    after = _as_many(before, ranks[1])
     alert, alerts_after = before > 0, after > 0
     clock = Clock(new.schema, history.time)
     days = clock.days or 1 / 24
