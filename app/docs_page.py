@@ -1,17 +1,25 @@
 """The API page at /docs: Swagger UI, served from here, that asks for a key where one is needed to read the document.
 
-The page itself tells nothing of the model and is open. A key typed into it stays in the page's memory.
+Its files are read once and answered from memory: a thread and an open file for each of many clients that ask for a
+megabyte and read nothing would hold up everyone else. The page itself tells nothing of the model and is open. A key
+typed into it stays in the page's memory.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import cache
 from hashlib import sha256
+from importlib.resources import files
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-_STATIC = "static-offline-docs"
+#: Where the page's files are, below the page's own folder.
+STATIC = "static-offline-docs"
+#: Name of a file -> its type.
+_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 _SCRIPT = """
 const where = new URL("openapi.json", location.href).href;
 const form = document.querySelector("form");
@@ -52,8 +60,8 @@ _PAGE = f"""<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Counterfoil</title>
-<link rel="stylesheet" href="{_STATIC}/swagger-ui.css">
-<link rel="icon" href="{_STATIC}/favicon.png">
+<link rel="stylesheet" href="{STATIC}/swagger-ui.css">
+<link rel="icon" href="{STATIC}/favicon.png">
 </head>
 <body>
 <form hidden>
@@ -62,7 +70,7 @@ _PAGE = f"""<!DOCTYPE html>
 <output></output>
 </form>
 <div id="swagger-ui"></div>
-<script src="{_STATIC}/swagger-ui-bundle.js"></script>
+<script src="{STATIC}/swagger-ui-bundle.js"></script>
 <script>{_SCRIPT}</script>
 </body>
 </html>
@@ -80,3 +88,16 @@ POLICY = (
 async def docs_page(_request: Request) -> Response:
     """The page."""
     return HTMLResponse(_PAGE)
+
+
+async def docs_file(request: Request) -> Response:
+    """A file of the page."""
+    name = request.path_params["name"]
+    if name not in _FILES:
+        raise HTTPException(404)
+    return Response(_content(name), media_type=_FILES[name])
+
+
+@cache
+def _content(name: str) -> bytes:
+    return (files("fastapi_offline") / "static" / name).read_bytes()

@@ -15,7 +15,7 @@ from app.access.guard import Access
 from app.decisions.purge_request import PurgeReply
 from app.decisions.replies import DecisionPage, DecisionReply
 from app.decisions.routes import Decisions
-from app.docs_page import docs_page
+from app.docs_page import STATIC, docs_file, docs_page
 from app.endpoints import Endpoints
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.requests.feedback import FeedbackReply
@@ -23,7 +23,7 @@ from app.security_headers import DOCS_PATH
 
 SCORING, LOG, SERVICE = "Scoring", "Decision log", "Service"
 #: Who may call what FastAPI adds by itself.
-_ADDED: dict[str, Access] = {"/openapi.json": "any key", "/static-offline-docs": "open"}
+_ADDED: dict[str, Access] = {"/openapi.json": "any key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Declared:
         access: those with the scope, those with any key, or everyone, once there are API keys.
         tag: heading on the API page; "" where it is not there.
         reply: as the API page describes it.
+        page: whether it is for browsers: no part of the API's document.
         probe: whether load balancers may ask with HEAD, too.
     """
 
@@ -45,11 +46,12 @@ class Declared:
     tag: str = ""
     reply: Any = None
     plain: bool = False
+    page: bool = False
     probe: bool = False
 
     def routes(self) -> Iterable[BaseRoute]:
         """As the application takes them."""
-        if self.path == DOCS_PATH:
+        if self.page:
             yield Route(self.path, self.endpoint, include_in_schema=False)
             return
         kind = APIRoute if self.plain else RawRoute
@@ -85,7 +87,8 @@ def table(endpoints: Endpoints, decisions: Decisions) -> tuple[Declared, ...]:
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
         Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
         Declared("GET", "/metrics", endpoints.metrics, "read"),
-        Declared("GET", DOCS_PATH, docs_page, "open"),  # the page tells nothing, and asks for a key itself
+        Declared("GET", DOCS_PATH, docs_page, "open", page=True),  # it tells nothing, and asks for a key itself
+        Declared("GET", f"/{STATIC}/{{name}}", docs_file, "open", page=True),
     )
 
 

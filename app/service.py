@@ -11,7 +11,6 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -78,13 +77,13 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
 
     routes = table(Endpoints(settings, serving, metrics, MetricsPage(metrics, shared_metrics)), decisions)
     who = access(routes)
-    app = FastAPIOffline(  # its API page needs no content network
+    app = FastAPI(
         title="Counterfoil",
         summary="Fraud scores for card payments, from the reconstruction error of an autoencoder",
         version="1",
         routes=[route for declared in routes for route in declared.routes()],
         lifespan=lifespan,
-        docs_url=None,  # it has a page of its own, with the files that come with FastAPIOffline
+        docs_url=None,  # it has a page of its own, which needs no content network
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(

@@ -1,15 +1,16 @@
 """What 2,000 slow connections cost everyone else: latency of scoring beside them, and when each is let go.
 
-    python benchmarks/slow_clients.py                                    # three minutes; trains a small model first
+    python benchmarks/slow_clients.py                                    # five minutes; trains a small model first
     python benchmarks/slow_clients.py --slow 50 --seconds 2 --rounds 1   # a tiny run
     python benchmarks/slow_clients.py --artifacts artifacts              # with the active model of a registry
 
 The service is ``counterfoil serve`` as anybody runs it. Four clients score one transaction after the other, with a
-pause before each, so that latency and not throughput is measured; rounds without and with slow connections take turns.
-A process of its own opens the slow ones all at once, five kinds in equal parts: silent; a head byte by byte; a head
-whose body never comes; a body byte by byte; an answer of a megabyte that nobody reads. Each sends its next byte once
-a second. Prints latencies, those while they are opened apart, and, for each kind, after how many seconds the last
-connection was closed. (Linux)
+pause before each, so that latency and not throughput is measured. Rounds without slow connections, with slow ones to
+another server that does nothing, and with slow ones to the service take turns: the second row is what the slow
+clients' own work costs on this machine. A process of its own opens the slow ones all at once, five kinds in equal
+parts: silent; a head byte by byte; a head whose body never comes; a body byte by byte; an answer of a megabyte that
+nobody reads. Each sends its next byte once a second. Prints latencies, those while they are opened apart, and, for each
+kind, after how many seconds the last connection to the service was closed. (Linux)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import itertools
 import multiprocessing
 import resource
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -117,6 +119,27 @@ async def attack(port: int, count: int) -> dict[str, float]:
     return {kind: max(lasted[kind]) if len(lasted[kind]) == share[kind] else LONGEST for kind in KINDS}
 
 
+class Idle(asyncio.Protocol):
+    """A connection of the server that does nothing: closed after as long as the service takes, about."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait."""
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # who does not read sees it, too
+        asyncio.get_running_loop().call_later(6, cast(asyncio.Transport, transport).abort)
+
+
+def idle(listener: socket.socket, count: int) -> None:
+    """The process of that server."""
+    raise_files(count + 100)
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Idle, sock=listener, backlog=2_048)
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
 def attacker(port: int, count: int, pipe: Pipe) -> None:
     """The process that opens them."""
     raise_files(count + 100)
@@ -166,30 +189,37 @@ def main() -> None:
         server = start(stack, artifacts, Path(name) / "0.db")
         request = Transactions(scorer, "/v1/score?reasons=0", itertools.count())
         uvloop.run(score(server.port, request, 2))
-        alone, beside = list[tuple[float, float]](), list[tuple[float, float]]()
+        listener = socket.create_server(("127.0.0.1", 0), backlog=2_048)
+        other = multiprocessing.Process(target=idle, args=(listener, arguments.slow), daemon=True)
+        other.start()
+        stack.callback(other.terminate)
+        alone = list[tuple[float, float]]()
+        beside: dict[int, list[tuple[float, float]]] = {listener.getsockname()[1]: [], server.port: []}
         lasted: list[dict[str, float]] = []
         for _ in range(arguments.rounds):
             alone += uvloop.run(score(server.port, request, arguments.seconds))
-            here, there = multiprocessing.Pipe()
-            process = multiprocessing.Process(target=attacker, args=(server.port, arguments.slow, there))
-            process.start()
-            there.close()
-            beside += uvloop.run(score(server.port, request, arguments.seconds))
-            lasted.append(here.recv())
-            process.join()
+            for port, found in beside.items():
+                here, there = multiprocessing.Pipe()
+                process = multiprocessing.Process(target=attacker, args=(port, arguments.slow, there))
+                process.start()
+                there.close()
+                found.extend(uvloop.run(score(server.port, request, arguments.seconds)))
+                lasted.append(here.recv())
+                process.join()
         print("| | p50 ms | p99 ms | requests |\n|---|---|---|---|")
-        rows = {
-            "alone": alone,
-            f"while {arguments.slow:,} slow connections are opened": [one for one in beside if one[0] < OPENING],
-            "while they are open, and closed": [one for one in beside if one[0] >= OPENING],
-        }
+        rows = {"alone": alone}
+        for found, where in zip(beside.values(), ("of another server", "of the service"), strict=True):
+            rows[f"while {arguments.slow:,} slow connections {where} are opened"] = [
+                one for one in found if one[0] < OPENING
+            ]
+            rows[f"while those {where} are open, and closed"] = [one for one in found if one[0] >= OPENING]
         for when, found in rows.items():
             p50, p99 = np.percentile([latency for _, latency in found], [50, 99])
             print(f"| {when} | {p50:.2f} | {p99:.2f} | {len(found):,} |")
         print()
         print("| kind | the last one was closed after, s |\n|---|---|")
         for kind in KINDS:
-            print(f"| {kind} | {max(found[kind] for found in lasted):.1f} |")
+            print(f"| {kind} | {max(found[kind] for found in lasted[1::2]):.1f} |")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """One connection: uvicorn's protocol, made to serve every client that keeps to HTTP and to bear every other one.
 
 Beyond uvicorn's: an offer to switch protocols is ignored and the body read; only a head that is whole, of bounded size
-and clear in its framing starts a request; trailers are no headers; a client that closed its sending side still gets its
-answers; where the rest of a body is not wanted it is read and thrown away, so that the answer arrives; and
-:mod:`app.http.edge` hears of everything it measures.
+and clear in its framing starts a request, and a short body must be whole, too; trailers are no headers; a client that
+closed its sending side still gets its answers; where the rest of a body is not wanted it is read and thrown away, so
+that the answer arrives; and :mod:`app.http.edge` hears of everything it measures.
 
 Longer than other modules: what happens on a connection is one state that the loop, the parser and the answers change.
-
-Long because a connection is one thing with one state, which every event may end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
@@ -25,10 +23,8 @@ from uvicorn.server import ServerState
 
 from app.http.cycle import Cycle
 from app.http.line import Line
+from app.http.overseer import Overseer
 from app.http.refusal import BadRequest, refusal
-
-if TYPE_CHECKING:
-    from app.http.edge import Edge
 
 _VERSIONS = ("1.1", "1.0")
 #: Bytes of an answer; smaller ones are not watched.
@@ -73,7 +69,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(
         self,
-        edge: Edge,
+        edge: Overseer[Connection],
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -84,9 +80,13 @@ class Connection(HttpToolsProtocol):
         self.stage = Stage.BETWEEN
         self.received = 0
         self.running: RequestResponseCycle | None = None
+        self._previous: Cycle | None = None  # the request before the one that is being read
+        self._waits = False  # whether that one begins once its body is whole
         self._written = 0  # when the running answer began
         self.lingering = False
         self.line: Line
+        self._entered = False
+        self._first = b""  # what came before that
         self._deaf = False  # no further request is read
         self._linger_until = 0
         self._feeding = 0  # bytes that the parser was given last
@@ -110,7 +110,24 @@ class Connection(HttpToolsProtocol):
         self._edge.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what the client sent."""
+        """Read what the client sent: its first bytes when the edge lets it, the rest at once."""
+        if self._entered:
+            self._read(data)
+            return
+        self._first += data
+        self.flow.pause_reading()
+        self._edge.enters(self)
+
+    def enter(self) -> None:
+        """Read what came first, and from now on all that comes."""
+        if self.transport.is_closing():
+            return
+        self._entered = True
+        self.flow.resume_reading()
+        self._read(self._first)
+        self._first = b""
+
+    def _read(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self.received += len(data)
         if self.lingering:
@@ -182,7 +199,7 @@ class Connection(HttpToolsProtocol):
                 "query_string": url.query or b"",
             }
         )
-        previous = cast("Cycle | None", self.cycle)
+        self._previous = cast("Cycle | None", self.cycle)
         self.cycle = Cycle(
             self._edge.limits.linger_bytes,
             scope=self.scope,
@@ -199,7 +216,14 @@ class Connection(HttpToolsProtocol):
         )
         self.headers = _TRAILERS
         self.stage = Stage.BODY
-        if previous is None or previous.response_complete:
+        length = self.cycle.body_bytes
+        self._waits = length is not None and length <= self._edge.limits.whole_bytes and not self.expect_100_continue
+        if not self._waits:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Have the request answered, after those before it."""
+        if self._previous is None or self._previous.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -216,6 +240,8 @@ class Connection(HttpToolsProtocol):
             return
         self.stage = Stage.BETWEEN
         super().on_message_complete()
+        if self._waits:
+            self._answer()
         if self.cycle.response_complete:  # long ago: this was the rest of its body
             self._rest()
 
@@ -259,6 +285,11 @@ class Connection(HttpToolsProtocol):
     def answering(self) -> bool:
         """Whether a request is being answered."""
         return self.running is not None and not self.running.response_complete
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is the service's turn: a request is being answered, or the first bytes of one wait to be read."""
+        return self.answering or bool(self._first)
 
     @property
     def resting(self) -> bool:

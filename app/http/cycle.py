@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
@@ -44,7 +45,8 @@ class Cycle(RequestResponseCycle):
         await super().send(message)
 
     def _begin(self, message: HTTPResponseStartEvent) -> None:
-        if self.more_body and (self.waiting_for_100_continue or not self._short()):
+        length = self.body_bytes
+        if self.more_body and (self.waiting_for_100_continue or length is None or length > self._linger_bytes):
             self.keep_alive = False
         has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
         has_body = self.scope["method"] != "HEAD" and message["status"] not in _EMPTY
@@ -52,9 +54,10 @@ class Cycle(RequestResponseCycle):
             self._ends_with_connection = True
             self.chunked_encoding = False
 
-    def _short(self) -> bool:
-        """Whether the body says that it is short enough to be read to its end."""
+    @property
+    def body_bytes(self) -> int | None:
+        """Bytes of the body, as its head says; None where it does not."""
         for name, value in self.scope["headers"]:
             if name == b"content-length":
-                return len(value) < 16 and int(value) <= self._linger_bytes
-        return False
+                return int(value) if len(value) < 16 else sys.maxsize
+        return None

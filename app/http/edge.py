@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
 from typing import Any
 
 from uvicorn.config import Config
@@ -13,12 +14,10 @@ from app.http.connection import Connection, Stage
 from app.http.limits import Limits
 from app.http.probes import ProbesOnly
 from app.http.told import Told
+from app.http.turns import Turns
 
 #: Seconds in which a new connection is not closed to make room, so that its request has time to arrive.
 _GRACE = 1.0
-#: Connections closed in one go, and seconds until the next: who opens thousands at once shall not hold up the others
-#: when their time is over.
-_AT_ONCE, _SOON = 32, 0.01
 _ADVICE = "raise COUNTERFOIL_MAX_CONNECTIONS, now {}, and ulimit -n, which must be twice that and more"
 
 
@@ -49,6 +48,7 @@ class Edge:
         #: Those that are answered and still send: since when.
         self._lingering: dict[Connection, float] = {}
         self._ticking = False
+        self._turns = Turns()
 
     def __call__(
         self,
@@ -78,6 +78,10 @@ class Edge:
         if not self._ticking:
             self._ticking = True
             connection.loop.call_later(self.limits.tick, self._tick, connection.loop)
+
+    def enters(self, connection: Connection) -> None:
+        """Its first bytes are here: let it read them when its turn comes."""
+        self._turns.add(connection.loop, connection.enter)
 
     def closed(self, connection: Connection) -> None:
         """It is gone."""
@@ -116,25 +120,36 @@ class Edge:
     # What time tells.
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        due = self._late_heads(now) + [one for one in list(self._moving) if self._stands_still(one, now)]
-        for connection in due[:_AT_ONCE]:
-            self._let_go(connection, now)
+        """Look at every connection whose time may be over, in turns, and again a tick after the last."""
+        for connection in self._late_heads(loop.time()):
+            self._turns.add(loop, partial(self._look_at_head, connection))
+        for connection in list(self._moving):
+            self._turns.add(loop, partial(self._look_at_moves, connection))
+        self._turns.add(loop, partial(self._tick_later, loop))
+
+    def _tick_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._ticking = bool(self.open)
         if self._ticking:
-            loop.call_later(_SOON if len(due) > _AT_ONCE else self.limits.tick, self._tick, loop)
+            loop.call_later(self.limits.tick, self._tick, loop)
 
     def _late_heads(self, now: float) -> list[Connection]:
-        late = []
-        for connection, since in list(islice(self._heads.items(), _AT_ONCE + 1)):
-            if now - since < self.limits.head_seconds:
-                break
-            if connection.answering:
-                del self._heads[connection]
-                self._heads[connection] = now  # its time begins once it is answered
-            else:
-                late.append(connection)
-        return late
+        late = takewhile(lambda one: now - one[1] >= self.limits.head_seconds, self._heads.items())
+        return [connection for connection, _ in late]
+
+    def _look_at_head(self, connection: Connection) -> None:
+        now = connection.loop.time()
+        if now - self._heads.get(connection, now) < self.limits.head_seconds:
+            return
+        if connection.answering:
+            del self._heads[connection]
+            self._heads[connection] = now  # its time begins once it is answered
+        else:
+            self._let_go(connection, now)
+
+    def _look_at_moves(self, connection: Connection) -> None:
+        now = connection.loop.time()
+        if connection in self._moving and self._stands_still(connection, now):
+            self._let_go(connection, now)
 
     def _stands_still(self, connection: Connection, now: float) -> bool:
         """Whether it did not move as it should, in all the time that it was its turn."""
@@ -171,7 +186,7 @@ class Edge:
 
     def _make_room(self, now: float) -> bool:
         """Close a connection that waits for a request. False: all are busy."""
-        victim = next((one for one in islice(self._heads, 64) if not one.answering), None)
+        victim = next((one for one in islice(self._heads, 64) if not one.busy), None)
         if self._resting and (victim is None or now - self._heads[victim] < _GRACE):
             victim = next(iter(self._resting))
         if victim is None:

@@ -26,6 +26,8 @@ class Limits:
         linger_seconds: for how long the rest of a body is read and thrown away after its answer.
         linger_bytes: as many bytes of it at most.
         head_bytes: of one request's head; also of what comes between pieces of a body, such as trailers.
+        whole_bytes: a body that is not longer is read before its request begins: who sends it slowly costs a connection
+            and nothing else.
         pipelined: requests read ahead while one is answered.
         reserved: connections kept free for probes.
         tick: seconds between looks at the clock.
@@ -38,6 +40,7 @@ class Limits:
     linger_seconds: float = 30.0
     linger_bytes: int = 64 << 20
     head_bytes: int = 32 << 10
+    whole_bytes: int = 8 << 10
     pipelined: int = 64
     reserved: int = 16
     tick: float = 1.0

@@ -82,3 +82,12 @@ def test_the_script_asks_for_a_key_only_where_one_is_needed(client: Client, tmp_
         assert seen["asked"] == [[url, None]]
         assert seen["forms"] == [[True, ""]]
         assert seen["shown"] == [[url, None, "Bearer typed"]]
+
+
+def test_the_pages_files_are_served_from_here_and_no_others(client: Client) -> None:
+    names = re.findall(r'(?:href|src)="(static-offline-docs/[^"]+)"', client.get("/docs").text)
+    types = {name: client.get(f"/{name}").headers["content-type"].split(";")[0] for name in names}
+    assert sorted(types.values()) == ["image/png", "text/css", "text/javascript"]
+    assert all(len(client.get(f"/{name}").content) > 1_000 for name in names)
+    for name in ("redoc.standalone.js", "..%2fcore.py", "", "x/y"):
+        assert client.get(f"/static-offline-docs/{name}").status_code == 404

@@ -73,7 +73,7 @@ def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
     found: list[tuple[Access, str, str]] = []
     for route in app.routes:
         assert isinstance(route, Route | Mount)
-        path = route.path + "/favicon.png" if isinstance(route, Mount) else route.path
+        path = route.path.replace("/{name}", "/favicon.png")
         for name in route.param_convertors:
             path = path.replace(f"{{{name}}}", "x").replace(f"{{{name}:path}}", "x")
         methods = sorted(route.methods or ()) if isinstance(route, Route) else ["GET"]

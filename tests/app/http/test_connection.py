@@ -276,7 +276,7 @@ def test_a_client_that_sends_no_more_gets_its_answers(server: Served) -> None:
 def test_a_client_that_leaves_within_its_body_is_gone(server: Served) -> None:
     server.app.gone.clear()
     with server.connect() as client:
-        client.sendall(post("/echo", b"1234")[:-2])
+        client.sendall(post("/echo", bytes(10_000))[:-2])
         client.shutdown(socket.SHUT_WR)
         assert rest(client) == b""
     assert server.app.gone.wait(30)

@@ -99,12 +99,16 @@ def wait_until_past(server: Served, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("piece", [b"", b"x"], ids=["never", "too slowly"])
-def test_who_sends_a_body_too_slowly_is_told_and_let_go(server: Served, piece: bytes) -> None:
+@pytest.mark.parametrize("size", [BRISK.whole_bytes, BRISK.whole_bytes + 1], ids=["short", "long"])
+def test_who_sends_a_body_too_slowly_is_told_and_let_go(server: Served, piece: bytes, size: int) -> None:
+    """Nothing is begun for a short body that is not whole; whoever has begun with a long one hears that it ends."""
     server.app.gone.clear()
+    server.app.called.clear()
     with server.connect() as client:
-        said = dripped(client, lambda number: piece if number else post("/echo", bytes(1_000))[:-999])
+        said = dripped(client, lambda number: piece if number else post("/echo", bytes(size))[: 1 - size])
     assert b"408" in said.split(b"\r\n")[0]
-    assert server.app.gone.wait(30)
+    assert (size <= BRISK.whole_bytes) or server.app.gone.wait(30)
+    assert len(server.app.called) == (size > BRISK.whole_bytes)
 
 
 def test_who_sends_a_body_just_fast_enough_is_served(server: Served) -> None:

@@ -1,0 +1,45 @@
+"""What a connection asks of, and tells, who watches over all connections of the process."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from app.http.limits import Limits
+from app.http.told import Told
+
+Connection_contra = TypeVar("Connection_contra", contravariant=True)
+
+
+class Overseer(Protocol[Connection_contra]):
+    """Who measures; :class:`app.http.edge.Edge` in the service.
+
+    Attributes:
+        limits: of the process.
+        told: counts connections that were closed.
+    """
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def told(self) -> Told: ...
+
+    def opened(self, connection: Connection_contra) -> None:
+        """There is one more."""
+
+    def enters(self, connection: Connection_contra) -> None:
+        """Its first bytes are here: it reads them when it is called back."""
+
+    def heard(self, connection: Connection_contra) -> None:
+        """Something came from it."""
+
+    def rests(self, connection: Connection_contra) -> None:
+        """Everything it asked for is answered."""
+
+    def blocked(self, connection: Connection_contra) -> None:
+        """It does not take its answer as fast as it is made."""
+
+    def lingers(self, connection: Connection_contra) -> None:
+        """It is answered, and what it still sends is thrown away."""
+
+    def closed(self, connection: Connection_contra) -> None:
+        """It is gone."""
