@@ -150,7 +150,8 @@ class Endpoints:
         tolerated = self._settings.on_store_failure == "score" and not isinstance(failure, OtherStates)
         if failure is not None and not tolerated:
             raise failure
-        return Ready(model_version=generation.scorer.manifest.version, logging=failure is None)
+        version = generation.scorer.manifest.version
+        return Ready(model_version=version, logging=failure is None, next=self._serving.succession)
 
     async def _read(self, body: bytes, read: Callable[[bytes], _T]) -> _T:
         """What a body holds: read here where it is small, in a thread where that could take long."""

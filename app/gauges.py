@@ -25,6 +25,7 @@ def update(metrics: Metrics, serving: Serving) -> None:
         return
     states = ledger.recorder.states
     metrics.serves(generation.scorer.manifest.version, generation.scorer.manifest.threshold)
+    metrics.model_refused.set(serving.succession is not None and serving.succession.state == "refused")
     metrics.queue_depth.set(ledger.waiting)
     metrics.store_healthy.set(ledger.healthy)
     metrics.last_seq.set(states.last)

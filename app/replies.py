@@ -89,6 +89,18 @@ class Health(BaseModel):
     status: Literal["alive"] = "alive"
 
 
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """An activated version that does not serve."""
+
+    version: str
+    state: Annotated[
+        Literal["loading", "waiting", "refused"],
+        Field(description="refused: it cannot take over, and the version that serves goes on"),
+    ]
+    why: Annotated[str, Field(description="What it waits for, or why it cannot take over")] = ""
+
+
 class Ready(BaseModel):
     """A verified model is loaded."""
 
@@ -97,6 +109,9 @@ class Ready(BaseModel):
     logging: bool = Field(
         default=True,
         description="Whether what is scored is recorded; false only where the operator chose to go on without",
+    )
+    next: Succession | None = Field(
+        default=None, description="Another version that was activated, until it serves; null where there is none"
     )
 
 

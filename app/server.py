@@ -22,6 +22,7 @@ from app.address import listen, url
 from app.http.edge import Edge
 from app.http.limits import limits_of, most_files
 from app.recording.startup import Recovered
+from app.reload.crew import Together
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
 from app.settings import Settings, port_of_kubernetes, share_metrics
@@ -52,11 +53,11 @@ def run(settings: Settings, workers: int = 1) -> None:
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
         recovered, risks = prepare(settings, scorer, workers)
-        # One that takes the place of another serves the same version, whichever is active by then.
-        settings = settings.model_copy(update={"model": str(scorer.bundle.path.absolute())})
-        counts = tempfile.TemporaryDirectory(prefix="counterfoil-metrics-")
-        share_metrics(Path(counts.name))
-        app: Any = partial(worker, settings, Path(counts.name))  # each worker makes its own
+        shared = tempfile.TemporaryDirectory(prefix="counterfoil-workers-")
+        together = Together(Path(shared.name))
+        together.crew.serve(scorer.bundle.path)
+        share_metrics(together.metrics)
+        app: Any = partial(worker, settings, Path(shared.name))  # each worker makes its own
     else:
         app = create_app(settings, scorer)
         recorder = app.state.serving.ledger.recorder
@@ -100,7 +101,7 @@ def run(settings: Settings, workers: int = 1) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     if workers > 1:
-        with counts:
+        with shared:
             supervise(config, listener)
     else:
         uvicorn.Server(config).run(sockets=[listener])

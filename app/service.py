@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -22,6 +21,8 @@ from app.decisions.routes import Decisions
 from app.endpoints import Endpoints
 from app.gauges import sampling
 from app.refusals import Refusal
+from app.reload.crew import Together
+from app.reload.follower import Follower
 from app.request_id import RequestId
 from app.routes import access, table
 from app.serving import Serving
@@ -45,14 +46,14 @@ def load_scorer(settings: Settings) -> Scorer:
     return Scorer.load(Registry(settings.artifacts).resolve(settings.model))
 
 
-def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics: Path | None = None) -> FastAPI:
+def create_app(settings: Settings, scorer: Scorer | None = None, together: Together | None = None) -> FastAPI:
     """The service.
 
     Args:
         settings: as from :func:`app.settings.load_settings`.
         scorer: the model to serve. Without one it is loaded when the application starts; until then every
             route but ``/healthz`` and ``/metrics`` answers 503.
-        shared_metrics: folder where the processes that serve together count; None where this one serves alone.
+        together: the processes that this one serves together with; None where it serves alone.
 
     Raises:
         InvalidInput: the file of API keys is not as it should be.
@@ -60,6 +61,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
     keyring = Keyring(settings.keys_file, settings.rate_limit)
     metrics = Metrics()
     serving = Serving(settings, metrics)
+    follower = Follower(settings, serving, metrics, together.crew if together else None)
     decisions = Decisions(settings, serving)
     if scorer is not None:
         serving.start(scorer)
@@ -71,11 +73,13 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
         # What is loaded by now stays for good: collections need not walk through it while requests wait.
         gc.collect()
         gc.freeze()
-        async with sampling(metrics, serving):
+        async with sampling(metrics, serving), follower.following():
             yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
         await run_sync(serving.close)
 
-    routes = table(Endpoints(settings, serving, metrics, MetricsPage(metrics, shared_metrics)), decisions)
+    routes = table(
+        Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)), decisions
+    )
     who = access(routes)
     app = FastAPI(
         title="Counterfoil",
@@ -90,7 +94,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None, shared_metrics:
             (HTTPException, RequestValidationError, Refusal, InvalidInput, StoreUnavailable), _problem
         ),
     )
-    app.state.serving, app.state.decisions, app.state.access = serving, decisions, who
+    app.state.serving, app.state.follower, app.state.access = serving, follower, who
+    app.state.decisions = decisions
     guard(app.routes, who, keyring)
     app.add_middleware(RequestId, answered=RequestLog(metrics))
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]

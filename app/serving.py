@@ -11,6 +11,7 @@ from app.problems import Refused
 from app.recording.activations import activated
 from app.recording.ledger import Ledger
 from app.recording.recorder import Recorder
+from app.replies import Succession
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from models.manifest import Manifest
@@ -26,12 +27,14 @@ class Serving:
 
     Attributes:
         generation: answers now; None until one is loaded.
+        succession: the version that is to answer next, or cannot; None where there is none. Any thread may ask.
         ledger: records, and owns store and states; None until then.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self.generation: Generation | None = None
+        self.succession: Succession | None = None
         self.ledger: Ledger | None = None
 
     def start(self, scorer: Scorer) -> None:
@@ -57,6 +60,24 @@ class Serving:
         if wanted is None or wanted.version != manifest.version:  # served by its name
             wanted = Active(manifest.version)
         activated(recorder.store, manifest, wanted.by, wanted.report)
+
+    async def replace(self, generation: Generation, wanted: Active) -> None:
+        """Record that another version answers from now on, and let it, between two transactions of the store.
+
+        Args:
+            generation: fits the one that answers now, see :mod:`app.reload.fit`; ``wanted``: by whom and why.
+
+        Raises:
+            StoreUnavailable: nothing has changed.
+        """
+        _, ledger = self.now()
+
+        def change_over() -> None:  # in the ledger's thread
+            activated(ledger.recorder.store, generation.scorer.manifest, wanted.by, wanted.report)
+            ledger.recorder.recover_from(generation.scorer, generation.pseudonyms)
+            self.generation, self.succession = generation, None
+
+        await ledger.run(change_over)
 
     def close(self) -> None:
         """Finish what is queued and release the store."""

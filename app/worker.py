@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def worker(settings: Settings, counts: Path) -> FastAPI:
+def worker(settings: Settings, shared: Path) -> FastAPI:
     """The application of one process. One that cannot start says why, and ends in the way that ends its parent.
 
     Args:
-        counts: folder where all processes count.
+        shared: folder of all processes, see :class:`app.reload.crew.Together`.
     """
     logs.configure(settings.log_level, settings.log_format)
     try:
-        from app.service import create_app, load_scorer  # noqa: PLC0415 - takes long; by now the parent is answered
+        from app.reload.crew import Together  # noqa: PLC0415 - takes long; by now the parent is answered
+        from app.service import create_app  # noqa: PLC0415
+        from models.scorer import Scorer  # noqa: PLC0415
 
-        return create_app(settings, load_scorer(settings), shared_metrics=counts)
+        together = Together(shared)
+        together.crew.join()
+        # One that takes the place of another begins with what the others serve, whichever is active by then.
+        return create_app(settings, Scorer.load(together.crew.serves), together)
     except CounterfoilError as error:
         _log.error("this worker cannot start: %s", error)
     except Exception:  # noqa: BLE001 - whatever it is, another try would end in the same way

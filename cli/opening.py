@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,14 @@ def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateF
     return StateFork(behaviour, lambda keys: snapshot.states if snapshot else {})
 
 
+def operator() -> str:
+    """Who runs this command, as this machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as containers have
+        return f"user {os.getuid()}"
+
+
 def activate_and_say(registry: Registry, version: str, wanted: bool, say: Callable[[], None]) -> None:
     """Activate a new version where that is wanted, then say what there is to say of it.
 
@@ -96,7 +105,7 @@ def activate_and_say(registry: Registry, version: str, wanted: bool, say: Callab
     """
     try:
         if wanted:
-            registry.activate(version)
+            registry.activate(version, by=operator())
     finally:
         say()
     out.print("This version is now active." if wanted else f"Not active. To serve it: counterfoil activate {version}")

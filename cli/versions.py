@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.console import out, tables
-from cli.opening import registry_at
+from cli.opening import operator, registry_at
 from cli.options import ArtifactsOption
 from cli.say import figure, score_text
 from models.errors import InvalidBundle
@@ -53,11 +53,11 @@ def activate(
     version: Annotated[str, typer.Argument(help="As 'counterfoil models' lists it.", show_default=False)],
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Make a version the one that serves; also the way to roll back.
+    """Make a version the one that serves; also the way to roll back. A running service takes it over.
 
     Example: counterfoil activate 20260131T081500Z-1a2b3c4d
     """
     registry = registry_at(artifacts)
     before = registry.active()
-    registry.activate(version)
+    registry.activate(version, by=operator())
     out.print(f"Active: {version}" + (f" (before: {before})" if before and before != version else ""))

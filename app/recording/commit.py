@@ -39,11 +39,13 @@ class Commits:
 
     Args:
         states: in memory.
+
+    Attributes:
         refill: fills ``states`` from the store.
     """
 
     def __init__(self, states: StateCache, refill: Callable[[], object]) -> None:
-        self._states, self._refill = states, refill
+        self._states, self.refill = states, refill
 
     def run(
         self,
@@ -83,7 +85,7 @@ class Commits:
         """Make memory anew from the store: a commit whose answer was lost has been kept after all."""
         self._states.clear()
         try:
-            self._refill()
+            self.refill()
         except StoreUnavailable:
             self._states.clear()  # half of it would pass for all
             raise

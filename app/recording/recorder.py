@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from app.pseudonyms import Pseudonyms
 from app.recording.commit import Commits, Work
@@ -73,10 +74,7 @@ class Recorder:
         store = open_store(settings.database_url, durability=settings.durability)
         try:
             states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20, steps)
-
-            def refill() -> Recovered:
-                return recover(store, scorer, states, pseudonyms)
-
+            refill = partial(recover, store, scorer, states, pseudonyms)
             return Recorder(states, refill, refill(), metrics, settings.future_tolerance_seconds)
         except BaseException:
             store.close()
@@ -86,6 +84,10 @@ class Recorder:
     def store(self) -> Store:
         """Where to."""
         return self.states.store
+
+    def recover_from(self, scorer: Scorer, pseudonyms: Pseudonyms) -> None:
+        """Bring the states up to the log, where that is needed, under another version of the same declaration."""
+        self._commits.refill = partial(recover, self.store, scorer, self.states, pseudonyms)
 
     def close(self) -> None:
         """Save all states and release the store."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -85,6 +86,13 @@ class Metrics:
             registry=registry,
         )
 
+        changes = Counter(
+            "counterfoil_model_changes",
+            "Versions that were activated in the running service, by whether they took over",
+            ("outcome",),
+            registry=registry,
+        )
+        self._changes = {outcome: changes.labels(outcome) for outcome in ("done", "refused")}
         self._closed = Counter(
             "counterfoil_connections_closed",
             "Connections that the service closed, by why",
@@ -111,6 +119,7 @@ class Metrics:
             "unsaved_events", "Events since the first one that a saved state lacks: a restart replays them", "livemax"
         )
         self._model = gauge("model_info", "1 for the model version that serves", "livemax", ("version", "policy"))
+        self.model_refused = gauge("model_refused", "1 while a version that was activated cannot take over", "livemax")
         self._threshold = gauge("threshold_score", "Scores at or above it are alerts", "livemax")
         self._promised = gauge(
             "promised_alert_ratio",
@@ -178,6 +187,10 @@ class Metrics:
     def unlogged(self, count: int) -> None:
         """Count transactions that were scored and not recorded."""
         self._unlogged.inc(count)
+
+    def model_changes(self, outcome: Literal["done", "refused"]) -> None:
+        """Count a version that was activated in the running service."""
+        self._changes[outcome].inc()
 
     def serves(self, model: str, threshold: Threshold) -> None:
         """Say which version serves from now on, and what its threshold promises."""

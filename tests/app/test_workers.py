@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tests.app.http import edge_server
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
-from tests.waiting import FAR
+from tests.waiting import FAR, until
 from training.rethreshold import rethreshold
 
 ROOT = Path(__file__).parents[2]
@@ -134,21 +134,31 @@ def test_a_worker_that_cannot_start_ends_all_with_a_reason(payments: Payments) -
     assert "Traceback" not in errors and "exception" not in errors
 
 
-def test_workers_that_take_anothers_place_serve_the_same_version(payments: Payments, tmp_path: Path) -> None:
-    """Whatever is active by then: the others still serve the one they were started with."""
+def test_all_workers_change_over_together_and_one_that_takes_anothers_place_too(
+    payments: Payments, tmp_path: Path
+) -> None:
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")
     registry = Registry(tmp_path / "artifacts")
-    rows = sent(payments, 2)
+    rows = iter(sent(payments, 200))
     with (
         private_servers.redis() as server,
         serving(replace(payments, artifacts=registry.root), server.url) as (port, process),
     ):
-        version = post(port, rows[0])["model_version"]
-        manifest, _ = rethreshold(registry.folder(version), registry, Policy(name="alert-rate", value=0.2))
-        registry.activate(manifest.version)
+
+        def both() -> list[str]:
+            """What each of the two answers with; connections go to either."""
+            return [post(port, next(rows))["model_version"] for _ in range(12)]
+
+        old = registry.active()
+        assert set(both()) == {old}
+        manifest, _ = rethreshold(registry.folder(old or ""), registry, Policy(name="alert-rate", value=0.2))
+        registry.activate(manifest.version, by="alice")
+        until(lambda: set(both()) == {manifest.version}, "the change in all workers")
+        with closing(RedisStore(server.url, read_only=True)) as store:
+            assert [(one.version, one.by) for one in store.activations()] == [(old, None), (manifest.version, "alice")]
         for pid in workers(process.pid):
             os.kill(pid, signal.SIGKILL)
-        assert post(port, rows[1])["model_version"] == version  # it waits until somebody takes the connection
+        assert set(both()) == {manifest.version}  # it waits until somebody takes the connection
 
 
 def test_what_redis_may_lose_is_said_once(payments: Payments) -> None:
