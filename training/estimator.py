@@ -14,8 +14,9 @@ from models.autoencoder import ArchitectureKind
 from models.detector import run_torch
 from models.errors import InvalidInput
 from models.normaliser import Layout
-from models.rows import Batch
+from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from training.fit import FitOptions, fit_detector
+from training.second_opinion import MIN_FRAUD, NOVEL_SHARE, fit_second_opinion
 
 _BLOCK_ROWS = 8_192
 #: Training rows, evenly spaced, that say where the threshold lies.
@@ -34,6 +35,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         causes: [features], which cause each feature belongs to, counted from 0: several views of one thing, such as
             the windows of one word, are one cause. Given, each cause also counts by itself, as behaviour features do
             (:class:`models.singles.Singles`); None where columns say nothing by themselves.
+        labels: ``use``: ``y`` says which rows are known, and from 50 of either kind on trees learn from them, as with
+            ``counterfoil train --labels use``; they are kept if both opinions rank the training rows better than the
+            error alone, each row judged by trees that were grown without it. ``ignore``: ``y`` is not looked at.
+        novel_share: with labels, share of the rows outside that the reconstruction error alone decides on.
         code_size, hidden, members, noise, architecture, error, steps: as :class:`training.fit.FitOptions`.
         random_state: seed of the fit.
 
@@ -41,6 +46,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         offset_: threshold on :meth:`score_samples`; rows below it are outliers.
         n_features_in_, feature_names_in_: of the training table.
         n_iter_: steps of the optimiser that were taken.
+        judgement_: :class:`training.second_opinion.Judgement` of the second opinion; None without one.
         detector_: the fitted :class:`models.detector.FraudDetector`.
     """
 
@@ -56,6 +62,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         error: str = "whitened",
         steps: int | None = None,
         causes: tuple[int, ...] | None = None,
+        labels: str = "ignore",
+        novel_share: float = NOVEL_SHARE,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.contamination = contamination
@@ -67,15 +75,22 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         self.error = error
         self.steps = steps
         self.causes = causes
+        self.labels = labels
+        self.novel_share = novel_share
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Fit on rows [n, features]; ``y`` is ignored.
+        """Fit on rows [n, features], in time order where they have one.
+
+        Args:
+            y: [n], with ``labels="use"``: 1 fraud, 0 legitimate, -1 unknown. Fraud is not fitted by the autoencoders,
+                rows of unknown label not by the trees. Ignored otherwise.
 
         Raises:
-            ValueError: fewer than 2 rows or 2 features, infinite values, or parameters out of their range.
+            ValueError: fewer than 2 rows or 2 features, infinite values, another label, or parameters out of range.
         """
         X = self._table(X, reset=True)
+        label = self._known(y, len(X))
         if not 0 < self.contamination <= 0.5:
             raise InvalidInput("contamination must be above 0 and at most 0.5")
         if self.error not in ("whitened", "euclidean"):
@@ -96,17 +111,39 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         nullable = tuple(int(i) for i in np.flatnonzero(np.isnan(X).any(axis=0)))
         layout = Layout(X.shape[1], (False,) * X.shape[1], nullable, (), (), alike=self._alike(X.shape[1]))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        result = fit_detector(_batch(X), layout, options, seed=seed)
+        legitimate = X[label != FRAUD]
+        result = fit_detector(_batch(legitimate), layout, options, seed=seed)
         self.detector_ = result.detector
         self.n_iter_ = result.history[-1].step
-        some = X[:: -(-len(X) // _OFFSET_ROWS)]
-        self.offset_ = float(np.quantile(-self._errors(some), self.contamination))
+        self.judgement_ = None
+        some = legitimate[:: -(-len(legitimate) // _OFFSET_ROWS)]
+        if min((label == FRAUD).sum(), (label == LEGITIMATE).sum()) >= MIN_FRAUD:
+            lesson = fit_second_opinion(self.detector_, _batch(X), label, self.novel_share, seed)
+            self.judgement_ = lesson.judgement if lesson else None
+            if lesson and lesson.judgement.better:
+                self.offset_ = float(np.quantile(-lesson.legitimate, self.contamination))
+                return self
+            self.detector_.second = None
+        self.offset_ = float(np.quantile(-self._ranks(some), self.contamination))
         return self
 
+    def _known(self, y: Any, rows: int) -> NDArray[np.int8]:
+        """The labels [n]; all unknown where they are not used."""
+        if self.labels not in ("use", "ignore"):
+            raise InvalidInput("labels must be 'use' or 'ignore'")
+        if not 0 < self.novel_share < 1:
+            raise InvalidInput("novel_share must be between 0 and 1, both excluded")
+        if self.labels == "ignore" or y is None:
+            return np.full(rows, UNKNOWN, np.int8)
+        label = np.asarray(y)
+        if label.shape != (rows,) or not np.isin(label, (FRAUD, LEGITIMATE, UNKNOWN)).all():
+            raise InvalidInput("y must have one label a row: 1 (fraud), 0 (legitimate) or -1 (unknown)")
+        return label.astype(np.int8)
+
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Minus the reconstruction error [n]: lower = more abnormal, scikit-learn's convention."""
+        """Minus the reconstruction error, or the evidence of both opinions, [n]: lower = more abnormal."""
         check_is_fitted(self)
-        return -self._errors(self._table(X, reset=False))
+        return -self._ranks(self._table(X, reset=False))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """``score_samples(X) - offset_`` [n]: negative for outliers."""
@@ -122,9 +159,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
             raise InvalidInput(f"causes must give each of the {features} features a cause, counted from 0")
         return causes
 
-    def _errors(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _ranks(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        place = 0 if self.detector_.second is None else -1
         blocks = (X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
-        return np.concatenate([run_torch(self.detector_, _batch(block))[0] for block in blocks])
+        return np.concatenate([run_torch(self.detector_, _batch(block))[place] for block in blocks])
 
     def _table(self, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
         table: NDArray[np.float64] = validate_data(

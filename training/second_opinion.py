@@ -31,6 +31,19 @@ _BENDS, _TAIL_ROWS, _STEEPEST = 32, 20, 0.01
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What growing the trees showed of the rows they were grown on, each seen by trees that were grown without it.
+
+    Attributes:
+        judgement: how both opinions rank them.
+        legitimate: evidence of the legitimate rows.
+    """
+
+    judgement: Judgement
+    legitimate: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Judgement:
     """How the two opinions rank rows that the second was not made from.
 
@@ -122,7 +135,7 @@ def _judge_later(detector: FraudDetector, batch: Batch, label: NDArray[np.int8])
 
 def fit_second_opinion(
     detector: FraudDetector, batch: Batch, label: NDArray[np.int8], share: float, seed: int
-) -> Judgement | None:
+) -> Lesson | None:
     """Give a fitted detector a second opinion.
 
     The tails of both opinions are those of the legitimate rows, of the second by trees that were grown without them:
@@ -135,8 +148,7 @@ def fit_second_opinion(
         share: of the budget of alerts, for the first opinion.
 
     Returns:
-        How both rank the same rows, each seen by trees that were grown without it. None where the features say nothing
-        of the labels; the detector is left as it is then.
+        None where the features say nothing of the labels; the detector is left as it is then.
     """
     legitimate = np.flatnonzero(label == LEGITIMATE)
     legitimate = legitimate[:: -(-len(legitimate) // MAX_LEGITIMATE)]
@@ -160,7 +172,7 @@ def fit_second_opinion(
     second = SecondOpinion(trees, lowest, tail(novel[~fraud]), tail(known[~fraud]), share)
     detector.second = second
     evidence = second.combine(torch.from_numpy(novel)[:, None], torch.from_numpy(known)[:, None]).numpy()[:, 0]
-    return judge(label[rows], novel, evidence)
+    return Lesson(judge(label[rows], novel, evidence), evidence[~fraud])
 
 
 def tail(values: NDArray[np.float64]) -> Tail:

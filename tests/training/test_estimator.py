@@ -105,3 +105,42 @@ def test_wrong_parameters_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         AutoencoderOutlierDetector(**(TINY | parameters)).fit(data[0])
+
+
+def labelled(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points in 6 dimensions; a tenth is fraud, a little high in two numbers at once."""
+    random = np.random.default_rng(seed)
+    fraud = (random.random(rows) < 0.1).astype(int)
+    return random.standard_normal((rows, 6)) + 1.8 * fraud[:, None] * np.array([1, 1, 0, 0, 0, 0]), fraud
+
+
+def test_known_labels_rank_better_and_unknown_ones_do_not_count() -> None:
+    X, y = labelled(1_500, 0)
+    test, fraud = labelled(2_000, 1)
+    alone = AutoencoderOutlierDetector(**TINY).fit(X[y == 0])
+    taught = AutoencoderOutlierDetector(**TINY, labels="use", contamination=0.05).fit(X, y)
+    assert taught.judgement_ is not None
+    assert taught.judgement_.better and taught.judgement_.fraud == y.sum()
+    assert roc_auc_score(fraud, -taught.score_samples(test)) > roc_auc_score(fraud, -alone.score_samples(test)) + 0.1
+    assert np.mean(taught.predict(test[fraud == 0]) == -1) == pytest.approx(0.05, abs=0.05)
+    strange = np.vstack([X, 9 + X[:300]])
+    with_unknown = AutoencoderOutlierDetector(**TINY, labels="use").fit(strange, np.append(y, np.full(300, -1)))
+    assert with_unknown.judgement_ is not None
+    assert with_unknown.judgement_.rows == len(X)
+
+
+def test_labels_that_are_ignored_absent_or_useless_change_nothing() -> None:
+    X, y = labelled(1_500, 0)
+    plain = AutoencoderOutlierDetector(**TINY).fit(X).score_samples(X)
+    np.testing.assert_array_equal(AutoencoderOutlierDetector(**TINY).fit(X, y).score_samples(X), plain)
+    use = AutoencoderOutlierDetector(**TINY, labels="use")
+    np.testing.assert_array_equal(clone(use).fit(X).score_samples(X), plain)
+    useless = clone(use).fit(X, np.random.default_rng(2).permutation(y))
+    assert useless.judgement_ is not None
+    assert not useless.judgement_.better and useless.detector_.second is None
+
+
+@pytest.mark.parametrize("y", [np.full(40, 2), np.zeros(39), np.full(40, np.nan), ["fraud"] * 40])
+def test_other_labels_are_refused(y: Any) -> None:
+    with pytest.raises(ValueError, match="y must have one label a row"):
+        AutoencoderOutlierDetector(**TINY, labels="use").fit(labelled(40, 0)[0], y)
