@@ -51,6 +51,7 @@ def score(
     from app.recording.recorder import Recorder
     from app.requests.encoder import Encoder
     from models.batch import score_table
+    from models.familiarity import unfamiliar
 
     with progress() as bars:
         task = bars.add_task("scoring", total=None)
@@ -85,11 +86,7 @@ def score(
     share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
     out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
     for name in report.unfamiliar:
-        err.print(
-            f"Note: training knew few of the values of {name}: is it written as it was then, "
-            "5411 and not 5411.0 for instance?",
-            markup=False,
-        )
+        err.print(f"Note: {unfamiliar(name)}", markup=False)
     say_rejected(report.rejected, report.rejects)
 
 

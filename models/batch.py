@@ -25,6 +25,7 @@ from models.aside import written_aside
 from models.behaviour.events import Behaviour
 from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
+from models.familiarity import Familiarity
 from models.parsing import parse_rows
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
@@ -34,8 +35,6 @@ from models.tables import TableReader, table_kind, write_frames
 
 OnError = Literal["stop", "reject"]
 Progress = Callable[[int, int], None]
-#: Rows that tell whether a table is written as the training's was; the share of unknown values that says it is not.
-_FEWEST_TELLING, _UNFAMILIAR = 50, 0.5
 _Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in functions, too
 
 
@@ -81,7 +80,7 @@ class BatchReport:
         alerts: of these, at or above the threshold; 0 for embeddings.
         rejected: rows left out.
         rejects: where they are listed, None if there are none.
-        unfamiliar: categories most of whose values at the beginning of the table training did not know.
+        unfamiliar: categories most of whose values training did not know.
     """
 
     rows: int
@@ -117,27 +116,16 @@ def score_table(
     Raises:
         InvalidInput: naming file, line, column and cause.
     """
-
-    begun: list[tuple[str, ...]] = []
+    familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
     def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
-        if not begun:
-            begun.append(_unfamiliar(scorer, parsed))
+        familiarity.look(parsed.batch(scorer.vocabulary).categorical)
         return scored_frame(scorer, frame, parsed, reasons, behaviour)
 
     prepare = partial(_prepared, scorer, source, fork)
     added = added_columns(reasons)
     report = transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
-    return replace(report, unfamiliar=begun[0] if begun else ())
-
-
-def _unfamiliar(scorer: Scorer, parsed: ParsedRows) -> tuple[str, ...]:
-    """The categories most of whose values training did not know: written otherwise, more likely than new."""
-    if len(parsed.time) < _FEWEST_TELLING:
-        return ()
-    unknown = (parsed.batch(scorer.vocabulary).categorical == 0).mean(axis=0)
-    known = zip(scorer.schema.categorical, scorer.vocabulary.values, unknown, strict=True)
-    return tuple(name for name, values, share in known if values and share > _UNFAMILIAR)
+    return replace(report, unfamiliar=familiarity.news())
 
 
 def embed_table(

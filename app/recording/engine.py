@@ -25,6 +25,7 @@ from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, Entity
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
+from models.familiarity import Familiarity
 from models.rows import Batch
 from models.scorer import Scorer
 from models.thresholds import DECISIONS
@@ -79,10 +80,13 @@ class Decided:
 
 
 class Engine:
-    """Decides under one model version. Immutable; thread-safe.
+    """Decides under one model version. Immutable but for what it counts; :meth:`score` is thread-safe.
 
     Args:
         future_tolerance: seconds that a transaction may be ahead of this machine's clock.
+
+    Attributes:
+        familiarity: of what was recorded.
     """
 
     def __init__(self, scorer: Scorer, future_tolerance: int = 0) -> None:
@@ -90,6 +94,7 @@ class Engine:
         self._schema = scorer.schema
         self._future = future_tolerance * _SECOND
         self.behaviour = Behaviour(scorer.schema)
+        self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
     def decide(self, arrivals: Sequence[Arrival], view: View, states: Mapping[EntityKey, State]) -> Decided:
         """Answer transactions in the order given, which is their order of arrival.
@@ -241,6 +246,7 @@ class Engine:
         self, arrivals: Sequence[Arrival], features: Sequence[Featured], seq: int
     ) -> list[tuple[Answer, Decision]]:
         replies, batch = self.score(arrivals, features)
+        self.familiarity.look(batch.categorical)
         found = []
         for row, (arrival, reply) in enumerate(zip(arrivals, replies, strict=True)):
             content = to_json(reply)

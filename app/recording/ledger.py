@@ -27,6 +27,7 @@ from app.store.errors import StoreUnavailable
 from app.store.records import Decision, Label, Name
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
+from models.familiarity import unfamiliar
 
 #: Transactions in one transaction of the store, so that a crowd does not make the first ones wait for long.
 _MOST_ROWS = 256
@@ -183,7 +184,10 @@ class Ledger:
 
     def _record(self, engine: Engine, arrivals: Sequence[Arrival]) -> list[Answer | Refusal]:
         try:
-            return self._breaker.run(partial(self.recorder.answer, engine, arrivals))
+            answers = self._breaker.run(partial(self.recorder.answer, engine, arrivals))
+            for name in engine.familiarity.news():
+                _log.warning("%s", unfamiliar(name))
+            return answers
         except StoreUnavailable:
             if self.on_failure == "refuse":
                 raise

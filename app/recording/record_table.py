@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,9 @@ def record_table(
                 answers.take(place, answer)
         return _Recorded(rows.kept, answers)
 
-    return transform_table(schema, source, output, added_columns(reasons), prepare, annotate, on_error, on_progress)
+    added = added_columns(reasons)
+    report = transform_table(schema, source, output, added, prepare, annotate, on_error, on_progress)
+    return replace(report, unfamiliar=engine.familiarity.news())
 
 
 def _chunks(schema: TransactionSchema, source: Path) -> Iterator[tuple[pl.DataFrame, ParsedRows]]:

@@ -15,6 +15,7 @@ from app.requests.bodies import limited_stream
 from app.upload.scoring import CsvScoring
 from app.upload.spool import Spool
 from models.errors import CounterfoilError
+from models.familiarity import unfamiliar
 
 #: Bytes of the upload taken to a worker thread at once.
 _PIECE = 1 << 20
@@ -78,6 +79,8 @@ class CsvResponse(Response):
                     piece.clear()
             await self._hand_on(spool, await run_sync(self._scoring.feed, bytes(piece)))
             await self._hand_on(spool, await run_sync(self._scoring.finish))
+            for name in self._scoring.familiarity.news():
+                log.warning("request %s: %s", self._request.state.request_id, unfamiliar(name))
         finally:
             spool.finish()
 

@@ -15,6 +15,7 @@ from app.refusals import FieldProblem
 from models.annotate import CardMask, added_columns, hashed_fields, require_free_names, scored_frame, withheld
 from models.behaviour.state_fork import StateFork
 from models.csv_stream import Chunk, CsvSplitter
+from models.familiarity import Familiarity
 from models.pan import contains_card_number
 from models.parsing import missing_fields, parse_rows
 from models.rows import RowError, at_lines
@@ -33,6 +34,9 @@ class CsvScoring:
         scorer: the model.
         reasons: reason columns per row.
         fork: gives the rows their behaviour features, where the model has any.
+
+    Attributes:
+        familiarity: of the rows so far.
     """
 
     def __init__(self, scorer: Scorer, reasons: int, fork: StateFork | None = None) -> None:
@@ -44,6 +48,7 @@ class CsvScoring:
         self._decoder = Utf8Decoder(form.encoding, "the body")
         self._mask = CardMask(scorer.schema.trusted)
         self._begun = False
+        self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes of the upload, give those of the result that are ready.
@@ -70,7 +75,7 @@ class CsvScoring:
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:
             self._check_header(chunk.frame.columns)
-        scored = annotate(self._scorer, chunk, self._reasons, self._fork)
+        scored = annotate(self._scorer, chunk, self._reasons, self._fork, self.familiarity)
         texts = [name for name, kind in scored.schema.items() if kind == pl.String]
         frame = self._mask.hide(withheld(scored, hashed_fields(self._scorer.schema)), texts)
         header, self._begun = not self._begun, True
@@ -90,12 +95,19 @@ class CsvScoring:
         require_free_names(columns, (*added_columns(self._reasons), ERROR))
 
 
-def annotate(scorer: Scorer, chunk: Chunk, reasons: int, fork: StateFork | None = None) -> pl.DataFrame:
-    """All of a chunk's records in order: its columns, those of scoring, and ``error``."""
+def annotate(
+    scorer: Scorer,
+    chunk: Chunk,
+    reasons: int,
+    fork: StateFork | None,
+    familiarity: Familiarity,
+) -> pl.DataFrame:
+    """All of a chunk's records in order: its columns, those of scoring, and ``error``; counted in ``familiarity``."""
     parsed = parse_rows(scorer.schema, chunk.frame)
     behaviour = None
     if fork is not None:
         parsed, behaviour = fork.take(parsed)
+    familiarity.look(parsed.batch(scorer.vocabulary).categorical)
     scored = scored_frame(scorer, chunk.frame, parsed, reasons, behaviour)
     scored = scored.with_columns(pl.lit(None, pl.String).alias(ERROR))
     if not (parsed.errors or chunk.broken):

@@ -108,3 +108,13 @@ def test_outputs_that_cannot_be(cli: Cli, model: Path, tiny_csv: Path, arguments
     )
     assert (cli.folder / "there.csv").read_text() == "precious"
     assert tiny_csv.read_text().startswith("transaction_id,")
+
+
+@pytest.mark.parametrize("how", [(), ("--state", "live", "--record", "--database", "sqlite:///own.db")])
+def test_what_is_written_otherwise_than_in_training_is_told(
+    cli: Cli, model: Path, tiny_frame: pl.DataFrame, how: tuple[str, ...]
+) -> None:
+    tiny_frame.head(100).with_columns(pl.col("category") + ".0").write_parquet(cli.folder / "odd.parquet")
+    done = cli("score", "odd.parquet", "--out", "out.csv", *how)
+    assert done.code == 0
+    assert "training knew few of the values of category" in done.err
