@@ -1,26 +1,25 @@
-"""Tiny real models, trained once a run, that every part of the suite shares."""
+"""Tiny real models, trained once a run, that every part of the suite shares.
+
+Each fixture imports what it needs: the process that hands out the tests reads this file and trains nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import polars as pl
 import pytest
 from hypothesis import settings
 
-from models.behaviour.events import Behaviour
-from models.registry import Registry
-from models.schema import NumericColumn, TransactionSchema, load_schema
-from models.scorer import Scorer
-from models.thresholds import Policy
-from tests.command_line import Cli
 from tests.shared import shared
-from training.behaviour import remember
-from training.fit import FitOptions
-from training.read import read_history
-from training.simulate import SimulationConfig, simulate, write
-from training.train import TrainingJob, train
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from models.registry import Registry
+    from models.schema import TransactionSchema
+    from models.scorer import Scorer
+    from tests.command_line import Cli
 
 # The same examples every run, and no clock: the suite shares a busy machine.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
@@ -28,9 +27,6 @@ settings.load_profile("fixed")
 
 #: Seconds. What takes longer belongs into a long form, or needs less to show the same.
 LENGTHY = 15.0
-
-TINY_FIT = FitOptions(hidden=(16,), steps=80)
-TINY_POLICY = Policy(name="alert-rate", value=0.05)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,6 +51,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def tiny_schema() -> TransactionSchema:
     """The payments profile without behaviour, plus a numeric feature that may be missing."""
+    from models.schema import NumericColumn, load_schema
+
     payments = load_schema("payments")
     columns = dict(payments.columns)
     columns["account_age_days"] = NumericColumn(nullable=True, minimum=0.0, unit="d")
@@ -65,6 +63,11 @@ def tiny_schema() -> TransactionSchema:
 @pytest.fixture(scope="session")
 def tiny_frame() -> pl.DataFrame:
     """About 1,500 simulated payments, 3 % fraud, with an account age that is missing in every seventh row."""
+    import numpy as np
+    import polars as pl
+
+    from training.simulate import SimulationConfig, simulate
+
     config = SimulationConfig(days=8, cards=200, merchants=80, fraud_rate=0.03, seed=5)
     frame = simulate(config)
     age = np.random.default_rng(5).integers(0, 3_000, frame.height)
@@ -76,12 +79,18 @@ def tiny_frame() -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def tiny_csv(tiny_frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same payments as CSV."""
+    from training.simulate import write
+
     return shared(tmp_path_factory, "data", lambda folder: write(tiny_frame, folder / "payments.csv")) / "payments.csv"
 
 
 @pytest.fixture(scope="session")
 def kernel(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The behaviour kernel is compiled, which takes some 20 seconds in a fresh clone, by one process only."""
+    from models.behaviour.events import Behaviour
+    from models.schema import load_schema
+    from training.behaviour import remember
+    from training.read import read_history
 
     def compile_all(_folder: Path) -> None:
         schema = load_schema("payments")
@@ -93,6 +102,10 @@ def kernel(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def tiny_registry(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with one published and active version."""
+    from models.registry import Registry
+    from tests.tiny import TINY_FIT, TINY_POLICY
+    from training.read import read_history
+    from training.train import TrainingJob, train
 
     def make(folder: Path) -> None:
         registry = Registry(folder / "artifacts")
@@ -112,10 +125,14 @@ def tiny_model(tiny_registry: Registry) -> Path:
 @pytest.fixture(scope="session")
 def tiny_scorer(tiny_model: Path) -> Scorer:
     """The tiny version, loaded."""
+    from models.scorer import Scorer
+
     return Scorer.load(tiny_model)
 
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """The command line, run in the test's own folder."""
+    from tests.command_line import Cli
+
     return Cli(tmp_path, monkeypatch, capsys)

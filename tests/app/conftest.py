@@ -17,8 +17,8 @@ from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import Client, renewed
 from tests.app.traffic import Payments, prepare, prepared, small
-from tests.conftest import TINY_FIT, TINY_POLICY
 from tests.shared import shared
+from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import read_history
 from training.train import TrainingJob, train
 

@@ -29,7 +29,7 @@ from models.schema import PLAIN, TransactionSchema, parse_schema
 from models.scorer import Scorer
 from tests.app.calls import Client
 from tests.app.pans import card_numbers
-from tests.conftest import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import read_history
 from training.train import TrainingJob, train
 

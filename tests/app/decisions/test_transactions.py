@@ -40,7 +40,7 @@ from tests.app.records import Till, replies, sent, till
 from tests.app.store.events import append, decision, label
 from tests.app.traffic import Payments, bodies
 from tests.command_line import Cli
-from tests.conftest import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import read_history
 from training.train import TrainingJob, train
 

@@ -18,7 +18,7 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import CARDS, Client, renewed
-from tests.conftest import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import read_history
 from training.train import TrainingJob, train
 

@@ -9,8 +9,8 @@ import pytest
 from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
-from tests.conftest import TINY_FIT, TINY_POLICY
 from tests.shared import shared
+from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import History, read_history
 from training.train import TrainingJob, train
 
