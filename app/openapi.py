@@ -142,7 +142,7 @@ def _takes(operation: dict[str, Any], media_type: str, schema: dict[str, Any], e
     reasons = {"type": "integer", "minimum": 0, "maximum": MAX_REASONS}
     operation["parameters"] = [_parameter("reasons", "How many reasons per transaction", reasons)]
     if media_type == _JSON:
-        verify = "Whether to put each reason's feature back to its expected value, score again, and say what changed"
+        verify = "Whether to put what each reason is about back to what is usual, score again, and say what changed"
         operation["parameters"] += [_parameter("verify", verify, {"type": "boolean", "default": False}), _KEY]
 
 

@@ -32,7 +32,9 @@ class ScoreReply:
         Decision, Field(description="review at or above the threshold, decline at or above a second one, if any")
     ]
     reconstruction_error: Annotated[float, Field(description="What the score ranks; >= 0")]
-    reasons: Annotated[list[Reason], Field(description="Features with the largest share of the error, largest first")]
+    reasons: Annotated[
+        list[Reason], Field(description="What the score comes from, the most telling first: one per cause")
+    ]
     model_version: Annotated[str, Field(description="The version that scored")]
     approximate: Annotated[
         bool,

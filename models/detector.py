@@ -46,19 +46,19 @@ class Whitening(nn.Module):
     conditional: Tensor
 
     def set(self, mean: Tensor, precision: Tensor, owner: Tensor) -> None:
-        """Fill in μ and Σ⁻¹; ``owner`` [D, features] says which columns belong to one feature."""
+        """Fill in μ and Σ⁻¹; ``owner`` [D, causes] says which columns belong to one cause."""
         self.mean.copy_(mean)
         self.precision.copy_(precision)
-        for feature in range(owner.shape[1]):
-            own = owner[:, feature].nonzero()[:, 0]
+        for cause in range(owner.shape[1]):
+            own = owner[:, cause].nonzero()[:, 0]
             rows = torch.linalg.solve(precision[own][:, own], precision[own])
             rows[:, own] = 0
             self.conditional[own] = rows
 
     def likeliest(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        """Where each feature would lie if only the others were known: [n, D], [n, D] -> [n, D].
+        """Where each cause's features would lie if only the others were known: [n, D], [n, D] -> [n, D].
 
-        The minimum of ½ zᵀ Σ⁻¹ z over one feature's columns b, the reconstruction held: x̂ + μ − (Σ⁻¹_bb)⁻¹ Σ⁻¹_b· z.
+        The minimum of ½ zᵀ Σ⁻¹ z over one cause's columns b, the reconstruction held: x̂ + μ − (Σ⁻¹_bb)⁻¹ Σ⁻¹_b· z.
         """
         expected = reconstruction + self.mean
         return expected - torch.matmul(x - expected, self.conditional.T)

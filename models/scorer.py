@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle, load_bundle
 from models.errors import InvalidBundle
 from models.manifest import DETECTOR, ERROR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
-from models.reasons import Reason, Verified, explain, largest, one_a_cause, put_back
+from models.reasons import Explainer, Reason, Verified, largest, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
 from models.thresholds import DECISIONS
@@ -26,7 +26,7 @@ BLOCK_ROWS = 256
 #: Runs are filled up to a multiple of this many rows. ONNX Runtime multiplies matrices in tiles of rows and takes what
 #: is left over in another order: without this a row's last digits would depend on the company it is scored in.
 ROW_TILE = 4
-#: Features of an alert that are put back to find its reasons: those with the largest shares of the error.
+#: Causes of an alert that are put back to find its reasons: those with the largest shares of the error.
 CANDIDATES = 32
 #: Times an expected value is asked for again.
 SETTLE_ROUNDS = 3
@@ -116,6 +116,7 @@ class Scorer:
         self.schema = bundle.manifest.transaction_schema
         self.vocabulary: Vocabulary = bundle.manifest.vocabulary_codes()
         self.graph = Graph(bundle.detector, threads=threads)
+        self._explainer = Explainer(self.schema, self.vocabulary)
         columns = [self.schema.numeric_column(name) for name in self.schema.numeric]
         self._bounds = (
             np.array([-FLOAT32_MAX if column.minimum is None else column.minimum for column in columns]),
@@ -158,28 +159,26 @@ class Scorer:
         return self.graph.run(batch, "code")[0]
 
     def reasons(self, batch: Batch, scores: Scores, row: int, top: int, *, verify: bool = False) -> list[Reason]:
-        """Why one row is as unusual as it is, in ``top`` features or fewer; the windows of one word count once.
+        """Why one row is as unusual as it is, in ``top`` causes or fewer; the windows of one word are one cause.
 
-        An alert's reasons are ordered by how much the error falls when the feature is put back to its expected value:
-        an unusual value also spoils the reconstruction of innocent features, whose share of the error is then large
-        while putting them back changes nothing. Other rows' reasons are ordered by share, which costs nothing more.
+        An alert's reasons are ordered by how much the error falls when the cause's features are put back to what is
+        expected: an unusual value also spoils the reconstruction of innocent features, whose share of the error is then
+        large while putting them back changes nothing. Other rows' reasons are ordered by share, which costs nothing
+        more.
 
         Args:
             verify: also say what the score would be with each reason put back.
         """
-        one = slice(row, row + 1)
-        parts, expected = scores.contributions[one], self._possible(scores.expected[one])
-        features = one_a_cause(largest(parts[0], len(parts[0])), self.schema.causes, top)
+        tell = self._explainer
+        parts, expected = scores.contributions[row], self._possible(scores.expected[row : row + 1])[0]
         if not (top and (verify or scores.is_anomaly[row])):
-            return explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features)
-        features = self._candidates(batch, scores, row, max(top, CANDIDATES))
-        each = np.full(len(features), row)
-        settled, again = self.neutralise(batch.take(each), scores.expected[each], features)
-        expected[0, features] = settled[np.arange(len(features)), features]
-        ranked = largest(-again.evidence, len(features))
-        kept = set(one_a_cause(features[ranked], self.schema.causes, top).tolist())
-        order = np.array([i for i in ranked if features[i] in kept], dtype=np.int64)
-        reasons = explain(self.schema, self.vocabulary, batch.take(one), parts, expected, 0, features[order])
+            causes = largest(tell.parts(parts), top)
+            return [tell.reason(batch, row, parts, expected, cause) for cause in causes.tolist()]
+        causes = self._candidates(batch, scores, row, max(top, CANDIDATES))
+        each = np.full(len(causes), row)
+        settled, again = self.neutralise(batch.take(each), scores.expected[each], tell.features_of(causes))
+        order = largest(-again.evidence, top)
+        reasons = [tell.reason(batch, row, parts, settled[i], int(causes[i])) for i in order]
         if not verify:
             return reasons
         before, decision = float(scores.score[row]), int(scores.decision[row])
@@ -197,34 +196,36 @@ class Scorer:
         ]
 
     def neutralise(
-        self, batch: Batch, expected: NDArray[np.float64], features: NDArray[np.int64]
+        self, batch: Batch, expected: NDArray[np.float64], chosen: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], Scores]:
-        """Put one feature of each row back to its expected value, everything else kept, and score again.
+        """Put the chosen features of each row back to their expected values, everything else kept, and score again.
 
-        An extreme value pulls its own reconstruction along, so the expected value is asked for again with the feature
-        put back, a few times, until it has about settled.
+        An extreme value pulls its own reconstruction along, so the expected values are asked for again with the
+        features put back, a few times, until they have about settled.
 
         Args:
             expected: float64 [n, features], from :meth:`score`.
-            features: int64 [n], the position of each row's feature.
+            chosen: bool [n, features].
 
         Returns:
             The settled expected values [n, features], and the scores of the rows with them.
         """
         settled = self._possible(expected)
         for _ in range(SETTLE_ROUNDS):
-            again = put_back(self.schema, batch, settled, features)
+            again = put_back(self.schema, batch, settled, chosen)
             settled = self._possible(self.graph.run(again, "expected")[0])
-        return settled, self.score(put_back(self.schema, batch, settled, features))
+        return settled, self.score(put_back(self.schema, batch, settled, chosen))
 
     def _candidates(self, batch: Batch, scores: Scores, row: int, count: int) -> NDArray[np.int64]:
-        """Features that may be why a row alerts: those with the largest shares of the error; with a second opinion,
+        """Causes that may be why a row alerts: those with the largest shares of the error; with a second opinion,
         which may be of another mind, those that change the evidence most when put back once."""
-        parts = scores.contributions[row]
+        tell = self._explainer
         if self.manifest.ranked_by == ERROR:
-            return largest(parts, count)
-        every, rows = np.arange(len(parts)), np.full(len(parts), row)
-        again = put_back(self.schema, batch.take(rows), self._possible(scores.expected[rows]), every)
+            return largest(tell.parts(scores.contributions[row]), count)
+        every = np.arange(len(tell.members))
+        rows = np.full(len(every), row)
+        expected = self._possible(scores.expected[rows])
+        again = put_back(self.schema, batch.take(rows), expected, tell.features_of(every))
         return largest(-self.evidence(again), count)
 
     def _possible(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -194,7 +194,8 @@ def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tens
     mean, precision = robust_precision(
         residual.numpy(), normaliser.resolution.numpy(), normaliser.departure.numpy(), bound
     )
-    whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner)
+    causes = torch.nn.functional.one_hot(torch.tensor(normaliser.layout.causes)).to(torch.float64)
+    whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner @ causes)
 
 
 def _fit_memory(

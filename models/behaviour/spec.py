@@ -27,25 +27,8 @@ MOST_WINDOWS, MOST_CODE_COLUMNS = 8, 3
 #: The largest amount in minor units with which the sums stay exact.
 MOST_MINOR_UNITS = 10**12
 _LONGEST_DAYS = 400
-_WORDS = {
-    "count": "payments in {window}",
-    "sum": "total of {window}",
-    "mean": "mean amount of {window}",
-    "std": "spread of amounts in {window}",
-    "max": "largest amount of {window}",
-    "distinct": "number of different {column} in {window}",
-    "ratio_to_mean": "amount over the {entity}'s mean of {window}",
-    "zscore": "amount in deviations from the {entity}'s mean of {window}",
-    "fraud_share": "known fraud share of {window}",
-    "fraud_count": "known frauds of {window}",
-    "fraud_streak": "known frauds without a break, within {window}",
-    "since_last": "time since the last payment",
-    "km_from_last": "distance from the last payment",
-    "kmh": "speed since the last payment",
-    "new": "first payment with this {column} in {window} (1 = yes)",
-    "hour_rarity": "rarity of this hour",
-    "is_new": "first payment in {window} (1 = yes)",
-}
+#: Columns of the place, where a section names no others.
+DEFAULT_PLACE = ("latitude", "longitude")
 _ALLOWED = ", ".join([f"{word}:COLUMN" if word in WITH_COLUMN else word for word in (*WINDOWED, *SINGLE)])
 
 
@@ -77,15 +60,6 @@ class BehaviourFeature:
             return "late-log"
         return "none" if self.word in _UNTRANSFORMED else "signed-log"
 
-    def words(self, longest: str) -> str:
-        """What the number is, for an analyst, e.g. ``the card's payments in 7d``.
-
-        Args:
-            longest: the entity's longest window, where the feature names none.
-        """
-        words = _WORDS[self.word].format(window=self.window or longest, column=self.column, entity=self.entity)
-        return words if self.entity in words else f"the {self.entity}'s {words}"
-
     @property
     def cold(self) -> float:
         """The value for an entity without events, where it does not depend on the transaction."""
@@ -104,7 +78,7 @@ class EntityBehaviour(BaseModel):
     windows: tuple[str, ...] = Field(min_length=1, max_length=MOST_WINDOWS)
     features: tuple[str, ...] = Field(min_length=1)
     label_delay: str = "7d"
-    place: tuple[str, str] = ("latitude", "longitude")
+    place: tuple[str, str] = DEFAULT_PLACE
 
     @field_validator("windows", "features", "place", mode="before")
     @classmethod

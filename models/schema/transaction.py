@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from models.behaviour.spec import MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
+from models.behaviour.spec import DEFAULT_PLACE, MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
 from models.durations import duration_seconds
 from models.errors import InvalidInput, InvalidProfile
 from models.key_hash import KeyHash
@@ -181,11 +181,6 @@ class TransactionSchema(BaseModel):
         return tuple(feature for name, entity in self.entity.items() for feature in entity.named(name))
 
     @cached_property
-    def words(self) -> dict[str, str]:
-        """What each behaviour feature is, for an analyst."""
-        return {f.name: f.words(self.entity[f.entity].windows[-1]) for f in self.behaviour}
-
-    @cached_property
     def sent_numeric(self) -> tuple[str, ...]:
         """Numeric features that a transaction carries, in order, the amount among them."""
         return self._named("numeric", "amount")
@@ -231,9 +226,28 @@ class TransactionSchema(BaseModel):
         return (*self.numeric, *self.categorical, *(f"{self.timestamp}.{cycle}" for cycle in self.cycles))
 
     @cached_property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of numeric columns that are a latitude and a longitude: those of entities, else by name and bounds."""
+        named = [entity.place for entity in self.entity.values() if entity.uses_place] or [DEFAULT_PLACE]
+        columns = [[self.columns.get(name) for name in place] for place in named]
+        return tuple(
+            place
+            for place, pair in dict(zip(named, columns, strict=True)).items()
+            if all(
+                isinstance(one, NumericColumn) and one.minimum == -limit and one.maximum == limit
+                for one, limit in zip(pair, (90.0, 180.0), strict=True)
+            )
+        )
+
+    @cached_property
     def causes(self) -> tuple[int, ...]:
-        """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one."""
+        """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one, and so are a
+        latitude, its longitude and the distance from an entity's usual places."""
         words = {feature.name: (feature.entity, feature.word, feature.column) for feature in self.behaviour}
+        for place in self.places:
+            entities = [name for name, entity in self.entity.items() if entity.place == place]
+            usual = [f.name for f in self.behaviour if f.word == "km_from_usual" and f.entity in entities]
+            words |= dict.fromkeys((*place, *usual), ("", *place))
         causes = [words.get(name, (name,)) for name in self.features]
         order = list(dict.fromkeys(causes))
         return tuple(order.index(cause) for cause in causes)

@@ -67,7 +67,7 @@ def test_reasons_as_many_as_asked_and_there_are(
     client: Client, transaction: dict[str, Any], tiny_scorer: Scorer, query: str, count: int
 ) -> None:
     reply = client.post(f"/v1/score{query}", json=transaction).json()
-    assert len(reply["reasons"]) == min(count, len(tiny_scorer.schema.features))
+    assert len(reply["reasons"]) == min(count, max(tiny_scorer.schema.causes) + 1)
 
 
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/score/batch", "/v1/score/csv"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from models.parsing import parse_rows
 from models.reasons import put_back
 from models.rows import Batch
+from models.schema import TransactionSchema
 from models.scorer import Scorer, Scores
 
 
@@ -18,12 +20,18 @@ def scored(tiny_scorer: Scorer, tiny_frame: pl.DataFrame) -> tuple[Batch, Scores
     return batch, tiny_scorer.score(batch)
 
 
+def chosen(schema: TransactionSchema, features: list[int]) -> NDArray[np.bool_]:
+    """One feature of each row."""
+    mask: NDArray[np.bool_] = np.array(features)[:, None] == np.arange(len(schema.features))
+    return mask
+
+
 def test_only_the_named_feature_is_put_back(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
     batch, scores = scored
     schema = tiny_scorer.schema
     few = batch.take(slice(0, 20))
     for feature, name in enumerate(schema.features):
-        back = put_back(schema, few, scores.expected[:20], np.full(20, feature))
+        back = put_back(schema, few, scores.expected[:20], chosen(schema, [feature] * 20))
         if feature < len(schema.numeric):
             np.testing.assert_array_equal(back.numeric[:, feature], scores.expected[:20, feature])
             kept = np.delete(back.numeric, feature, axis=1)
@@ -55,13 +63,15 @@ def test_verified_says_what_scoring_again_says(tiny_scorer: Scorer, scored: tupl
     row = int(scores.score.argmax())
     one = batch.take(slice(row, row + 1))
     for reason in tiny_scorer.reasons(batch, scores, row, 3, verify=True):
-        feature = tiny_scorer.schema.features.index(reason.feature)
-        settled, again = tiny_scorer.neutralise(one, scores.expected[[row]], np.array([feature]))
+        names = reason.feature.split("/")  # a latitude and a longitude are put back together
+        mask = np.isin(tiny_scorer.schema.features, names)[None]
+        settled, again = tiny_scorer.neutralise(one, scores.expected[[row]], mask)
+        feature = tiny_scorer.schema.features.index(names[0])
         assert reason.verified is not None
         assert reason.verified.score == pytest.approx(float(again.score[0]), rel=1e-9)
         assert reason.verified.drop == pytest.approx(float(scores.score[row] - again.score[0]))
         assert reason.verified.flips == (again.decision[0] != scores.decision[row])
-        if feature < len(tiny_scorer.schema.numeric):
+        if len(names) == 1 and feature < len(tiny_scorer.schema.numeric):
             assert reason.expected == pytest.approx(settled[0, feature])
 
 

@@ -23,6 +23,8 @@ from training.fit import FitOptions
 from training.optimise import FitProgress
 from training.read import History, read_history
 from training.report import ScoredPart, render_report
+from training.report.alerts import look_at_alerts
+from training.report.clock import Clock
 from training.train import TrainingJob, train
 
 LOSS = tuple(FitProgress(step, 60, 1 / step, 1.1 / step + 0.01, 1e-3, 0.0) for step in range(10, 70, 10))
@@ -139,6 +141,17 @@ def test_the_full_page(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:
         "it was read once",
     ):
         assert text in re.sub(r"[ \n]+", " ", page.text), text
+
+
+def test_an_alert_says_what_was_paid_where(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:
+    shown = look_at_alerts(tiny_scorer, tiny_part, Clock(tiny_scorer.schema, tiny_part.history.time))
+    assert shown.categories == ("category", "channel", "country")
+    order = np.argsort(-tiny_part.scores.score, kind="stable")[: len(shown.highest)]
+    for row, alert in zip(order.tolist(), shown.highest, strict=True):
+        paid = tiny_part.batch.numeric[row, tiny_scorer.schema.numeric.index("amount")]
+        assert alert.amount == f"{paid:,.2f}\u00a0EUR"
+        assert alert.categories == tuple(cells[row] for cells in tiny_part.history.text)
+        assert not any(word in reason.text for reason in alert.reasons for word in ("latitude", "longitude"))
 
 
 def test_no_card_is_named(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:

@@ -13,9 +13,13 @@ from models.scorer import Scorer
 from models.thresholds import DECISIONS
 from training.report.bootstrap import LEVEL, Estimate
 from training.report.clock import Clock
+from training.report.format import money
+from training.report.grouping import amounts
 from training.report.part import ScoredPart
 
 SHOWN, REASONS, FEATURES = 20, 3, 20
+#: Categorical columns beside an alert: what was bought where; more would leave no room for the reasons.
+CATEGORIES = 3
 #: Alerts whose contributions are averaged, and alerts whose top reason is put back and scored again.
 _MOST_ROWS, _MOST_VERIFIED = 5_000, 300
 _MOST_CELLS = 5_000_000
@@ -24,7 +28,7 @@ LABELS = {FRAUD: "fraud", LEGITIMATE: "legitimate"}
 
 @dataclass(frozen=True)
 class ShownReason:
-    """A reason's sentence, its share of the error, and the score with its feature put back to the expected value."""
+    """A reason's sentence, its share of the error, and the score with what it is about put back to what is usual."""
 
     text: str
     share: float
@@ -37,6 +41,8 @@ class Alert:
 
     Attributes:
         when: its time, or None.
+        amount: in its currency, or an empty string.
+        categories: its categorical values, in the order of :attr:`Alerts.categories`.
         score: in [0, 1).
         decision: approve (below the threshold), review or decline.
         label: ``fraud``, ``legitimate`` or ``not known``.
@@ -45,6 +51,8 @@ class Alert:
     """
 
     when: str | None
+    amount: str
+    categories: tuple[str, ...]
     score: float
     decision: str
     label: str
@@ -65,14 +73,16 @@ class Alerts:
     """What alerts look like.
 
     Attributes:
+        categories: the categorical columns that are shown beside each alert.
         highest: at most twenty alerts, highest score first; where there is no alert, the highest scores.
         features: largest mean share first, at most twenty; empty without alerts.
         others, others_share: how many more features there are, and their share together.
         explained: alerts behind ``features``.
-        verified: share of alerts whose score falls when the top reason's feature is put back to its expected value.
+        verified: share of alerts whose score falls when what the top reason is about is put back to what is usual.
         tried: alerts behind ``verified``.
     """
 
+    categories: tuple[str, ...]
     highest: tuple[Alert, ...]
     features: tuple[FeatureShare, ...]
     others: int
@@ -91,6 +101,7 @@ def look_at_alerts(scorer: Scorer, part: ScoredPart, clock: Clock) -> Alerts:
     features, others, others_share = _features(scorer, part.batch.take(sample))
     tried = _spread(alerts, _MOST_VERIFIED)
     return Alerts(
+        categories=scorer.schema.categorical[:CATEGORIES],
         highest=_highest(scorer, part, clock, highest),
         features=features,
         others=others,
@@ -108,6 +119,8 @@ def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 def _highest(scorer: Scorer, part: ScoredPart, clock: Clock, rows: NDArray[np.int64]) -> tuple[Alert, ...]:
     batch = part.batch.take(rows)
     scores = scorer.score(batch)
+    amount, currency = amounts(scorer.schema, part), scorer.schema.currency
+    told = [part.history.text[i].gather(rows).fill_null("").to_list() for i in range(len(scorer.schema.categorical))]
     label = part.history.label[rows]
     scenario = [""] * len(rows)
     if part.history.scenario is not None:
@@ -115,6 +128,8 @@ def _highest(scorer: Scorer, part: ScoredPart, clock: Clock, rows: NDArray[np.in
     return tuple(
         Alert(
             when=clock.moment(int(batch.time[row])) if clock.exists else None,
+            amount="" if amount is None else money(float(amount[rows[row]]), currency, exact=True),
+            categories=tuple(cells[row] or "—" for cells in told[:CATEGORIES]),
             score=float(scores.score[row]),
             decision=DECISIONS[scores.decision[row]],
             label=LABELS.get(int(label[row]), "not known"),

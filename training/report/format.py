@@ -105,7 +105,7 @@ def policy(terms: Policy, currency: str) -> str:
     }[terms.name]
 
 
-def money(value: float, currency: str) -> str:
-    """An amount in its currency; whole numbers from 1,000 on."""
-    shown = f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.2f}"
+def money(value: float, currency: str, *, exact: bool = False) -> str:
+    """An amount in its currency; whole numbers from 1,000 on, but for ``exact``, the amount of one payment."""
+    shown = f"{value:,.0f}" if abs(value) >= 1_000 and not exact else f"{value:,.2f}"
     return f"{shown}{NBSP}{plain(currency)}" if currency else shown
