@@ -6,16 +6,17 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from anyio.to_thread import run_sync
 
+from app.drift.watcher import DriftWatcher
 from app.serving import Serving
 from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
 
-#: Seconds between looks: at the loop, at what memory holds, at the store's size.
-_LOOP, _MEMORY, _STORE = 0.1, 1.0, 15.0
+#: Seconds between looks: at the loop, at what memory holds, at the store's size, at drift.
+_LOOP, _MEMORY, _STORE, _DRIFT = 0.1, 1.0, 15.0, 60.0
 
 
 def update(metrics: Metrics, serving: Serving) -> None:
@@ -36,12 +37,13 @@ def update(metrics: Metrics, serving: Serving) -> None:
 
 
 @asynccontextmanager
-async def sampling(metrics: Metrics, serving: Serving) -> AsyncIterator[None]:
+async def sampling(metrics: Metrics, serving: Serving, drift: DriftWatcher) -> AsyncIterator[None]:
     """Look at the service while it runs."""
     tasks = [
         asyncio.create_task(_loop_lag(metrics)),
         asyncio.create_task(_memory(metrics, serving)),
         asyncio.create_task(_store_size(metrics, serving)),
+        asyncio.create_task(_drift(metrics, drift)),
     ]
     try:
         yield
@@ -74,3 +76,14 @@ async def _store_size(metrics: Metrics, serving: Serving) -> None:
                 size = math.nan
             metrics.store_bytes.set(size)
         await asyncio.sleep(_STORE)
+
+
+async def _drift(metrics: Metrics, drift: DriftWatcher) -> None:
+    while True:
+        with suppress(StoreUnavailable):  # what is known stays until it is back
+            found = await run_sync(drift.look)
+            if found is not None:
+                metrics.drift("above", found.alarm == "above", found.evidence_above)
+                metrics.drift("below", found.alarm == "below", found.evidence_below)
+                metrics.features_gone.set(len(found.gone))
+        await asyncio.sleep(_DRIFT)

@@ -16,6 +16,8 @@ from app.decisions.purge_request import PurgeReply
 from app.decisions.replies import DecisionPage, DecisionReply
 from app.decisions.routes import Decisions
 from app.docs_page import STATIC, docs_file, docs_page
+from app.drift.reply import DriftReply
+from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.requests.feedback import FeedbackReply
@@ -71,7 +73,7 @@ class RawRoute(APIRoute):
         return endpoint
 
 
-def table(endpoints: Endpoints, decisions: Decisions) -> tuple[Declared, ...]:
+def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher) -> tuple[Declared, ...]:
     """All routes, in the order they are tried: scoring first, /docs last."""
     one = "/v1/decisions/{transaction_id:path}"
     return (
@@ -84,6 +86,7 @@ def table(endpoints: Endpoints, decisions: Decisions) -> tuple[Declared, ...]:
         Declared("GET", one, decisions.one, "read", LOG, DecisionReply),
         Declared("POST", "/v1/purge", decisions.purge, "admin", LOG, PurgeReply),
         Declared("GET", "/v1/model", endpoints.model, "read", SERVICE, ModelReply, plain=True),
+        Declared("GET", "/v1/drift", drift.drift, "read", SERVICE, DriftReply, plain=True),
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
         Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
         Declared("GET", "/metrics", endpoints.metrics, "read"),

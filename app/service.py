@@ -18,6 +18,7 @@ from app import openapi, problems
 from app.access.guard import guard
 from app.access.keyring import Keyring
 from app.decisions.routes import Decisions
+from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
 from app.gauges import sampling
 from app.refusals import Refusal
@@ -62,7 +63,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     metrics = Metrics()
     serving = Serving(settings, metrics)
     follower = Follower(settings, serving, metrics, together.crew if together else None)
-    decisions = Decisions(settings, serving)
+    decisions, drift = Decisions(settings, serving), DriftWatcher(serving)
     if scorer is not None:
         serving.start(scorer)
 
@@ -73,12 +74,14 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         # What is loaded by now stays for good: collections need not walk through it while requests wait.
         gc.collect()
         gc.freeze()
-        async with sampling(metrics, serving), follower.following():
+        async with sampling(metrics, serving, drift), follower.following():
             yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
         await run_sync(serving.close)
 
     routes = table(
-        Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)), decisions
+        Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)),
+        decisions,
+        drift,
     )
     who = access(routes)
     app = FastAPI(

@@ -14,6 +14,7 @@ from rich.markup import escape
 from cli.audit_sample import audit_sample
 from cli.console import EXIT_ERROR, EXIT_INTERRUPTED, err
 from cli.data import profile, simulate
+from cli.drift import drift
 from cli.evaluate import evaluate
 from cli.keys import cli as keys_cli
 from cli.log import export, purge, replay, warm
@@ -43,6 +44,7 @@ COMMANDS = (
     purge,
     retrain,
     audit_sample,
+    drift,
     threshold,
     models,
     activate,

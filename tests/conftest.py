@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.schema import TransactionSchema
     from models.scorer import Scorer
     from tests.command_line import Cli
+    from training.read import History
 
 # The same examples every run, and no clock: the suite shares a busy machine.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
@@ -128,6 +129,14 @@ def tiny_scorer(tiny_model: Path) -> Scorer:
     from models.scorer import Scorer
 
     return Scorer.load(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_history(tiny_csv: Path, tiny_schema: TransactionSchema) -> History:
+    """All of the tiny payments."""
+    from training.read import read_history
+
+    return read_history(tiny_schema, [tiny_csv])
 
 
 @pytest.fixture

@@ -127,6 +127,16 @@ class Metrics:
             "livemax",
             ("bound",),
         )
+        self._drift = gauge(
+            "drift_evidence",
+            "That more or fewer alerts are raised than promised; 3650 is an alarm",
+            "livemax",
+            ("side",),
+        )
+        self._drift_alarm = gauge("drift_alarm", "1 while there is an alarm", "livemax", ("side",))
+        self.features_gone = gauge(
+            "features_gone", "Features that are missing, unknown or stuck in the last hour's decisions", "livemax"
+        )
         build = gauge("build_info", "1; the version that runs", "livemax", ("version", "python"))
         build.labels(version("counterfoil"), platform.python_version()).set(1)
         self._serving = ("", "")
@@ -191,6 +201,11 @@ class Metrics:
     def model_changes(self, outcome: Literal["done", "refused"]) -> None:
         """Count a version that was activated in the running service."""
         self._changes[outcome].inc()
+
+    def drift(self, side: str, alarm: bool, evidence: float) -> None:
+        """Say how far the alert rate has drifted to one side, ``above`` or ``below`` what was promised."""
+        self._drift.labels(side).set(evidence)
+        self._drift_alarm.labels(side).set(alarm)
 
     def serves(self, model: str, threshold: Threshold) -> None:
         """Say which version serves from now on, and what its threshold promises."""

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.drift.watcher import DriftWatcher
 from app.gauges import sampling
 from app.service import create_app
 from app.settings import Settings
@@ -191,7 +192,7 @@ def test_what_is_looked_at_while_the_service_runs(app: FastAPI, client: Client) 
     metrics = Metrics()
 
     async def run() -> None:
-        async with asyncio.timeout(FAR), sampling(metrics, app.state.serving):
+        async with asyncio.timeout(FAR), sampling(metrics, app.state.serving, DriftWatcher(app.state.serving)):
             while not (
                 metrics.registry.get_sample_value("counterfoil_event_loop_lag_seconds_count")
                 and metrics.registry.get_sample_value("counterfoil_store_size_bytes")

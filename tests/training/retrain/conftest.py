@@ -11,14 +11,8 @@ from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.shared import shared
 from tests.tiny import TINY_FIT, TINY_POLICY
-from training.read import History, read_history
+from training.read import History
 from training.train import TrainingJob, train
-
-
-@pytest.fixture(scope="session")
-def tiny_history(tiny_csv: Path, tiny_schema: TransactionSchema) -> History:
-    """All simulated payments."""
-    return read_history(tiny_schema, [tiny_csv])
 
 
 @pytest.fixture(scope="session")
