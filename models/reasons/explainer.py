@@ -56,7 +56,7 @@ class Explainer:
         members = self.members[cause]
         total = float(contributions.sum()) or 1.0
         share = float(contributions[members].sum()) / total
-        spokesman = int(members[np.argmax(np.abs(contributions[members]))])
+        spokesman = int(members[np.argmax(contributions[members])])
         for names in self._schema.places:
             if self._at[names[0]] in members:
                 far = self._far(batch, row, expected, members)

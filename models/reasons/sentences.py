@@ -88,6 +88,8 @@ class Sentences:
         alone = bool(phrase.alone) and self._alone(feature, row)
         if alone or (phrase.zero and value == 0):
             nothing = phrase.alone if alone else phrase.zero
+            if phrase.kind == "km" and not alone and usual >= 1:
+                return _sentence(nothing.format_map(words), f"about {q.kilometres(usual)} away")
             return _sentence(nothing.format_map(words), likely if phrase.kind in _COUNTED and likely != "none" else "")
         told, verb = self._told(phrase.kind, value, phrase.noun.format_map(words))
         template = phrase.lower if phrase.lower and value < usual else phrase.said

@@ -138,6 +138,7 @@ def test_a_card_number_is_withheld() -> None:
         ("merchant.fraud_streak_7d", 1.0, 0.0, "last payment at this merchant 7 to 14 days ago was fraud, usually none"),
         ("card.since_last", 44.0, 72_000.0, "44 seconds since the last payment with this card, usually about 20 hours"),
         ("card.km_from_last", 6_312.0, 11.7, "6,300 km from the last payment with this card, 44 minutes ago, usually about 12"),
+        ("card.km_from_last", 0.0, 91.0, "at the place of the last payment with this card, usually about 91 km away"),
         ("card.km_from_usual", 6_312.0, 0.2, "6,300 km from the usual places of this card, usually next to none"),
         ("card.kmh", 8_607.0, 3.1, "8,600 km/h since the last payment with this card (6,300 km, 44 minutes ago), usually about 3.1"),
         ("card.new_merchant_id", 1.0, 0.1, "first payment with this card at this merchant in 400 days"),
