@@ -24,7 +24,8 @@ from cli.score import embed, score
 from cli.serve import health, serve
 from cli.threshold import threshold
 from cli.train import train
-from cli.versions import activate, models
+from cli.versions import activate
+from cli.versions import cli as versions_cli
 from models.dependencies import count_alone
 from models.errors import CounterfoilError
 
@@ -46,7 +47,6 @@ COMMANDS = (
     audit_sample,
     drift,
     threshold,
-    models,
     activate,
 )
 
@@ -62,6 +62,7 @@ cli = typer.Typer(
 )
 for command in COMMANDS:
     cli.command()(command)
+cli.add_typer(versions_cli, name="models")
 cli.add_typer(keys_cli, name="keys")
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
 

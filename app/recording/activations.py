@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from app.store.contract import Store
 from app.store.records import Activation
@@ -41,3 +42,13 @@ def activated(store: Store, manifest: Manifest, by: str | None = None, report: s
         )
         if store.activate(new):
             return new
+
+
+def active_at(activations: Sequence[Activation], moment: int) -> Activation | None:
+    """The activation under which was decided at a moment; None before the first.
+
+    Args:
+        activations: as the store has them, oldest first.
+        moment: microseconds since 1970 UTC.
+    """
+    return next((one for one in reversed(activations) if one.at <= moment), None)

@@ -1,13 +1,22 @@
-"""``counterfoil models``, ``activate``: versions that are missing, damaged, or wider than the terminal."""
+"""``counterfoil models`` and its subcommands: versions that are missing, damaged, or wider than the terminal; the way
+back, and what served when."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.recording.activations import activated
+from app.store.open import open_store
+from models.bundle import read_manifest
+from models.registry import Registry
+from models.thresholds import Policy
 from tests.command_line import Cli, refused
+from training.rethreshold import rethreshold
 
 
 def test_models_that_are_not_there(cli: Cli, tiny_csv: Path) -> None:
@@ -43,3 +52,52 @@ def test_a_damaged_model_is_named_and_listed(cli: Cli, tiny_model: Path, tiny_cs
     (copy / "manifest.json").write_text("{}")
     done = cli("models")
     assert done.code == 0 and f"{tiny_model.name}  damaged: manifest.json: failed check 'format'" in done.out
+    assert cli("models", "list").out == done.out
+    assert (cli("models", "verify").code, cli("models", "verify", "--artifacts", tiny_model.parent).code) == (1, 0)
+
+
+@pytest.fixture
+def versions(cli: Cli, tiny_model: Path) -> tuple[str, str]:
+    """The tiny version and the same with another threshold, which served one after the other."""
+    registry = Registry(cli.folder / "artifacts")
+    shutil.copytree(tiny_model, registry.root / tiny_model.name)
+    rethreshold(registry.folder(tiny_model.name), registry, Policy(name="alert-rate", value=0.2))
+    old, new = registry.versions()
+    with closing(open_store("sqlite:///counterfoil.db")) as store:
+        for version in (old, new):
+            registry.activate(version)
+            activated(store, read_manifest(registry.folder(version)), "alice")
+    return old, new
+
+
+def test_the_way_back_is_what_served_before(cli: Cli, versions: tuple[str, str]) -> None:
+    old, new = versions
+    where = ("--database", "sqlite:///counterfoil.db")
+    assert cli("models", "rollback", *where).out == f"Active: {old} (before: {new})\n"
+    assert (cli.folder / "artifacts" / "active").read_text().splitlines()[0] == old
+    # Not taken over by a service yet: the way back from there is the one that still serves.
+    assert cli("models", "rollback", *where).out == f"Active: {new} (before: {old})\n"
+    refused(cli("models", "rollback", "--database", "sqlite:///none.db"), "error: ")
+
+
+def test_what_served_when(cli: Cli, versions: tuple[str, str]) -> None:
+    where = ("--database", "sqlite:///counterfoil.db")
+    done = cli("models", "at", "0s", *where)
+    assert done.out.startswith(f"{versions[1]}, since 20")
+    assert "  by           alice\n" in done.out
+    assert f"  before       {versions[0]}\n" in done.out
+    refused(
+        cli("models", "at", "2020-01-01T00:00:00Z", *where), "error: no version served from this store at that time"
+    )
+    refused(cli("models", "at", "yesterday", *where), "error: TIME: expected a time")
+
+
+def test_what_a_version_is_and_how_two_differ(cli: Cli, versions: tuple[str, str]) -> None:
+    old, new = versions
+    shown = cli("models", "show", new)
+    assert shown.out.startswith(f"Model version {new}, active\n")
+    assert "alert-rate 0.2" in shown.out
+    told = cli("models", "diff", old).out
+    assert "threshold.policy.value: " in told
+    assert "training.fingerprint" not in told
+    assert cli("models", "diff", old, old).out == "No difference.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.recording.activations import activated
+from app.recording.activations import activated, active_at
 from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
@@ -76,3 +77,14 @@ def test_of_processes_that_change_over_together_one_says_so(tiny_scorer: Scorer)
         assert activated(store, tiny_scorer.manifest, "bob") == found[0]
         assert list(store.activations()) == [found[0]]
         assert len(set(found)) == 1 and found[0].seq == 2
+
+
+def test_which_version_decided_is_right_for_any_time() -> None:
+    """Against the history as it was lived through, microsecond by microsecond at each change."""
+    draw = random.Random(0)
+    times = sorted(draw.sample(range(1_000, 1_000_000), 50))
+    known = [Activation(i + 1, f"v{i % 7}", None, at, i, 0.9 + i / 1_000) for i, at in enumerate(times)]
+    for moment in [draw.randrange(1_001_000) for _ in range(10_000)] + [at + d for at in times for d in (-1, 0)]:
+        found = active_at(known, moment)
+        lived = [one for one in known if one.at <= moment]
+        assert found == (lived[-1] if lived else None)
