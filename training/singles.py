@@ -53,17 +53,21 @@ def fit_singles(
     both = np.ascontiguousarray(singles.views(x)[:, : 2 * width].T.numpy())
     causes = torch.tensor(normaliser.layout.causes)[detector.owner.argmax(1)]
     share = weight / torch.bincount(causes)[causes].repeat(VIEWS)
+    resolution = torch.cat([normaliser.resolution, normaliser.resolution * singles.given.diag()])
     for column, values in enumerate(both):
         for view, signed in ((column, values), (2 * width + column, -values)):
-            bend(singles, view, signed, first)
+            bend(singles, view, signed, first, float(resolution[column]))
             singles.slope[:, view] *= share[view]
 
 
-def bend(singles: Singles, view: int, values: NDArray[np.float64], first: float) -> None:
+def bend(singles: Singles, view: int, values: NDArray[np.float64], first: float, resolution: float) -> None:
     """Make one function −log of the tail probability of ``values`` among themselves, less −log of ``first``.
 
     Empirical, p(v) = (1 + number of values >= v) / (n + 1), at levels evenly spaced in its logarithm; beyond the
     last level exponential, with the mean excess of the values there.
+
+    Args:
+        resolution: > 0, the smallest change of a value that may be news.
     """
     ordered = np.sort(values)
     count = len(ordered)
@@ -77,5 +81,6 @@ def bend(singles: Singles, view: int, values: NDArray[np.float64], first: float)
             knots.append(knot)
             rarity.append(float(rare))
     excess = ordered[ordered > knots[-1]] - knots[-1]
-    scale = max(float(excess.mean()) if len(excess) else 0.0, _STEEPEST * (knots[-1] - median), 1e-9)
-    singles.set(view, torch.tensor(knots).double(), torch.tensor(rarity).double(), 1 / scale)
+    scale = max(float(excess.mean()) if len(excess) else 0.0, _STEEPEST * (knots[-1] - median), resolution)
+    points = torch.tensor([knots, rarity], dtype=torch.float64)
+    singles.set(view, points[0], points[1], 1 / scale)

@@ -40,7 +40,7 @@ def result() -> FitResult:
 def test_a_function_says_how_rare_a_value_is(first: float) -> None:
     values = np.random.default_rng(0).exponential(size=40_000)
     singles = Singles(1, 16)
-    bend(singles, 0, values, first)
+    bend(singles, 0, values, first, 1e-3)
     v = np.array([0.0, 0.5, 2.0, 5.0, 9.0, 20.0])
     found = singles.odd(torch.from_numpy(v)[:, None])[:, 0].numpy()
     # Of an exponential, -log p(v) = v.
@@ -49,12 +49,19 @@ def test_a_function_says_how_rare_a_value_is(first: float) -> None:
 
 def test_values_that_are_nearly_all_one_have_a_function_too() -> None:
     singles = Singles(1, 9)
-    bend(singles, 0, np.repeat([0.0, 1.0], [2_960, 40]), 0.2)
+    bend(singles, 0, np.repeat([0.0, 1.0], [2_960, 40]), 0.2, 1e-3)
     assert singles.knot[:2, 0].tolist() == [0.0, 1.0]
     at_one = float(singles.odd(torch.ones(1, 1).double()))
     assert at_one == pytest.approx(np.log(0.2 / (41 / 3_001)))
     beyond = float(singles.odd(torch.full((1, 1), 2.0).double())) - at_one
     assert 0 < beyond <= 1 / 0.05
+
+
+def test_a_value_that_never_changed_is_no_news_until_it_changes_by_more_than_its_resolution() -> None:
+    singles = Singles(1, 3)
+    bend(singles, 0, np.full(3_000, 0.7), 0.05, 1e-3)
+    found = singles.odd(torch.tensor([[0.0], [0.7], [0.7001], [0.71]], dtype=torch.float64))[:, 0]
+    assert found.tolist() == pytest.approx([0, 0, 0.1, 10])
 
 
 def test_only_named_causes_of_enough_rows_count_by_themselves() -> None:
