@@ -211,7 +211,7 @@ def splits(name: str, args: argparse.Namespace) -> Iterator[tuple[int, Split]]:
         features = list(load_schema(profile).numeric)
         for seed in range(args.seeds):
             split = handbook_split(table, features, _WEEKS[name], seed, args.contamination)
-            yield seed, replace(split, causes=load_schema(profile).causes if "raw" in name else None)
+            yield seed, replace(split, causes=load_schema(profile).things if "raw" in name else None)
         return
     if name == "ulb":
         table = pl.read_parquet(folder / "ulb" / "creditcard_partial.parquet")

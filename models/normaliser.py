@@ -69,7 +69,7 @@ class Layout:
             cycles=tuple(periods[cycle] for cycle in schema.cycles),
             categories=tuple(len(values) for values in vocabulary.values),
             late=tuple(column.transform == "late-log" for column in columns),
-            alike=schema.causes if schema.behaviour else (),
+            alike=schema.things if schema.behaviour else (),
         )
 
     @property

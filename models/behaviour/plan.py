@@ -114,7 +114,7 @@ def plan_of(behaviour: EntityBehaviour, minor_digits: int) -> NDArray[np.int64]:
     hidden_column = largest_column + largest
     ops = []
     for i, feature in enumerate(behaviour.derived):
-        window = behaviour.windows.index(feature.window) if feature.window else len(windows) - 1
+        window = behaviour.every_window.index(feature.window) if feature.window else len(windows) - 1
         ops.append((window, KINDS[feature.word], codes.index(feature.column) if feature.column else 0, i))
     fixed = {
         WINDOWS: len(windows),

@@ -30,6 +30,7 @@ _LONGEST_DAYS = 400
 #: Columns of the place, where a section names no others.
 DEFAULT_PLACE = ("latitude", "longitude")
 _ALLOWED = ", ".join([f"{word}:COLUMN" if word in WITH_COLUMN else word for word in (*WINDOWED, *SINGLE)])
+_ALLOWED += f"; {WINDOWED[0]} to {WINDOWED[-1]} also with a window of their own, e.g. count@5m"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class BehaviourFeature:
         word: what is computed, e.g. ``distinct``.
         window: e.g. ``7d``; "" where the longest one is meant.
         column: whose values are counted; "" for none.
+        alone: whether the window is its own, not one of the section's.
     """
 
     entity: str
     word: str
     window: str = ""
     column: str = ""
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -66,9 +69,17 @@ class BehaviourFeature:
         return 1.0 if self.word in ("ratio_to_mean", "is_new") else 0.0
 
 
+def _split(feature: str) -> tuple[str, str, str]:
+    """Word, column and window of ``WORD``, ``WORD:COLUMN`` or either with ``@WINDOW``; "" for what is not there."""
+    rest, _, window = feature.partition("@")
+    word, _, column = rest.partition(":")
+    return word, column, window
+
+
 class EntityBehaviour(BaseModel):
     """What is computed from the earlier transactions of the same card, merchant or other entity.
 
+    A windowed feature is computed in each of ``windows``, or, as ``count@5m``, in a window of its own.
     ``<entity>.is_new`` is added to the features by itself: 1 where the entity has no transaction in the longest window.
     """
 
@@ -97,8 +108,6 @@ class EntityBehaviour(BaseModel):
         seconds = [duration_seconds(text) for text in value]
         if seconds != sorted(set(seconds)) or seconds[0] <= 0:
             raise ValueError("windows must be different and in ascending order, e.g. 1h, 1d, 7d")
-        if seconds[-1] > _LONGEST_DAYS * 86_400:
-            raise ValueError(f"a window has at most {_LONGEST_DAYS}d")
         return value
 
     @model_validator(mode="after")
@@ -106,10 +115,23 @@ class EntityBehaviour(BaseModel):
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature is named twice")
         for text in self.features:
-            word, colon, column = text.partition(":")
-            if word not in (*WINDOWED, *SINGLE) or bool(colon) != (word in WITH_COLUMN) or bool(column) != bool(colon):
-                shown = re.sub(r"[^A-Za-z_:]", "?", text)[:40]
+            word, column, window = _split(text)
+            takes_one = word in WITH_COLUMN
+            if (
+                word not in (*WINDOWED, *SINGLE)
+                or takes_one != (":" in text)
+                or takes_one != bool(column)
+                or ("@" in text and (word in SINGLE or not window))
+            ):
+                shown = re.sub(r"[^A-Za-z0-9_:@]", "?", text)[:40]
                 raise ValueError(f"unknown feature '{shown}'; allowed are {_ALLOWED}")
+        seconds = self.window_seconds
+        if len(set(seconds)) < len(seconds) or any(window in self.windows for window in self._own_windows):
+            raise ValueError("a feature's own window (behind @) must differ from the section's windows")
+        if len(seconds) > MOST_WINDOWS:
+            raise ValueError(f"at most {MOST_WINDOWS} different windows, those behind @ included")
+        if seconds[0] <= 0 or seconds[-1] > _LONGEST_DAYS * 86_400:
+            raise ValueError(f"a window is longer than 0s and at most {_LONGEST_DAYS}d")
         if len(self.code_columns) > MOST_CODE_COLUMNS:
             raise ValueError(f"distinct and new may name at most {MOST_CODE_COLUMNS} columns in all")
         return self
@@ -117,23 +139,36 @@ class EntityBehaviour(BaseModel):
     @cached_property
     def code_columns(self) -> tuple[str, ...]:
         """Columns whose values are told apart, in order of first mention."""
-        named = (text.partition(":")[2] for text in self.features if ":" in text)
-        return tuple(dict.fromkeys(named))
+        named = (_split(text)[1] for text in self.features)
+        return tuple(dict.fromkeys(column for column in named if column))
+
+    @cached_property
+    def every_window(self) -> tuple[str, ...]:
+        """The section's windows and those that single features have for themselves, in ascending order."""
+        return tuple(sorted((*self.windows, *self._own_windows), key=duration_seconds))
+
+    @property
+    def _own_windows(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(window for text in self.features if (window := _split(text)[2])))
+
+    def uses(self, *words: str) -> bool:
+        """Whether a feature is one of these words."""
+        return any(feature.word in words for feature in self.derived)
 
     @cached_property
     def uses_place(self) -> bool:
         """Whether a feature needs to know where."""
-        return any(word in self.features for word in OF_PLACE)
+        return self.uses(*OF_PLACE)
 
     @cached_property
     def uses_amount(self) -> bool:
         """Whether a feature needs the amount."""
-        return any(word in self.features for word in OF_AMOUNT)
+        return self.uses(*OF_AMOUNT)
 
     @cached_property
     def window_seconds(self) -> tuple[int, ...]:
-        """The windows in seconds."""
-        return tuple(duration_seconds(text) for text in self.windows)
+        """:attr:`every_window` in seconds."""
+        return tuple(duration_seconds(text) for text in self.every_window)
 
     @cached_property
     def label_delay_seconds(self) -> int:
@@ -144,9 +179,9 @@ class EntityBehaviour(BaseModel):
         """The features under an entity's name, in the order the kernel writes them."""
         found: list[BehaviourFeature] = []
         for text in self.features:
-            word, _, column = text.partition(":")
-            for window in self.windows if word in WINDOWED else ("",):
-                found.append(BehaviourFeature(entity, word, window, column))
+            word, column, own = _split(text)
+            for window in (own,) if own or word in SINGLE else self.windows:
+                found.append(BehaviourFeature(entity, word, window, column, alone=bool(own)))
         return (*found, BehaviourFeature(entity, "is_new"))
 
     @cached_property

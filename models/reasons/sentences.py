@@ -102,7 +102,7 @@ class Sentences:
         found = {}
         for feature in self._schema.behaviour:
             declared = self._schema.entity[feature.entity]
-            at = declared.windows.index(feature.window) if feature.window else len(declared.windows) - 1
+            at = declared.every_window.index(feature.window) if feature.window else len(declared.every_window) - 1
             seconds, delay = declared.window_seconds[at], declared.label_delay_seconds
             who, what = noun_of(feature.entity), self._noun(feature.column)
             found[feature.name] = {

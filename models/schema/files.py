@@ -54,7 +54,7 @@ def _refuse_signed_ratios(schema: TransactionSchema, source: str) -> None:
     if not isinstance(amount, AmountColumn) or amount.minimum is None or amount.minimum >= 0:
         return
     for name, behaviour in schema.entity.items():
-        if "ratio_to_mean" in behaviour.features:
+        if behaviour.uses("ratio_to_mean"):
             raise InvalidProfile(
                 f"{source}: entity.{name}: ratio_to_mean says nothing where amounts may be below zero, since a mean "
                 f"near zero makes it huge. A refund is a direction: give {schema.amount} absolute = true and minimum = "

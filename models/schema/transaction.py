@@ -243,14 +243,25 @@ class TransactionSchema(BaseModel):
     def causes(self) -> tuple[int, ...]:
         """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one, and so are a
         latitude, its longitude and the distance from an entity's usual places."""
-        words = {feature.name: (feature.entity, feature.word, feature.column) for feature in self.behaviour}
+        words: dict[str, tuple[str, ...]] = {f.name: (f.entity, f.word, f.column) for f in self.behaviour}
         for place in self.places:
             entities = [name for name, entity in self.entity.items() if entity.place == place]
             usual = [f.name for f in self.behaviour if f.word == "km_from_usual" and f.entity in entities]
             words |= dict.fromkeys((*place, *usual), ("", *place))
-        causes = [words.get(name, (name,)) for name in self.features]
-        order = list(dict.fromkeys(causes))
-        return tuple(order.index(cause) for cause in causes)
+        return self._numbered(words)
+
+    @cached_property
+    def things(self) -> tuple[int, ...]:
+        """Which thing each feature is where single things count: the windows of one behaviour word are one, but for a
+        window of a feature's own."""
+        return self._numbered(
+            {f.name: (f.entity, f.word, f.column, f.window if f.alone else "") for f in self.behaviour}
+        )
+
+    def _numbered(self, groups: dict[str, tuple[str, ...]]) -> tuple[int, ...]:
+        keys = [groups.get(name, (name,)) for name in self.features]
+        order = list(dict.fromkeys(keys))
+        return tuple(order.index(key) for key in keys)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -69,8 +69,9 @@ def features(section: Section, before: list[Event], event: Event) -> dict[str, f
     longest = section.windows[-1]
     found: dict[str, float] = {}
     for feature in section.features:
-        word, _, column = feature.partition(":")
-        for window in section.windows if word in (*WINDOWED, *OF_LABELS) else ("",):
+        rest, _, own = feature.partition("@")
+        word, _, column = rest.partition(":")
+        for window in (own,) if own else section.windows if word in (*WINDOWED, *OF_LABELS) else ("",):
             name = "_".join(part for part in (word, column, window) if part)
             found[name] = _value(section, word, column, window or longest, before, event)
     found["is_new"] = 0.0 if _within(before, event.time, longest) else 1.0

@@ -60,7 +60,8 @@ def features(section: Section, events: pl.DataFrame) -> dict[str, NDArray[np.flo
 
 def _column(section: Section, feature: str) -> list[tuple[str, str]]:
     """Name and expression for each window."""
-    word, _, column = feature.partition(":")
+    rest, _, own = feature.partition("@")
+    word, _, column = rest.partition(":")
     longest = section.windows[-1]
     if word in ("since_last", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity"):
         inside = f"FILTER (p.t >= a.now - {micros(longest)})"
@@ -83,7 +84,7 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
         }[word]
         return [("_".join(part for part in (word, column) if part), expression)]
     found = []
-    for window in section.windows:
+    for window in (own,) if own else section.windows:
         inside = f"FILTER (p.t >= a.now - {micros(window)})"
         until = f"a.now - {micros(section.label_delay)}"
         known = f"FILTER (p.t >= {until} - {micros(window)} AND p.t < {until})"

@@ -25,7 +25,8 @@ CARD: dict[str, Any] = {
     "key": "card_id",
     "windows": ["1h", "1d", "7d", "30d"],
     "features": [
-        *("count", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country", "ratio_to_mean", "zscore"),
+        *("count", "count@5m", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country"),
+        *("ratio_to_mean", "zscore"),
         *("since_last", "km_from_last", "km_from_usual", "kmh", "new:merchant_id", "hour_rarity"),
     ],
 }
@@ -39,7 +40,10 @@ MERCHANT: dict[str, Any] = {
 MIXED: dict[str, Any] = {
     "key": "card_id",
     "windows": ["10m", "2h", "2d"],
-    "features": [*CARD["features"], "new:country", "fraud_share", "fraud_count", "fraud_streak", "distinct:category"],
+    "features": [
+        *(*CARD["features"], "new:country", "fraud_share", "fraud_count", "fraud_streak", "distinct:category"),
+        *("sum@90s", "distinct:country@5m", "fraud_count@1d"),
+    ],
     "label_delay": "5h",
 }
 #: What is compared exactly; the other words to the tolerance.

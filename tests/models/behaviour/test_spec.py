@@ -20,6 +20,15 @@ _BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"features": ["count:country"]}, "unknown feature 'count:country'"),
     ({"features": ["new:"]}, "unknown feature 'new:'"),
     ({"features": ["count", "count"]}, "a feature is named twice"),
+    ({"features": ["since_last@5m"]}, "unknown feature 'since_last@5m'"),
+    ({"features": ["count@"]}, "unknown feature 'count@'"),
+    ({"features": ["count@soon"]}, "one of s, m, h, d"),
+    ({"features": ["count@1d"]}, "must differ from the section's windows"),
+    ({"features": ["count@24h"]}, "must differ from the section's windows"),
+    ({"features": ["count@5m", "sum@300s"]}, "must differ"),
+    ({"features": ["count@401d"]}, "at most 400d"),
+    ({"features": ["count@0s"]}, "longer than 0s"),
+    ({"features": [f"count@{minutes}m" for minutes in range(1, 6)]}, "at most 8 different windows"),
     ({"features": []}, "features"),
     ({"windows": []}, "windows"),
     ({"windows": ["7d", "1d"]}, "ascending order"),
@@ -69,6 +78,23 @@ def test_features_by_name() -> None:
     assert names[:4] == ["shop.count_1d", "shop.count_7d", "shop.count_28d", "shop.mean_1d"]
     assert names[-1] == "shop.is_new"
     assert "card.distinct_country_7d" in [feature.name for feature in schema_of(card=CARD).behaviour]
+
+
+def test_a_feature_may_have_a_window_of_its_own() -> None:
+    schema = schema_of(card=CARD | {"features": ["count", "sum@5m", "distinct:country@60d", "since_last"]})
+    assert [feature.name for feature in schema.behaviour] == [
+        *(f"card.count_{window}" for window in CARD["windows"]),
+        *("card.sum_5m", "card.distinct_country_60d", "card.since_last", "card.is_new"),
+    ]
+    assert schema.entity["card"].every_window == ("5m", *CARD["windows"], "60d")
+    assert schema.entity["card"].uses_amount
+
+
+def test_a_window_of_its_own_is_the_same_cause_but_counts_by_itself() -> None:
+    schema = schema_of(card=CARD | {"features": ["count", "count@5m", "sum"]})
+    first = schema.features.index("card.count_1h")
+    assert schema.causes[first : first + 9] == (*[schema.causes[first]] * 5, *[schema.causes[first] + 1] * 4)
+    assert schema.things[first : first + 5] == (*[schema.things[first]] * 4, schema.things[first] + 1)
 
 
 def test_plans_write_every_feature_once() -> None:
