@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import EXIT_REJECTED, advance, out, progress
-from cli.options import InputArgument
+from cli.console import EXIT_REJECTED, advance, err, out, progress
 from cli.say import say_guess
 from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from models.schema import TransactionSchema
 
 
 def simulate(
@@ -48,7 +51,9 @@ def simulate(
 
 
 def profile(
-    data: InputArgument,
+    data: Annotated[
+        list[str], typer.Argument(help="Files, folders or globs of one table: CSV, JSON lines, Parquet, Excel.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--out", help="Where to. [dim]\\[default: DATA's name with .toml, here][/]")
     ] = None,
@@ -78,43 +83,67 @@ def profile(
     counterfoil profile payments.csv --check --profile bank.toml
     """
     from models.aside import written_aside
+    from models.tables import expand
     from training.guess import guess_profile
 
-    target = output or Path(data.name.split(".")[0] + ".toml")
+    files = expand(data)
+    target = output or Path(files[0].name.split(".")[0] + ".toml")
     if check:
-        _check(data, checked or (str(target) if target.exists() else None), label)
+        _check(files, checked or (str(target) if target.exists() else None), label)
         return
     if checked is not None:
         raise InvalidInput("--profile goes with --check")
     if target.exists() and not force:
         raise InvalidInput(f"{target}: exists already; give --out another name, or --force")
-    guess = guess_profile(data, label=label, ask=_ask if interactive else None)
+    guess = guess_profile(files, label=label, ask=_Questions() if interactive else None)
     with written_aside(target) as aside:
         aside.write_text(guess.to_toml(), encoding="utf-8")
     say_guess(guess)
-    out.print(f"Wrote {target}. Read it, correct it, then: counterfoil train {data} --profile {target}")
+    out.print(f"Wrote {target}. Read it, correct it, then: counterfoil train {' '.join(data)} --profile {target}")
 
 
-def _ask(question: str, answers: list[str]) -> str:
-    """What the user answers; the first answer where nothing is typed."""
-    import click
+class _Questions:
+    """Asks on the terminal, again until the answer is one; the default is taken where nothing is typed."""
 
-    chosen: str = typer.prompt(question, default=answers[0], type=click.Choice(answers, case_sensitive=False), err=True)
-    return chosen
+    def choose(self, question: str, answers: list[str]) -> str:
+        while True:
+            given: str = typer.prompt(f"{question} ({', '.join(answers)})", default=answers[0], err=True)
+            for answer in answers:
+                if given.strip().lower() == answer.lower():
+                    return answer
+            err.print(f"expected one of {', '.join(answers)}", markup=False)
+
+    def number(self, question: str, default: float) -> float:
+        while True:
+            given: str = typer.prompt(question, default=f"{default:g}", err=True)
+            try:
+                if 0 < float(given) < math.inf:
+                    return float(given)
+            except ValueError:
+                pass
+            err.print("expected a number above zero", markup=False)
 
 
-def _check(data: Path, profile: str | None, label: str | None) -> None:
-    """Say what of a table a profile would refuse."""
+def _check(files: list[Path], profile: str | None, label: str | None) -> None:
+    """Say what of each file a profile would refuse."""
     from models.schema import load_schema
-    from models.times import iso_text
-    from training.check import check_table
     from training.guess import guess_profile
 
-    schema = load_schema(profile) if profile else guess_profile(data, label=label).schema
+    schema = load_schema(profile) if profile else guess_profile(files, label=label).schema
+    refused = [_check_one(schema, file, profile or "a guess") for file in files]
+    if any(refused):
+        raise typer.Exit(EXIT_REJECTED)
+
+
+def _check_one(schema: TransactionSchema, data: Path, profile: str) -> int:
+    """How many rows of a file would be refused; says why, and what else it holds."""
+    from models.times import iso_text
+    from training.check import check_table
+
     with progress() as bars:
         task = bars.add_task("checking", total=None)
         found = check_table(schema, data, advance(bars, task))
-    out.print(f"{data} against {profile or 'a guess'}: {found.rows:,} rows, {found.refused:,} would be refused")
+    out.print(f"{data} against {profile}: {found.rows:,} rows, {found.refused:,} would be refused")
     for (column, cause), refusals in sorted(found.refusals.items(), key=lambda item: -item[1].rows):
         lines = ", ".join(f"{line:,}" for line in refusals.lines)
         more = ", …" if refusals.rows > len(refusals.lines) else ""
@@ -127,5 +156,4 @@ def _check(data: Path, profile: str | None, label: str | None) -> None:
     if schema.label:
         unknown = found.rows - found.refused - found.fraud - found.legitimate
         out.print(f"  label        {found.fraud:,} fraud, {found.legitimate:,} legitimate, {unknown:,} unknown")
-    if found.refused:
-        raise typer.Exit(EXIT_REJECTED)
+    return found.refused

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.manifest import Manifest, Metrics
     from training.guess import GuessedProfile
 
+_SAID_AS = {"label_timestamp": "known since"}
 _FAR_OFF = 2  # times outside the promised interval before training warns
 _MOST_SHOWN = 12
 _USELESS = 10  # times before a version is not activated by itself
@@ -26,9 +27,10 @@ def say_guess(guess: GuessedProfile) -> None:
     for name, column in guess.schema.columns.items():
         if column.kind != "ignore":
             read = column.fields(name)
-            kinds.setdefault(column.kind, []).append(name if read == (name,) else f"{name} ({' + '.join(read)})")
+            source = "" if read == (name,) else f" ({' + '.join(read) or 'of the amount'})"
+            kinds.setdefault(column.kind, []).append(f"{name}{source}")
     for kind, names in kinds.items():
-        out.print(f"  {kind:<12}{_some(names)}")
+        out.print(f"  {_SAID_AS.get(kind, kind):<12}{_some(names)}")
     for one in guess.left_out[:_MOST_SHOWN]:
         out.print(f"  left out    {one.name or '(blank)'}: {one.reason}")
     if len(guess.left_out) > _MOST_SHOWN:

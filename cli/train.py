@@ -184,13 +184,13 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _schema(profile: str | None, files: list[Path], label: str | None) -> TransactionSchema:
-    """The profile that is named, or a guess from the first file, said in words."""
+    """The profile that is named, or a guess from the files, said in words."""
     from models.schema import load_schema
     from training.guess import guess_profile
 
     if profile is None:
-        guess = guess_profile(files[0], label=label)
-        out.print("No --profile given; guessed from the first file:")
+        guess = guess_profile(files, label=label)
+        out.print("No --profile given; guessed from the data:")
         say_guess(guess)
         schema = guess.schema
     else:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.durations import duration_seconds
 from models.errors import InvalidInput
@@ -20,7 +21,7 @@ from models.forms.zones import utc, utc_column
 from models.schema import TimeColumn
 
 #: A form that has a name; others are patterns.
-TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "elapsed-s"]
+TimeFormat = Literal["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "excel", "elapsed-s"]
 
 _ISO = (
     r"^\d{4}-\d{2}-\d{2}[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
@@ -30,7 +31,10 @@ ISO_WITH_ZONE = _ISO + "$"
 ISO_ANY_ZONE = _ISO + "?$"
 _ISO_PATTERNS = {"iso8601-utc": re.compile(ISO_ANY_ZONE, re.ASCII)}
 _ISO_DEFAULT = re.compile(ISO_WITH_ZONE, re.ASCII)
-_MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "elapsed-s": 1e6}
+_MICROSECONDS = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "elapsed-s": 1e6, "excel": 86_400e6}
+#: Days that a spreadsheet counts until 1970, and to what its times are rounded: a double has no more of them.
+EXCEL_DAYS, _EXCEL_MICROS = 25_569, 1_000
+_DIGITS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 #: The last microsecond of year 9999, as both ISO 8601 readers can express it.
 LAST_TIME = 253_402_300_799_999_999
 #: The weekday of day 0 (Monday = 0): 1970-01-01 was a Thursday.
@@ -42,6 +46,7 @@ TIME_EXPECTED = {
     "epoch-s": "seconds since 1970, or an ISO 8601 time with a zone",
     "epoch-ms": "milliseconds since 1970, or an ISO 8601 time with a zone",
     "epoch-us": "microseconds since 1970, or an ISO 8601 time with a zone",
+    "excel": "days as a spreadsheet counts them, e.g. 45717.5, or an ISO 8601 time with a zone",
     "elapsed-s": "seconds, zero or more",
     "steps": "a number of steps, zero or more",
 }
@@ -64,11 +69,20 @@ def parse_time(value: str | float, form: TimeFormat) -> int:
             micros = (read - _EPOCH) // _MICROSECOND
             if 0 <= micros <= LAST_TIME:
                 return micros
+        elif form in _MICROSECONDS and form != "elapsed-s" and _DIGITS.fullmatch(value):
+            return parse_time(float(value), form)
     elif form in _MICROSECONDS and math.isfinite(value):
-        scaled = float(np.rint(value * _MICROSECONDS[form]))
+        scaled = float(_micros(form, value))
         if 0 <= scaled <= LAST_TIME:
             return int(scaled)
     raise ValueError(TIME_EXPECTED[form])
+
+
+def _micros(form: str, values: Any) -> Any:
+    """Microseconds of a number, or of an array of them, not rounded to whole ones where they are too many."""
+    if form == "excel":
+        return np.rint((values - EXCEL_DAYS) * (_MICROSECONDS[form] / _EXCEL_MICROS)) * _EXCEL_MICROS
+    return np.rint(values * _MICROSECONDS[form])
 
 
 def moment(text: str, form: TimeFormat = "iso8601-utc") -> int:
@@ -190,9 +204,9 @@ def column_times(name: str, column: TimeColumn, cells: pl.Series) -> pl.Series:
         pattern = ISO_ANY_ZONE if column.format == "iso8601-utc" else ISO_WITH_ZONE
         micros = _iso_times(pattern, cells) if column.format != "elapsed-s" else _nothing(cells)
         if column.format in _MICROSECONDS:
-            micros = micros.fill_null(_scaled(_MICROSECONDS[column.format], _numbers(cells)))
+            micros = micros.fill_null(_scaled(column.format, _numbers(cells)))
     elif cells.dtype.is_numeric() and column.format in _MICROSECONDS:
-        micros = _scaled(_MICROSECONDS[column.format], _numbers(cells))
+        micros = _scaled(column.format, _numbers(cells))
     elif cells.dtype == pl.Null:
         micros = cells.cast(pl.Int64)
     else:
@@ -201,7 +215,8 @@ def column_times(name: str, column: TimeColumn, cells: pl.Series) -> pl.Series:
 
 
 def _steps(column: TimeColumn, cells: pl.Series) -> pl.Series:
-    scaled = _scaled(_step(column), _numbers(cells)).fill_null(-1).to_numpy()
+    with np.errstate(over="ignore"):  # what overflows is outside the range
+        scaled = _in_range(np.rint(_numbers(cells).to_numpy() * _step(column))).to_numpy()
     start = column.start_micros
     valid = (scaled >= 0) & (scaled <= LAST_TIME - start)
     micros = pl.Series(np.where(valid, scaled + start, -1))
@@ -212,9 +227,12 @@ def _numbers(cells: pl.Series) -> pl.Series:
     return (cells.str.strip_chars() if cells.dtype == pl.String else cells).cast(pl.Float64, strict=False)
 
 
-def _scaled(factor: float, values: pl.Series) -> pl.Series:
+def _scaled(form: str, values: pl.Series) -> pl.Series:
     with np.errstate(over="ignore"):  # what overflows is outside the range
-        micros = np.rint(values.to_numpy() * factor)
+        return _in_range(_micros(form, values.to_numpy()))
+
+
+def _in_range(micros: NDArray[np.float64]) -> pl.Series:
     valid = np.isfinite(micros) & (micros >= 0) & (micros <= LAST_TIME)
     return pl.Series(np.where(valid, micros, -1).astype(np.int64))
 

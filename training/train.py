@@ -53,7 +53,7 @@ from models.normaliser import Layout
 from models.reference import Reference
 from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
-from models.schema import TransactionSchema
+from models.schema import TransactionSchema, refuse_signed_ratios
 from models.scorer import Graph, Scorer
 from models.thresholds import Policy
 from training.behaviour import forget_some, remember, warm_up_end
@@ -116,6 +116,7 @@ def train(
         CounterfoilError: the exported graph does not reproduce torch; nothing is published.
     """
     schema = job.schema
+    refuse_signed_ratios(schema, f"profile '{schema.name}'")
     delay = job.label_delay or schema.label_delay
     behaviour = Behaviour(schema)
     history, late = _up_to_now(schema, history)
@@ -347,6 +348,7 @@ def _moment(schema: TransactionSchema, micros: np.int64) -> str | None:
     column = schema.columns[schema.timestamp] if schema.timestamp else None
     if column is None or column.kind != "timestamp":
         return None
-    if column.format == "elapsed-s":
-        return f"{micros / 1e6:g} s"
+    if column.elapsed:
+        step = column.step_seconds
+        return f"step {micros / 1e6 / step:g}" if step else f"{micros / 1e6:g} s"
     return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="seconds")

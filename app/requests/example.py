@@ -20,6 +20,7 @@ from models.schema import (
     TimestampColumn,
     TransactionSchema,
 )
+from models.times import EXCEL_DAYS
 
 _ID = "a1b2c3"
 
@@ -70,6 +71,8 @@ def _time(column: TimestampColumn, micros: int) -> str | float:
     units = {"elapsed-s": 1, "epoch-s": 1, "epoch-ms": 1_000, "epoch-us": 1_000_000}
     if column.format in units:
         return seconds * units[column.format]
+    if column.format == "excel":
+        return seconds / 86_400 + EXCEL_DAYS
     if column.format == "steps":
         return (seconds - column.start_micros // 1_000_000) // (column.step_seconds or 1)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

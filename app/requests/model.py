@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError, WrapValidator
 
 from app.problems import Refused, refused
 from app.requests.names import load_pairs, odd_names, refuse_nesting
+from app.requests.nested import flat_many, flat_one, nested_in
 from app.requests.strict_object import MOST_NESTED, Row, named, object_type, validated
 from app.requests.transaction_fields import TransactionFields
 from models.schema import CategoricalColumn, Column, NumericColumn, TimestampColumn, TransactionSchema
@@ -35,6 +36,7 @@ class RequestModel:
         self._inputs = schema.inputs
         self._fields = fields = TransactionFields(schema)
         self._known = (*fields.required, *fields.optional)
+        self._nested = nested_in(self._known)
         row: Any = object_type("Transaction", fields.types)
         rows = Annotated[list[Annotated[row, WrapValidator(_row_or_error)]], Field(max_length=max_batch)]
         self._one = TypeAdapter(row)
@@ -66,7 +68,9 @@ class RequestModel:
             else:
                 if len(row) == len(self._inputs):
                     return row
-        refuse_nesting(body, MOST_NESTED)
+        refuse_nesting(body, MOST_NESTED + self._nested)
+        if self._nested:
+            body = flat_one(body)
         return self._row(validated(self._one, body), load_pairs(body))
 
     def many(self, body: bytes) -> list[Row | Refused]:
@@ -75,7 +79,9 @@ class RequestModel:
         Raises:
             Refused: not JSON, not of the form ``{"transactions": [...]}``, or too many.
         """
-        refuse_nesting(body, 2 * self._max_batch + MOST_NESTED)
+        refuse_nesting(body, (2 + self._nested) * self._max_batch + MOST_NESTED)
+        if self._nested:
+            body = flat_many(body)
         outer = validated(self._many, body)
         again = load_pairs(body)
         if isinstance(outer, ValidationError):

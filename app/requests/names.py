@@ -20,7 +20,7 @@ _MOST_UNKNOWN = 20
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-class _Object(list[tuple[str, Any]]):
+class JsonObject(list[tuple[str, Any]]):
     """A JSON object as its pairs of name and value, so that a name that is there twice shows."""
 
 
@@ -30,12 +30,12 @@ def load_pairs(body: bytes) -> Any:
     Raises:
         Refused: it holds what that lets through as numbers and JSON does not know.
     """
-    return json.loads(body, object_pairs_hook=_Object, parse_constant=_refuse_constant)
+    return json.loads(body, object_pairs_hook=JsonObject, parse_constant=_refuse_constant)
 
 
 def odd_names(value: Any, known: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:
     """What is wrong with the names of an object from :func:`load_pairs`, by name; nothing if it is no object."""
-    if not isinstance(value, _Object):
+    if not isinstance(value, JsonObject):
         return {}
     counts = Counter(name for name, _ in value)
     missing = {name: "missing field" for name in known if name not in counts and name not in optional}

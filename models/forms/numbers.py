@@ -22,7 +22,8 @@ class NumberForm:
 
     Attributes:
         decimal: "." or ",".
-        thousands: what stands between groups of digits, where there is something; a blank stands for every blank.
+        thousands: what stands between groups of digits, where there is something; a blank stands for every blank, an
+            apostrophe for the typographic one, too.
         marks: texts that may stand on either side.
         negative: ``()``: parentheses are a minus; ``-``: a minus may stand behind; any other: this text is a minus.
     """
@@ -59,7 +60,8 @@ class NumberForm:
 
     @cached_property
     def _separator(self) -> str:
-        return r"[ \t\u00a0\u202f]" if self.thousands == " " else re.escape(self.thousands or "_")
+        every = {" ": r"[ \t\u00a0\u202f]", "'": r"['\u2019]"}
+        return every.get(self.thousands, re.escape(self.thousands or "_"))
 
     @cached_property
     def _words(self) -> tuple[str, ...]:

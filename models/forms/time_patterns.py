@@ -69,7 +69,7 @@ class TimePattern:
         Raises:
             ValueError: an unknown directive, one there twice, or no whole date.
         """
-        regex, groups = _compiled(_expanded(pattern))
+        regex, groups = written(pattern)
         found = set(groups)
         if not ({"month", "month_name"} & found and "day" in found) and "day_of_year" not in found:
             raise ValueError("the format names no day: it needs %m and %d, or %j")
@@ -80,7 +80,7 @@ class TimePattern:
             raise ValueError("the format is not whole: %M needs %H, or %I and %p")
         if len({"year", "short_year"} & found) > 1 or len({"month", "month_name"} & found) > 1:
             raise ValueError("the format names the year or the month twice")
-        return TimePattern(regex, groups)
+        return TimePattern(rf"^{_BLANK}*{regex}{_BLANK}*$", groups)
 
     @property
     def has_year(self) -> bool:
@@ -128,7 +128,13 @@ def _expanded(pattern: str) -> str:
     return pattern
 
 
-def _compiled(pattern: str) -> tuple[str, tuple[str, ...]]:
+def written(pattern: str) -> tuple[str, tuple[str, ...]]:
+    """A regular expression, for Python and for Polars, of what a pattern or a part of one looks like, and its groups.
+
+    Raises:
+        ValueError: an unknown directive, or one there twice.
+    """
+    pattern = _expanded(pattern)
     tokens = [(_SAME.get(word, word), blank, other) for word, blank, other in _TOKEN.findall(pattern)]
     parts: list[str] = []
     groups: list[str] = []
@@ -155,7 +161,7 @@ def _compiled(pattern: str) -> tuple[str, tuple[str, ...]]:
             groups.append(name)
             ends_fraction = word == "f" and place and tokens[place - 1][2] == "."
             parts.append(f"(?P<{name}>{digits})" + (")?" if ends_fraction else ""))
-    return rf"^{_BLANK}*" + "".join(parts) + rf"{_BLANK}*$", tuple(groups)
+    return "".join(parts), tuple(groups)
 
 
 def _whole(name: str, text: str) -> int:

@@ -16,7 +16,7 @@ from models.schema.columns import (
     TextColumn,
 )
 from models.schema.file_form import PLAIN_FILE, FileForm
-from models.schema.files import load_schema, shipped_profiles
+from models.schema.files import load_schema, refuse_signed_ratios, shipped_profiles
 from models.schema.numbers import AmountColumn, NumericColumn
 from models.schema.times import Cycle, LabelTimestampColumn, TimeColumn, TimestampColumn
 from models.schema.transaction import MAX_COLUMNS, PLAIN, Column, TransactionSchema, parse_schema
@@ -46,5 +46,6 @@ __all__ = [
     "load_schema",
     "names_verification_value",
     "parse_schema",
+    "refuse_signed_ratios",
     "shipped_profiles",
 ]

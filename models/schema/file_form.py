@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-ENCODINGS = ("utf-8", "latin-1", "cp1252", "iso8859-15", "utf-16")
+ENCODINGS = ("utf-8", "latin-1", "cp1252", "iso8859-15", "utf-16", "gb18030", "cp932")
 
 
 class FileForm(BaseModel):

@@ -40,11 +40,11 @@ def load_schema(name_or_path: str) -> TransactionSchema:
     except tomllib.TOMLDecodeError as error:
         raise InvalidProfile(f"{name_or_path}: not valid TOML: {error}") from None
     schema = parse_schema(body, source=name_or_path)
-    _refuse_signed_ratios(schema, name_or_path)
+    refuse_signed_ratios(schema, name_or_path)
     return schema
 
 
-def _refuse_signed_ratios(schema: TransactionSchema, source: str) -> None:
+def refuse_signed_ratios(schema: TransactionSchema, source: str) -> None:
     """Refuse what is allowed in the bundles of earlier versions: a ratio to a mean that may be zero or below.
 
     Raises:

@@ -12,7 +12,7 @@ from models.schema.base import MOST_FIELDS, BaseColumn
 
 Cycle = Literal["hour", "weekday"]
 #: Formats by name; every other one is a pattern such as ``%d.%m.%Y %H:%M``.
-NAMED_FORMATS = ("iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "elapsed-s", "steps")
+NAMED_FORMATS = ("iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "epoch-us", "excel", "elapsed-s", "steps")
 
 
 def check_time_form(form: str, zone: str, year: int | None = None) -> None:
@@ -45,9 +45,9 @@ class TimeColumn(BaseColumn):
     """A time, in one of the forms that a file may have.
 
     ``iso8601`` wants a zone; ``iso8601-utc`` takes a missing zone as UTC; ``epoch-s``, ``epoch-ms`` and ``epoch-us``
-    are numbers since 1970; ``elapsed-s`` is seconds since an unknown start; ``steps`` counts steps of ``step_seconds``
-    from ``start``, or from an unknown one. Any other format is a pattern as of strptime, read in ``zone``. ISO 8601
-    with a zone is accepted in every form that has a calendar.
+    are numbers since 1970; ``excel`` is days as a spreadsheet counts them, in UTC; ``elapsed-s`` is seconds since an
+    unknown start; ``steps`` counts steps of ``step_seconds`` from ``start``, or from an unknown one. Any other format
+    is a pattern as of strptime, read in ``zone``. ISO 8601 with a zone is accepted in every form that has a calendar.
 
     Attributes:
         source: several fields are read with one blank between them.
@@ -98,7 +98,7 @@ class TimeColumn(BaseColumn):
 
     @property
     def formed(self) -> bool:
-        return bool(self.source) or "%" in self.format or self.format in ("epoch-us", "steps")
+        return bool(self.source) or "%" in self.format or self.format in ("epoch-us", "excel", "steps")
 
     def plain(self) -> BaseColumn:
         changed = {"source": (), "zone": "UTC", "year": None, "step_seconds": None, "start": ""}

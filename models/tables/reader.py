@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ class TableReader:
     Args:
         path: a file of one of the kinds that :data:`models.tables.kinds.READ` lists.
         form: what stands in the file beside the rows.
+        head: how many rows are looked at, where not all are: JSON lines have fields that only later rows name.
 
     Attributes:
         columns: names of the columns.
@@ -38,13 +40,14 @@ class TableReader:
         InvalidInput: for a file that is empty, unreadable or not what its suffix says.
     """
 
-    def __init__(self, path: Path, form: FileForm = PLAIN_FILE) -> None:
+    def __init__(self, path: Path, form: FileForm = PLAIN_FILE, *, head: int | None = None) -> None:
         self.path = path
         self.kind = table_kind(path)
         self.row_word = "line"
         self.position = 0
         self.delimiter = ","
         self._form = form
+        self._head = head
         try:
             self.size = path.stat().st_size
             if self.size == 0:
@@ -102,9 +105,9 @@ class TableReader:
         rows = json_array if kind == ".json" else json_lines
         self.row_word = "row" if kind == ".json" else "line"
         # Objects need not all have the same fields: which there are is known only at the end.
-        names = names_of(rows(self._pieces(), str(self.path)), str(self.path))
+        names = names_of(islice(rows(self._pieces(), str(self.path)), self._head), str(self.path))
         self.schema = {name: pl.String() for name in names}
-        self._chunks = chunks_of(rows(self._pieces(), str(self.path)), names)
+        self._chunks = chunks_of(islice(rows(self._pieces(), str(self.path)), self._head), names)
 
     def _pieces(self) -> Iterator[bytes]:
         with self.path.open("rb") as raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,28 @@ def test_a_profile_is_not_overwritten_unasked(cli: Cli, tiny_csv: Path) -> None:
     assert (cli.folder / "payments.toml").read_text() == "mine"
     assert cli("profile", tiny_csv, "--force").code == 0
     assert load_schema(str(cli.folder / "payments.toml")).label == "is_fraud"
+
+
+def test_a_profile_is_made_in_a_conversation(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{i},{10 + i % 7},{'EUR' if i % 3 else 'USD'},{i % 9},{int(i % 50 == 0)}" for i in range(300)]
+    (cli.folder / "p.csv").write_text("time,amount,currency,card,verdict\n" + "\n".join(rows))
+    # "maybe" is no answer, nor is 0 a rate: each is asked again.
+    monkeypatch.setattr("sys.stdin", io.StringIO("maybe\n\n0\n0.92\nverdict\n"))
+    done = cli("profile", "p.csv", "-i", "--out", "p.toml")
+    assert done.code == 0, done.err
+    assert "what is one USD worth in EUR?" in done.out + done.err
+    schema = load_schema(str(cli.folder / "p.toml"))
+    assert (schema.label, schema.columns["currency"].model_dump()["rates"]) == ("verdict", {"USD": 0.92})
+
+
+def test_a_folder_is_profiled_and_checked(cli: Cli) -> None:
+    (cli.folder / "parts").mkdir()
+    for part in "ab":
+        rows = [f"{i},{10 + i % 7},c{i % 9}" for i in range(100)]
+        (cli.folder / "parts" / f"{part}.csv").write_text("time,amount,card\n" + "\n".join(rows))
+    assert cli("profile", "parts", "--out", "p.toml").code == 0
+    (cli.folder / "parts" / "b.csv").write_text("time,amount,card\n0,much,c1\n")
+    done = cli("profile", "parts", "--check", "--profile", "p.toml")
+    assert done.code == 1
+    assert "parts/a.csv against p.toml: 100 rows, 0 would be refused" in done.out
+    assert "parts/b.csv against p.toml: 1 rows, 1 would be refused" in done.out

@@ -22,7 +22,7 @@ def test_without_a_profile_it_guesses_and_without_activate_it_does_not(cli: Cli,
         "train", tiny_csv, "--hidden", "4", "--members", "1", "--no-activate", "--out", "elsewhere", "--code-size", "2"
     )
     assert done.code == 0, done.err
-    assert done.out.startswith("No --profile given; guessed from the first file:\n")
+    assert done.out.startswith("No --profile given; guessed from the data:\n")
     registry = Registry(cli.folder / "elsewhere")
     [version] = registry.versions()
     assert registry.active() is None

@@ -72,7 +72,7 @@ def _iso_like(draw: st.DrawFn) -> str:
 
 
 _valid_times = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z")
-_FORMS: list[TimeFormat] = ["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "elapsed-s"]
+_FORMS: list[TimeFormat] = ["iso8601", "iso8601-utc", "epoch-s", "epoch-ms", "excel", "elapsed-s"]
 
 
 @pytest.mark.parametrize("form", _FORMS)
@@ -101,7 +101,7 @@ def test_texts_are_the_same_time_one_by_one_and_in_a_column(form: TimeFormat, ce
         assert next(times) == expected, cell
 
 
-@pytest.mark.parametrize("form", ["epoch-s", "epoch-ms", "elapsed-s"])
+@pytest.mark.parametrize("form", ["epoch-s", "epoch-ms", "excel", "elapsed-s"])
 @given(
     values=st.lists(st.floats() | st.floats(0, 3e11) | st.integers(-5, 3 * 10**14).map(float), min_size=1, max_size=30)
 )
@@ -130,6 +130,22 @@ def test_iso_times_are_what_they_say(moment: datetime) -> None:
 def test_a_missing_zone_counts_as_utc_only_where_the_profile_says() -> None:
     assert causes(parse(["2026-01-31T08:15:00"], kind="timestamp")) == {0: f"expected {TIME_EXPECTED['iso8601']}"}
     assert causes(parse(["2026-01-31T08:15:00"], kind="timestamp", format="iso8601-utc")) == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "moment"),
+    [
+        ("excel", "45717.5", "2025-03-01T12:00:00Z"),
+        ("excel", "45717.384027778", "2025-03-01T09:13:00Z"),
+        ("epoch-ms", "1740787200007", "2025-03-01T00:00:00.007Z"),
+    ],
+)
+def test_numbers_written_as_text(form: TimeFormat, text: str, moment: str) -> None:
+    expected = parse_time(moment, "iso8601")
+    assert parse_time(text, form) == parse_time(float(text), form) == expected
+    assert parse([text], kind="timestamp", format=form).time.tolist() == [expected]
+    with pytest.raises(ValueError, match="seconds, zero or more"):
+        parse_time("5", "elapsed-s")
 
 
 def test_missing_times_are_missing() -> None:

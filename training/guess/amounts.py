@@ -46,7 +46,7 @@ def _is_amount(facts: Facts) -> bool:
 def _take(table: Table, facts: Facts) -> None:
     money = find_money(facts.present)
     assert money is not None
-    amounts = values(facts.present, money)
+    amounts = money.form.column(facts.present)
     below = int((amounts < 0).sum()) / len(amounts)
     reason = "named as the amount"
     if not money.plain:
@@ -73,16 +73,15 @@ def _take(table: Table, facts: Facts) -> None:
 
 
 def _column(money: Money, *, nullable: bool = False) -> AmountColumn:
-    negative = ("()", "-") if money.negative and not money.plain else ()
     return AmountColumn(
         transform="signed-log",
         nullable=nullable,
         minimum=0.0,
         maximum=_LARGEST,
-        decimal=money.decimal,  # type: ignore[arg-type]
-        thousands=money.thousands,  # type: ignore[arg-type]
-        marks=(money.symbol,) if money.symbol else (),
-        negative=negative,
+        decimal=money.form.decimal,  # type: ignore[arg-type]
+        thousands=money.form.thousands,  # type: ignore[arg-type]
+        marks=money.form.marks,
+        negative=money.form.negative,
     )
 
 
@@ -96,8 +95,8 @@ def _unit(table: Table, money: Money, facts: Facts) -> str:
 
 
 def _told(money: Money) -> str:
-    parts = [f"{money.symbol}" if money.symbol else "", "a decimal comma" if money.decimal == "," else ""]
-    parts += ["marks between thousands" if money.thousands else "", "negative amounts" if money.negative else ""]
+    parts = [f"{money.symbol}" if money.symbol else "", "a decimal comma" if money.form.decimal == "," else ""]
+    parts += ["marks between thousands" if money.form.thousands else "", "negative amounts" if money.negative else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -143,17 +142,6 @@ def _estimated_rates(facts: Facts, amount: Facts | None, code: str, table: Table
     money = find_money(amount.present) if amount is not None and amount.missing == 0 else None
     if amount is None or money is None:
         return dict.fromkeys(others, 1.0)
-    known = pl.DataFrame({"code": facts.present, "amount": values(amount.present, money).abs()})
+    known = pl.DataFrame({"code": facts.present, "amount": money.form.column(amount.present).abs()})
     medians = dict(known.group_by("code").agg(pl.col("amount").median()).iter_rows())
     return {other: float(f"{medians[code] / medians[other]:.4g}") if medians[other] else 1.0 for other in others}
-
-
-def values(present: pl.Series, money: Money) -> pl.Series:
-    """The amounts of a sample, for guessing only; scoring reads them by the profile."""
-    text = present.str.replace_all(r"[^0-9.,()−-]", "")
-    below = text.str.contains(r"[-−(]")
-    digits = text.str.replace_all(r"[()−-]", "")
-    if money.thousands in (".", ","):
-        digits = digits.str.replace_all(money.thousands, "", literal=True)
-    numbers = digits.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return pl.select(pl.when(below).then(-numbers).otherwise(numbers)).to_series()

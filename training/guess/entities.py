@@ -151,7 +151,8 @@ def sections(table: Table, span_days: float) -> dict[str, EntityBehaviour]:
     calendar = not time.elapsed and "hour" in time.cycles
     if owner is not None:
         key = cast(str, keys[owner])
-        features = ["count", *(["sum", "mean", "std", "max", "ratio_to_mean", "zscore"] if table.amount else [])]
+        ratio = [] if table.amount_below_zero else ["ratio_to_mean"]  # a mean near zero would make it huge
+        features = ["count", *(["sum", "mean", "std", "max", *ratio, "zscore"] if table.amount else [])]
         others = [name for name in (merchant, _country(table)) if name and name != key]
         features += [*(f"distinct:{name}" for name in others), "since_last", *(f"new:{name}" for name in others[:1])]
         place = _place(table)

@@ -12,7 +12,12 @@ from models.schema import FileForm
 from models.tables import table_kind
 from models.tables.streams import DAMAGED, text_kind
 
-_LOOKED_AT, _MOST_ABOVE, _COMPARED = 1 << 20, 40, 20
+_LOOKED_AT, _MOST_ABOVE, _COMPARED, _MOSTLY = 1 << 20, 40, 20, 0.5
+#: Letters and signs of everyday text: of Chinese, of Japanese.
+_COMMON = (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uff60"), ("¥", "¥"), ("\u2010", "\u2027"))
+_USUAL = {"cp932": (*_COMMON, ("\u3040", "\u30ff")), "gb18030": _COMMON}
+_IN_RUNS, _FEWEST_BYTES = 0.6, 16
+_TOLD = {"cp932": "Japanese Shift JIS", "gb18030": "Chinese GB 18030"}
 _DELIMITERS = ",;\t|"
 _TOTALS = ("total", "grand total", "sum", "summe", "gesamt", "subtotal", "saldo", "totale", "suma")
 
@@ -54,6 +59,8 @@ def _encoding(data: bytes) -> tuple[str, list[str]]:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
+        if asian := _of_two_bytes(data):
+            return asian, [f"written in {_TOLD[asian]}, not in UTF-8"]
         try:
             data.decode("cp1252")
         except UnicodeDecodeError:
@@ -62,13 +69,26 @@ def _encoding(data: bytes) -> tuple[str, list[str]]:
     return "utf-8", []
 
 
+def _of_two_bytes(data: bytes) -> str | None:
+    """The encoding of Chinese or Japanese text, whose bytes beyond ASCII come in runs; those of accents stand alone."""
+    runs = re.findall(rb"[\x80-\xff][\x40-\xff]*[\x80-\xff]|[\x80-\xff]", data)
+    if sum(len(run) for run in runs if len(run) > 1) < _IN_RUNS * max(sum(map(len, runs)), _FEWEST_BYTES):
+        return None
+    for encoding, ranges in _USUAL.items():
+        text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(data)
+        beyond = [character for character in text if character > "\x7f"]
+        if sum(any(low <= character <= high for low, high in ranges) for character in beyond) > 0.9 * len(beyond):
+            return encoding
+    return None
+
+
 def _lines_above(lines: list[str]) -> int:
     """How many lines stand above the header: those with other numbers of cells than the rows that follow."""
     some = lines[: _MOST_ABOVE + _COMPARED]
     rows = [line for line in some[1:] if line.strip()]
     if len(rows) < 2:
         return 0
-    delimiter = max(_DELIMITERS, key=lambda mark: sorted(_cells(row, mark) for row in rows)[len(rows) // 2])
+    delimiter = max(_DELIMITERS, key=lambda mark: _agreement([_cells(row, mark) for row in rows]))
     counts = [_cells(line, delimiter) for line in some]
     if (
         counts and counts[0] > 2 and _filled(some[0], delimiter) < 2
@@ -80,6 +100,13 @@ def _lines_above(lines: list[str]) -> int:
     first = next((i for i, count in enumerate(counts) if count == usual), 0)
     # A row of fewer cells further up than the header is no reason where the header itself has fewer: a broken table.
     return first if 0 < first <= _MOST_ABOVE and all(count < usual for count in counts[:first]) else 0
+
+
+def _agreement(counts: list[int]) -> tuple[bool, float, int]:
+    """How well a delimiter divides rows: whether it does, how many rows have the usual number of cells, and which."""
+    usual = max(set(counts), key=lambda count: (counts.count(count), count))
+    share = counts.count(usual) / len(counts)
+    return usual > 1 and share > _MOSTLY, share, sorted(counts)[len(counts) // 2]
 
 
 def _cells(line: str, delimiter: str) -> int:

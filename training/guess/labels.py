@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from models.schema import IgnoreColumn, LabelColumn, ScenarioColumn
@@ -11,12 +13,16 @@ from training.guess.table import Guess, Table
 
 FRAUD = ("1", "true", "t", "y", "yes", "fraud", "fraudulent", "confirmed", "confirmed fraud", "bad", "ja", "oui",
          "si", "betrug", "fraude",
-         "chargeback", "f")  # fmt: skip
+         "chargeback", "f", "x", "ano", "tak", "sim", "是", "はい")  # fmt: skip
 LEGITIMATE = ("0", "false", "n", "no", "legit", "legitimate", "genuine", "normal", "good", "ok", "nein", "non",
               "none", "not fraud",
-              "non-fraud", "nonfraud", "non fraud", "clean", "valid", "echt", "-1")  # fmt: skip
+              "non-fraud", "nonfraud", "non fraud", "clean", "valid", "echt", "-1",
+              "nei", "nej", "nao", "nie", "否", "いいえ")  # fmt: skip
 _UNKNOWN = ("unknown", "pending", "unlabeled", "unlabelled", "n/a", "na", "null", "?", "unbekannt", "open")
 _MOST_VALUES = 40
+_SPEAKS = ("fraud", "betrug", "chargeback", "svindel", "bedrageri")
+#: What a kind of row, a status or a tag is called that means fraud.
+_CHARGED = ("chargeback", "chargedback", "fraud", "fraudulent")
 
 
 def find_label(table: Table, known: str | None) -> None:
@@ -46,9 +52,7 @@ def find_label(table: Table, known: str | None) -> None:
 
 def _says_fraud(facts: Facts) -> bool:
     words = names.words(facts.name)
-    return any(word.startswith(("fraud", "betrug", "chargeback")) for word in words) and not names.has(
-        facts.name, names.SCENARIO
-    )
+    return any(word.startswith(_SPEAKS) for word in words) and not names.has(facts.name, names.SCENARIO)
 
 
 def _best(named: list[Facts]) -> Guess | None:
@@ -82,6 +86,8 @@ def _column(present: pl.Series) -> LabelColumn | None:
         return LabelColumn(unknown=tuple(unknown))
     if len(fraud) > 1 and not legitimate:
         return None
+    if seen == {"x"} and not present.is_empty():
+        return LabelColumn(fraud=("x",), legitimate=("",))
     # Only one of both was seen: its usual opposite is meant.
     return LabelColumn(
         fraud=tuple(fraud or [_opposite(legitimate[0], LEGITIMATE, FRAUD)]),
@@ -105,13 +111,15 @@ def _late(table: Table) -> Guess | None:
     """A label read from what a dispute left behind: the reason, or a kind of row."""
     for facts in table.candidates(lambda facts: facts.distinct <= _MOST_VALUES and facts.numbers is None):
         values = sorted({_plain(value) for value in facts.present.unique()})
+        spoken = {value: re.sub("[ _-]", "", value) for value in values}
         fraud = tuple(value for value in values if "fraud" in value and not value.startswith(("no", "not ")))
         if names.has(facts.name, names.LATE_LABEL) and fraud:
             column = LabelColumn(fraud=fraud, legitimate=("",), otherwise="legitimate")
             reason = "no label, but a dispute's reason that speaks of fraud; no dispute is taken for legitimate"
             return Guess(facts.name, column, reason, "doubtful")
-        charged = tuple(value for value in values if value in ("chargeback", "fraud", "fraudulent"))
-        if names.has(facts.name, ("type", "status", "record type")) and charged and len(values) > len(charged):
+        charged = tuple(value for value, said in spoken.items() if said in _CHARGED)
+        others = len(values) > len(charged) or facts.missing
+        if names.has(facts.name, ("type", "status", "tags", "tag")) and charged and others:
             reason = "no label, but a kind of row that is fraud; every other kind is taken for legitimate"
             return Guess(
                 facts.name, LabelColumn(fraud=charged, legitimate=("",), otherwise="legitimate"), reason, "doubtful"

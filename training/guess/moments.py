@@ -9,26 +9,25 @@ from itertools import product
 
 import polars as pl
 
+from models.forms.time_patterns import written
+from models.times import pattern_times
+
 _LOOKED_AT = 2_000
 #: A date's parts, most usual form first; two that read the same digits differently stand side by side.
 _DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
     "%d-%b-%Y", "%d/%b/%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d%b%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
     "%d-%m-%y",
-    "%m-%d-%y", "%d-%b-%y", "%y%m%d",
+    "%m-%d-%y", "%d-%b-%y", "%y%m%d", "%Y年%m月%d日",
 )  # fmt: skip
-_CLOCKS = ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H.%M.%S", "%H.%M",
-           "%H%M%S", "%H%M")  # fmt: skip
+_CLOCKS = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H.%M.%S", "%H.%M",
+           "%H%M%S", "%H%M",
+           "%H時%M分", "%H時%M分%S秒")  # fmt: skip
 _JOINTS = (" ", "T", "", ", ", "  ", "-", ":")
 _ZONES = ("", "Z", " UTC", " GMT", "%z", " %z")
-#: What a directive looks like.
-_LOOKS = {
-    "%Y": r"(?:19|20)[0-9]{2}", "%y": "[0-9]{2}", "%m": "(?:1[0-2]|0?[1-9])", "%d": "(?:[12][0-9]|3[01]|0?[1-9])",
-    "%b": "[A-Za-z]{3}", "%H": "(?:[01][0-9]|2[0-3]|[0-9])", "%I": "(?:1[0-2]|0?[1-9])", "%M": "[0-5][0-9]",
-    "%S": "[0-5][0-9]",
-    "%.f": r"(?:\.[0-9]{1,9})?", "%p": "(?:[AaPp][Mm])", "%z": "[+-][0-9]{2}:?[0-9]{2}",
-}  # fmt: skip
-_TOKEN = re.compile(r"%\.f|%[A-Za-z]")
+#: Times outside these years are none of payments, cards or births: digits that only look like one.
+_FIRST, _LAST = -2_208_988_800_000_000, 4_102_444_800_000_000
+_DAY_OF_CLOCKS = "2000-01-01 "
 
 
 @dataclass(frozen=True)
@@ -50,20 +49,6 @@ class Pattern:
         """Whether it tells the time of day."""
         return "%H" in self.pattern or "%I" in self.pattern
 
-    @property
-    def has_date(self) -> bool:
-        """Whether it tells the day."""
-        return "%d" in self.pattern
-
-
-def look(pattern: str) -> str:
-    """A regular expression (Rust's and Python's) of what a pattern looks like."""
-    parts, end = [], 0
-    for token in _TOKEN.finditer(pattern):
-        parts += [re.escape(pattern[end : token.start()]), _LOOKS[token[0]]]
-        end = token.end()
-    return f"^{''.join(parts)}{re.escape(pattern[end:])}$"
-
 
 def find_pattern(cells: pl.Series) -> Pattern | None:
     """The pattern of date, with or without a time of day, that every cell fits; None where there is none.
@@ -80,15 +65,13 @@ def find_clock(cells: pl.Series) -> str | None:
     return found.pattern if found else None
 
 
-def parsed(cells: pl.Series, pattern: str) -> pl.Series:
-    """Microseconds since 1970 of text in a pattern, any zone left aside; null where a cell does not fit."""
-    if "%d" not in pattern:
-        return cells.str.to_time(pattern, strict=False).cast(pl.Int64) // 1_000
-    if "%H" not in pattern and "%I" not in pattern:
-        return cells.str.to_date(pattern, strict=False).cast(pl.Datetime("us")).cast(pl.Int64)
-    bare = re.sub(r" ?%z$", "", pattern)
-    text = cells.str.replace(r" ?[+-][0-9]{2}:?[0-9]{2}$", "") if bare != pattern else cells
-    return text.str.to_datetime(bare, strict=False, time_unit="us").cast(pl.Int64)
+def _read(cells: pl.Series, pattern: str) -> pl.Series | None:
+    """Microseconds since 1970 of text in a pattern, by the reader of profiles; None where a cell is no such time."""
+    if "%d" in pattern:
+        found = pattern_times(pattern, "UTC", None, cells)
+    else:
+        found = pattern_times(f"%Y-%m-%d {pattern}", "UTC", None, _DAY_OF_CLOCKS + cells)
+    return None if found.has_nulls() or found.min() < _FIRST or found.max() >= _LAST else found  # type: ignore[operator]
 
 
 def _find(cells: pl.Series, dates: tuple[str, ...]) -> Pattern | None:
@@ -97,17 +80,16 @@ def _find(cells: pl.Series, dates: tuple[str, ...]) -> Pattern | None:
         return None
     first = sample[0]
     fitting = [date + rest for date in dates for rest in _rests(first, date)]
-    fitting = [p for p in fitting if sample.str.contains(look(p)).all() and not parsed(sample, p).has_nulls()]
+    fitting = [p for p in fitting if _read(sample, p) is not None]
     if not fitting:
         return None
     best = fitting[0]
     rivals = [p for p in fitting[1:] if _swapped(p) == best]
     if not rivals:
         return Pattern(best)
-    times = {p: parsed(cells, p) for p in (best, rivals[0])}
-    whole = [p for p, found in times.items() if not found.has_nulls()]
-    if len(whole) == 1:
-        return Pattern(whole[0])
+    times = {p: found for p in (best, rivals[0]) if (found := _read(cells, p)) is not None}
+    if len(times) < 2:
+        return Pattern(next(iter(times), best))
     ordered = [p for p, found in times.items() if found.is_sorted() or found.is_sorted(descending=True)]
     other = {best: rivals[0], rivals[0]: best}
     if len(ordered) == 1:
@@ -125,15 +107,15 @@ def _swapped(pattern: str) -> str:
 
 def _rests(cell: str, date: str) -> list[str]:
     """What may follow a date's pattern so that the whole fits a cell."""
-    begins = re.match(look(date)[:-1], cell)
+    begins = re.match(written(date)[0], cell)
     if begins is None:
         return []
     rest = cell[begins.end() :]
-    return [clock for clock, form in _clocks(with_date=bool(date)) if form.match(rest)]
+    return [clock for clock, form in _clocks(with_date=bool(date)) if form.fullmatch(rest)]
 
 
 @lru_cache
 def _clocks(*, with_date: bool) -> list[tuple[str, re.Pattern[str]]]:
     joints = _JOINTS if with_date else ("",)
     found = ["".join(parts) for parts in product(joints, _CLOCKS, _ZONES if with_date else ("",))]
-    return [(pattern, re.compile(look(pattern))) for pattern in ([""] if with_date else []) + found]
+    return [(pattern, re.compile(written(pattern)[0])) for pattern in ([""] if with_date else []) + found]

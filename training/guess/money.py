@@ -1,4 +1,4 @@
-"""How amounts of money are written in a column of text."""
+"""How amounts of money are written in a column of text, found by trying the very reader that will read them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from models.forms.numbers import BEHIND, PARENTHESES, NumberForm
+
 #: Signs and codes that stand before or after an amount.
-_CURRENCY = r"(?:[$€£¥₹₽₩₺₴฿]|US\$|[A-Z]{3}|kr|zł|Fr\.?)"
-_SPACE = r"[\s\u00a0\u202f]*"
-_DIGITS = r"[0-9][0-9.,'’\u00a0\u202f ]*[0-9]|[0-9]"
-_SIGN = rf"[-+−]?{_SPACE}"
-_MARK = rf"{_CURRENCY}?{_SPACE}"
-_MONEY = rf"^{_SPACE}(?:\({_SPACE})?{_SIGN}{_MARK}{_SIGN}(?:{_DIGITS}){_SPACE}{_MARK}-?\)?{_SPACE}$"
-#: Decimal marks, each with what may stand between thousands.
-_MARKS = ((".", ","), (",", r"\."), (",", r"[ \u00a0\u202f]"), (".", r"[ \u00a0\u202f]"), (".", "['’]"), (",", "['’]"))
-_CORE = re.compile(_DIGITS)
-_SYMBOL = re.compile(_CURRENCY)
-_CODES = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "zł": "PLN"}
+_SYMBOL = re.compile(r"US\$|[$€£¥₹₽₩₺₴฿円元]|[A-Z]{3}|kr\.?|zł|Fr\.?|Rs\.?")
+#: Decimal marks, each with what may stand between thousands. 1,234 alone is a thousand: that reading is tried first.
+_MARKS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
+_PLAIN = r"^-?[0-9]+(?:\.[0-9]+)?$"
+_CODES = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "zł": "PLN", "円": "JPY"}
 
 
 @dataclass(frozen=True)
@@ -26,18 +22,19 @@ class Money:
     """A way of writing amounts.
 
     Attributes:
-        decimal: the decimal mark.
-        thousands: the mark between groups of three digits; empty where there is none.
-        symbol: the sign or code of the currency beside the amounts; empty where there is none.
+        form: as a profile says it.
         negative: whether some amounts are below zero, however that is written.
         plain: whether the cells are numbers as they stand.
     """
 
-    decimal: str
-    thousands: str
-    symbol: str
+    form: NumberForm
     negative: bool
     plain: bool
+
+    @property
+    def symbol(self) -> str:
+        """The sign or code of the currency beside the amounts; empty where there is none."""
+        return next(iter(self.form.marks), "")
 
     @property
     def currency(self) -> str:
@@ -47,28 +44,22 @@ class Money:
 
 def find_money(cells: pl.Series) -> Money | None:
     """The one way in which all cells are written; None where some are no amounts or ways are mixed."""
-    if len(cells) == 0 or not cells.str.contains(_MONEY).all():
+    if len(cells) == 0:
         return None
-    negative = bool(cells.str.contains(r"[-−(]").any())
-    if cells.str.contains(r"^-?[0-9]+(?:\.[0-9]+)?$").all():
-        return Money(".", "", "", negative, plain=True)
-    values = cells.unique().to_list()
+    if cells.str.contains(_PLAIN).all():
+        return Money(NumberForm(), bool(cells.str.starts_with("-").any()), plain=True)
+    values = cells.unique()
     symbols = {match[0] for value in values if (match := _SYMBOL.search(value))}
     if len(symbols) > 1:
         return None
-    marks = _marks([match[0] for value in values if (match := _CORE.search(value))])
-    return None if marks is None else Money(*marks, next(iter(symbols), ""), negative, plain=False)
-
-
-def _marks(cores: list[str]) -> tuple[str, str] | None:
-    """The decimal mark and the mark of thousands that all numbers agree with.
-
-    1,234 alone may be a thousand or one and a bit: where three digits stand behind every mark, thousands are meant.
-    """
-    for decimal, between in _MARKS:
-        mark = re.escape(decimal)
-        form = re.compile(rf"(?:[0-9]{{1,3}}(?:{between}[0-9]{{3}})*|[0-9]+)(?:{mark}[0-9]+)?")
-        if all(form.fullmatch(core) for core in cores):
-            found = (match[0] for core in cores if (match := re.search(between, core)))
-            return decimal, next(found, "")
+    for decimal, thousands in _MARKS:
+        form = NumberForm(decimal, thousands, tuple(symbols), (PARENTHESES, BEHIND))
+        found = form.column(values)
+        if found.has_nulls():
+            continue
+        below = bool((found < 0).any())
+        alone = NumberForm(decimal, "", form.marks, form.negative)
+        if not alone.column(values).has_nulls():  # nothing stands between thousands
+            form = alone
+        return Money(form if below else NumberForm(form.decimal, form.thousands, form.marks), below, plain=False)
     return None

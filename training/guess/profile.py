@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +12,20 @@ import polars as pl
 
 from models.errors import InvalidInput
 from models.parsing import parse_rows, refuse_card_numbers_as_names, shown_names
-from models.schema import FileForm, IgnoreColumn, LabelColumn, LabelTimestampColumn, TransactionSchema, parse_schema
+from models.schema import FileForm, IgnoreColumn, LabelTimestampColumn, TransactionSchema, parse_schema
 from models.tables import TableReader
 from training.guess.amounts import find_amount
 from training.guess.entities import find_entities, sections
 from training.guess.features import find_the_rest, leave_out_unusable, without_leaks
 from training.guess.file_form import find_file_form
 from training.guess.labels import find_label
+from training.guess.questions import Ask, ask_about
 from training.guess.table import Guess, Table
 from training.guess.times import days_until_known, find_label_time, find_time
 
-_SAMPLE_ROWS = 50_000
+_SAMPLE_ROWS, _MOST_FILES = 50_000, 50
 _LABEL_DELAY = "7d"
 _DAY = 86_400_000_000
-_LEAVE_OUT, _NONE = "leave out", "none"
-#: Asked of a user: a question and the answers to choose from, the first by default.
-Ask = Callable[[str, list[str]], str]
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,11 @@ class GuessedProfile:
         return f"{warnings}{head}[columns]\n" + "".join(f"# {told[name]}\n{line}\n" for name, line in lines) + unnamed
 
 
-def guess_profile(path: Path, *, label: str | None = None, ask: Ask | None = None) -> GuessedProfile:
-    """Guess what the columns of a table mean from their names and the first 50,000 rows.
+def guess_profile(files: Path | Sequence[Path], *, label: str | None = None, ask: Ask | None = None) -> GuessedProfile:
+    """Guess what the columns of a table mean from their names and the first rows, 50,000 of all its files together.
 
     Args:
+        files: of one table, in parts.
         label: the label column, where the user knows it.
         ask: asked about what is doubtful; without it the likeliest is taken and said to be doubtful.
 
@@ -70,8 +69,10 @@ def guess_profile(path: Path, *, label: str | None = None, ask: Ask | None = Non
         InvalidInput: no such label column, no rows, no column that can be a feature, or a name that looks like a card
             number.
     """
-    form, written = find_file_form(path)
-    sample, whole = _sample(path, form)
+    files = [files] if isinstance(files, Path) else files
+    path = files[0]
+    form, written = _form(files)
+    sample, whole = _sample(files, form)
     refuse_card_numbers_as_names(sample.columns, source=str(path))
     if label is not None and label not in sample.columns:
         raise InvalidInput(
@@ -87,40 +88,58 @@ def guess_profile(path: Path, *, label: str | None = None, ask: Ask | None = Non
     find_the_rest(table)
     warnings = without_leaks(table)
     if ask is not None:
-        _ask_about(table, ask)
+        ask_about(table, ask)
     if not any(guess.is_feature for guess in table.guesses.values()):
         raise InvalidInput(f"{path}: found no column that can be a feature; write a profile by hand")
     schema = _schema(path, table, form)
     return GuessedProfile(schema, _in_order(table), (*_most_important(schema, table), *warnings, *written))
 
 
-def _sample(path: Path, form: FileForm) -> tuple[pl.DataFrame, bool]:
-    """The first rows, and whether they are all."""
+def _form(files: Sequence[Path]) -> tuple[FileForm, list[str]]:
+    """How the files are written: as the first one, in the encoding of the first that is not plain UTF-8.
+
+    Raises:
+        InvalidInput: one cannot be read, or has its header elsewhere.
+    """
+    form, told = find_file_form(files[0])
+    for file in files[1:_MOST_FILES]:
+        other, said = find_file_form(file)
+        if other.header_line != form.header_line:
+            raise InvalidInput(
+                f"{file}: its header stands on line {other.header_line}, that of {files[0]} on line "
+                f"{form.header_line}: give the files one form, or train on one of them"
+            )
+        skip = tuple(dict.fromkeys((*form.skip, *other.skip)))
+        form = form.model_copy(update={"skip": skip})
+        if form.encoding == "utf-8" != other.encoding:
+            form, told = form.model_copy(update={"encoding": other.encoding}), [*told, *said]
+    return form, told
+
+
+def _sample(files: Sequence[Path], form: FileForm) -> tuple[pl.DataFrame, bool]:
+    """The first rows of each file, and whether they are all. Columns that a file lacks are left out.
+
+    Raises:
+        InvalidInput: there are no rows, or no column that all files have.
+    """
+    looked_at = files[:_MOST_FILES]
+    most = _SAMPLE_ROWS // len(looked_at)
     frames: list[pl.DataFrame] = []
-    rows = 0
-    for chunk in TableReader(path, form).chunks():
-        frames.append(chunk.frame)
-        rows += chunk.frame.height
-        if rows > _SAMPLE_ROWS:
-            break
-    if rows == 0:
-        raise InvalidInput(f"{path}: no rows below the header; expected transactions")
-    return pl.concat(frames).head(_SAMPLE_ROWS), rows <= _SAMPLE_ROWS
-
-
-def _ask_about(table: Table, ask: Ask) -> None:
-    """Let the user decide on every doubtful guess, and name the label where none was found."""
-    for guess in list(table.guesses.values()):
-        column = guess.column
-        if guess.confidence != "doubtful" or column is None or isinstance(column, IgnoreColumn):
-            continue
-        if ask(f"{guess.name}: {guess.reason}. Use it as {column.kind}?", [column.kind, _LEAVE_OUT]) == _LEAVE_OUT:
-            table.guesses[guess.name] = Guess(guess.name, IgnoreColumn(), "left out on request", "sure")
-    named = [name for name, facts in table.facts.items() if 2 <= facts.distinct <= 3]
-    if named and not table.find(LabelColumn):
-        answer = ask("No label was found. Which column says what was fraud (1 = fraud)?", [_NONE, *named])
-        if answer != _NONE:
-            table.guesses[answer] = Guess(answer, LabelColumn(), "said to be the label", "sure")
+    whole = len(looked_at) == len(files)
+    for file in looked_at:
+        rows = 0
+        for chunk in TableReader(file, form, head=most).chunks():
+            frames.append(chunk.frame.head(most - rows))
+            rows += chunk.frame.height
+            if rows >= most:
+                break
+        whole &= rows < most
+    if not sum(frame.height for frame in frames):
+        raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
+    common = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
+    if not common:
+        raise InvalidInput(f"{files[0]} and the files after it have no column in common; train on one kind of table")
+    return pl.concat([frame.select(common) for frame in frames], how="vertical_relaxed"), whole
 
 
 def _in_order(table: Table) -> tuple[Guess, ...]:
@@ -175,9 +194,9 @@ def _most_important(schema: TransactionSchema, table: Table) -> list[str]:
             f"{name} holds card numbers, which are hashed on reading: put a secret into a file of mode 0600 "
             "(openssl rand -base64 32) and name the file in COUNTERFOIL_PSEUDONYM_KEY_FILE"
         )
-    doubtful = [guess.name for guess in table.guesses.values() if guess.confidence == "doubtful"]
-    if doubtful:
-        said.append(f"doubtful, please read: {', '.join(doubtful)}")
+    for guess in table.guesses.values():
+        if guess.confidence == "doubtful" and not isinstance(guess.column, IgnoreColumn):
+            said.append(f"DOUBTFUL {guess.name}: {guess.reason}")
     if schema.entity:
         said.append(f"behaviour features for {', '.join(section.key for section in schema.entity.values())}")
     elif schema.timestamp:

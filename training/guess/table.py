@@ -47,6 +47,7 @@ class Table:
         facts: by column.
         open: columns that nothing was guessed of yet, in the table's order.
         guesses: by the name in the profile.
+        zone: of local times, where a column says it.
     """
 
     sample: pl.DataFrame
@@ -54,6 +55,7 @@ class Table:
     facts: dict[str, Facts] = field(init=False)
     open: list[str] = field(init=False)
     guesses: dict[str, Guess] = field(init=False, default_factory=dict)
+    zone: str = field(init=False, default="UTC")
 
     def __post_init__(self) -> None:
         self.facts = {name: Facts(name, self.sample[name]) for name in self.sample.columns}
@@ -96,6 +98,11 @@ class Table:
     def has_calendar(self) -> bool:
         """Whether payments have a date."""
         return any(isinstance(g.column, TimestampColumn) and not g.column.elapsed for g in self.find(TimestampColumn))
+
+    @property
+    def amount_below_zero(self) -> bool:
+        """Whether amounts may be below zero."""
+        return any(isinstance(g.column, AmountColumn) and (g.column.minimum or 0) < 0 for g in self.guesses.values())
 
     @property
     def amount(self) -> str | None:

@@ -24,6 +24,8 @@ _ZONE = r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
 #: Seconds since 1970 of the years that payments are from, 2000 to 2100, and how often each unit has them.
 _EPOCHS = (("epoch-s", 1.0), ("epoch-ms", 1e3), ("epoch-us", 1e6))
 _FROM, _UNTIL = 9.46e8, 4.1e9
+#: The same years in days since the end of 1899.
+_EXCEL_FROM, _EXCEL_UNTIL = 36_526, 73_051
 _HOUR_SECONDS, _DAY_SECONDS, _MONTH_SECONDS = 3_600, 86_400, 30 * 86_400
 _ZONES = {
     "eastern": "America/New_York", "central time": "America/Chicago", "mountain": "America/Denver",
@@ -39,6 +41,7 @@ _ZONES = {
 
 def find_time(table: Table) -> None:
     """Take the time of the payment; leave other times out."""
+    table.zone = _zone(table)
     for find in (_single, _split, _calendar, _elapsed, _steps):
         if guess := find(table):
             table.take(guess, *guess.reads)
@@ -112,9 +115,11 @@ def _form(facts: Facts, table: Table) -> tuple[TimestampColumn, str, Confidence,
         return None
     if facts.matches(_ISO + _ZONE + "$"):
         return _iso(zoned=True), "ISO 8601 with a zone", "sure", True
-    if facts.matches(_ISO + _ZONE + "?$") and _zone(table) == "UTC":
+    if facts.matches(_ISO + _ZONE + "?$") and table.zone == "UTC":
         return _iso(zoned=False), "ISO 8601 without a zone: taken as UTC", "likely", True
     if facts.numbers is not None and not names.has(facts.name, names.AMOUNT):
+        if excel := _excel(facts):
+            return excel
         for form, unit in (
             _EPOCHS if names.has(facts.name, (*names.TIME, "unix", "epoch")) and len(facts.numbers) else ()
         ):
@@ -130,6 +135,22 @@ def _form(facts: Facts, table: Table) -> tuple[TimestampColumn, str, Confidence,
 
 def _iso(*, zoned: bool) -> TimestampColumn:
     return TimestampColumn(format="iso8601" if zoned else "iso8601-utc")
+
+
+def _excel(facts: Facts) -> tuple[TimestampColumn, str, Confidence, bool] | None:
+    """Days since 1900 as spreadsheets count them: 45717.5 is noon of 1 March 2025."""
+    found = facts.numbers
+    if found is None or not len(found) or not names.has(facts.name, names.TIME) or facts.distinct < 2:
+        return None
+    if not _EXCEL_FROM <= found.min() <= found.max() < _EXCEL_UNTIL:
+        return None
+    cycles: tuple[Cycle, ...] = ("weekday",) if facts.whole else ("hour", "weekday")
+    return (
+        TimestampColumn(format="excel", cycles=cycles),
+        "days as a spreadsheet counts them",
+        "likely",
+        not facts.whole,
+    )
 
 
 def _long_enough(facts: Facts) -> bool:
@@ -157,7 +178,7 @@ def _year(table: Table) -> int:
 
 def _patterned(pattern: Pattern, table: Table) -> tuple[TimestampColumn, str, Confidence]:
     says_zone = any(mark in pattern.pattern for mark in ("%z", "UTC", "GMT", "Z"))
-    zone = "UTC" if says_zone else _zone(table)
+    zone = "UTC" if says_zone else table.zone
     reason = f"every cell is written as {pattern.pattern}"
     confidence: Confidence = "likely"
     if pattern.rival:
@@ -188,10 +209,13 @@ def _zone(table: Table) -> str:
 
 def _clock(table: Table) -> Facts | None:
     """A column that tells the time of day alone."""
-    some = table.candidates(lambda facts: facts.missing == 0 and facts.cells.dtype == pl.String)
-    return next(
-        (f for f in some if names.has(f.name, names.TIME) and ":" in f.present[0] and find_clock(f.present)), None
-    )
+    some = table.candidates(lambda facts: facts.missing == 0 and names.has(facts.name, names.TIME))
+    return next((f for f in some if _may_be_clock(f) and find_clock(f.present)), None)
+
+
+def _may_be_clock(facts: Facts) -> bool:
+    """Text with a mark between hours and minutes, or just six digits: 093015."""
+    return facts.cells.dtype == pl.String and (not facts.digits_only or facts.matches("^[0-9]{6}$"))
 
 
 def _split(table: Table) -> Guess | None:

@@ -50,7 +50,7 @@ class Clock:
         column = schema.columns[schema.timestamp] if schema.timestamp else None
         self._time = time
         self.exists = isinstance(column, TimestampColumn) and len(time) > 0
-        self._calendar = isinstance(column, TimestampColumn) and column.format != "elapsed-s"
+        self._calendar = isinstance(column, TimestampColumn) and not column.elapsed
         span = float(time.max() - time.min()) if self.exists else 0.0
         self.days = span / DAY if span >= _HOUR else None
         self.day = time // DAY

@@ -253,6 +253,7 @@ def test_a_label_of_several_fields_is_fraud_where_one_says_so() -> None:
     "declared",
     [
         {"format": "epoch-us"},
+        {"format": "excel"},
         {"format": "steps", "step_seconds": 3_600, "start": "2024-01-01T00:00:00Z"},
         {"format": "steps", "step_seconds": 86_400, "cycles": []},
     ],
