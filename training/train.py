@@ -97,6 +97,9 @@ class TrainingJob:
     seed: int = 0
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        refuse_signed_ratios(self.schema, f"profile '{self.schema.name}'")
+
 
 def train(
     job: TrainingJob,
@@ -116,7 +119,6 @@ def train(
         CounterfoilError: the exported graph does not reproduce torch; nothing is published.
     """
     schema = job.schema
-    refuse_signed_ratios(schema, f"profile '{schema.name}'")
     delay = job.label_delay or schema.label_delay
     behaviour = Behaviour(schema)
     history, late = _up_to_now(schema, history)
