@@ -34,7 +34,7 @@ $(VENV)/tools/done: requirements/tools.lock
 
 serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve on PORT=8000
 	@test -f artifacts/active || { \
-	  echo "Training a first model on simulated payments (about a minute)" && \
+	  echo "Training a first model on simulated payments (a minute or more)" && \
 	  $(BIN)/counterfoil simulate --cards 1000 --out $(DEMO)/payments.csv --hold-out $(DEMO)/week.csv --hold-out-days 7 && \
 	  $(BIN)/counterfoil train $(DEMO)/payments.csv --profile payments; }
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
