@@ -101,7 +101,9 @@ def test_no_request_fails_and_each_answer_is_its_versions(
             seen = len(asked.answers)
             swap(registry, port, versions[(number + 1) % 2], bad)
             until(lambda seen=seen: len(asked.answers) > seen + CLIENTS or asked.failures)  # type: ignore[misc]
-        until(lambda: len(asked.answers) >= requests or asked.failures)
+        while len(asked.answers) < requests and not asked.failures:
+            seen = len(asked.answers)
+            until(lambda seen=seen: len(asked.answers) > seen or asked.failures)  # type: ignore[misc]
         enough.set()
         for client in clients:
             client.join()
@@ -154,5 +156,5 @@ def test_memory_files_and_threads_stay_flat(
         until(lambda: held(process.pid)[1] <= first[1], "the last connections' end")
         last = held(process.pid)
         print(f"{swaps} swaps: {first} then {last} (KiB, files, threads)")
-        assert last[2] == first[2]
+        assert last[2] <= first[2] + 2  # the pool has one more while two works overlap, not one more per swap
         assert last[0] - first[0] < kib
