@@ -70,6 +70,7 @@ bench-store: $(VENV)/dev ## A million cards: what a write costs, what memory hol
 bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/data
 	$(BIN)/python benchmarks/detection.py --threads 1
 	$(BIN)/python benchmarks/scenarios.py
+	$(BIN)/python benchmarks/labels.py
 
 lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock

@@ -19,10 +19,12 @@ from tests.waiting import until
 
 def test_without_a_profile_it_guesses_and_without_activate_it_does_not(cli: Cli, tiny_csv: Path) -> None:
     done = cli(
-        "train", tiny_csv, "--hidden", "4", "--members", "1", "--no-activate", "--out", "elsewhere", "--code-size", "2"
-    )
+        "train", tiny_csv, "--hidden", "4", "--members", "1", "--no-activate", "--out", "elsewhere", "--code-size", "2",
+        "--labels", "use", "--novel-share", "0.4",
+    )  # fmt: skip
     assert done.code == 0, done.err
     assert done.out.startswith("No --profile given; guessed from the data:\n")
+    assert "labels       NOT used: " in done.out and "at least 50 of each are needed" in done.out
     registry = Registry(cli.folder / "elsewhere")
     [version] = registry.versions()
     assert registry.active() is None
