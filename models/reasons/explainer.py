@@ -35,6 +35,8 @@ class Explainer:
         self._owner = np.array(schema.causes)
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
+        if schema.places:
+            kilometres((0.0, 0.0, 0.0, 0.0))  # compiled or loaded now, not while a payment waits
 
     def parts(self, contributions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Contributions of features [features] as those of causes [causes]."""
