@@ -153,8 +153,9 @@ def test_memory_files_and_threads_stay_flat(
         first = held(process.pid)
         for number in range(1 + swaps // 4, 1 + swaps):
             change(number)
-        until(lambda: held(process.pid)[1] <= first[1], "the last connections' end")
+        # A connection to the store more, or a thread of the pool, but not one more per swap.
+        until(lambda: held(process.pid)[1] <= first[1] + 2, "the last connections' end")
         last = held(process.pid)
         print(f"{swaps} swaps: {first} then {last} (KiB, files, threads)")
-        assert last[2] <= first[2] + 2  # the pool has one more while two works overlap, not one more per swap
+        assert last[2] <= first[2] + 2
         assert last[0] - first[0] < kib
