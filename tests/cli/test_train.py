@@ -124,3 +124,34 @@ def test_an_interrupted_training_leaves_nothing(tiny_csv: Path, tmp_path: Path, 
     assert "Interrupted; nothing half-written was left behind." in message and "Traceback" not in message
     assert Registry(tmp_path / "artifacts").versions() == []
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_card_numbers_and_verification_values_are_in_nothing_that_comes_out(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = ["4111111111111111", "5555555555554444", "378282246310005", "6011000990139424", "4222222222222"]
+    lines = [f"{i},{10 + i % 7}.50,{cards[i % 5]},{737 + i % 200},x{i % 3}" for i in range(300)]
+    (cli.folder / "t.csv").write_text("time,amount,cc_num,cvv,word\n" + "\n".join(lines) + "\n")
+    (cli.folder / "p.toml").write_text(
+        'name = "t"\n[columns]\ntime = { kind = "timestamp", format = "elapsed-s", cycles = [] }\n'
+        'amount = { kind = "amount" }\ncc_num = { kind = "entity", key_hash = true }\nword = { kind = "categorical" }\n'
+    )
+    refused(cli("train", "t.csv", "--profile", "p.toml"), "error: profile 't': cc_num has key_hash = true, which needs")
+    key = cli.folder / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    monkeypatch.setenv("COUNTERFOIL_PSEUDONYM_KEY_FILE", str(key))
+    small = ("--members", "1", "--hidden", "4", "--alert-rate", "0.05")
+    done = cli("train", "t.csv", "--profile", "p.toml", *small)
+    assert done.code == 0, done.err
+    scored = cli("score", "t.csv", "--out", "scored.csv")
+    assert scored.code == 0, scored.err
+    text = (cli.folder / "scored.csv").read_text()
+    assert pl.read_csv(cli.folder / "scored.csv", infer_schema=False)["cvv"].unique().to_list() == ["(withheld)"]
+    written = [path.read_bytes() for path in (cli.folder / "artifacts").rglob("*") if path.is_file()]
+    for card in cards:
+        assert card not in text + done.out + scored.out
+        assert not any(card.encode() in data for data in written)
+    (cli.folder / "cvv.toml").write_text((cli.folder / "p.toml").read_text() + 'cvv = { kind = "numeric" }\n')
+    done = cli("train", "t.csv", "--profile", "cvv.toml")
+    assert done.code == 2 and "card verification values must not be stored" in done.err

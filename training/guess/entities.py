@@ -21,7 +21,7 @@ from training.guess.facts import Facts
 from training.guess.table import Guess, Table, best
 
 _MOST_TEXT = 1_000
-_FEWEST = 5
+_FEWEST, _MOST_DISTINCT, _MOST_AT_FIRST = 5, 0.75, 0.995
 #: Of a column of card numbers nearly all pass; of random long numbers a few in a hundred do.
 _CARD_NUMBERS = 0.3
 _KINDS_OF = ("type", "brand", "category", "country", "city", "state", "zip", "class", "group", "risk", "present",
@@ -45,7 +45,9 @@ def find_entities(table: Table) -> None:
     _composite(table)
     for kind, phrases in names.ENTITIES.items():
         for facts in [
-            facts for facts in table.candidates(lambda facts: facts.missing == 0) if _is_entity(facts, phrases)
+            facts
+            for facts in table.candidates(lambda facts: facts.missing == 0)
+            if _is_entity(facts, phrases, whole=table.whole)
         ]:
             column = EntityColumn.model_validate({"kind": "entity", **_text_form(facts)})
             table.take(Guess(facts.name, column, f"a {kind}: {facts.distinct:,} different ones come again", "likely"))
@@ -102,8 +104,8 @@ def _composite(table: Table) -> None:
     small = table.candidates(
         lambda f: names.is_any(f.name, ("card", "card no", "card index")) and f.digits_only and f.distinct <= 50
     )
-    owners = table.candidates(lambda f: _is_entity(f, names.ENTITIES["customer"]))
-    better = table.candidates(lambda f: _is_entity(f, names.ENTITIES["card"]) and f not in small)
+    owners = table.candidates(lambda f: _is_entity(f, names.ENTITIES["customer"], whole=table.whole))
+    better = table.candidates(lambda f: _is_entity(f, names.ENTITIES["card"], whole=table.whole) and f not in small)
     if better or not small or not owners or small[0].distinct >= owners[0].distinct or small[0].missing:
         return
     together = (owners[0].name, small[0].name)
@@ -114,12 +116,13 @@ def _composite(table: Table) -> None:
     )
 
 
-def _is_entity(facts: Facts, phrases: tuple[str, ...]) -> bool:
+def _is_entity(facts: Facts, phrases: tuple[str, ...], *, whole: bool) -> bool:
     if facts.missing or not names.has(facts.name, phrases) or names.has(facts.name, names.CARD_PART):
         return False
     if names.has(facts.name, _KINDS_OF) and not names.has(facts.name, _NAMING):
         return False
-    comes_again = _FEWEST <= facts.distinct <= 0.75 * len(facts.present)
+    most = _MOST_DISTINCT if whole else _MOST_AT_FIRST  # at the beginning of a large table few come again yet
+    comes_again = _FEWEST <= facts.distinct <= most * len(facts.present)
     few = (
         facts.distinct <= 20
         and len(facts.present) > 40 * facts.distinct

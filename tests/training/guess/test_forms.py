@@ -185,3 +185,14 @@ def test_a_ratio_is_left_out_where_amounts_may_be_below_zero(tmp_path: Path) -> 
     assert "ratio_to_mean" not in found.schema.entity["card"].features
     found = guessed(tmp_path, {**base, "amount": AMOUNT})
     assert "ratio_to_mean" in found.schema.entity["card"].features
+
+
+def test_cards_of_a_large_table_have_hardly_come_again(tmp_path: Path) -> None:
+    """Of 50,000 rows at the beginning of a table with 900,000 cards."""
+    rows = 50_100
+    cards = np.random.default_rng(0).integers(0, 900_000, rows)
+    path = tmp_path / "large.csv"
+    path.write_text(table({"time": range(rows), "amount": np.resize(AMOUNT, rows), "card": cards}))
+    found = guess_profile(path)
+    assert found.schema.columns["card"].kind == "entity"
+    assert found.schema.entity["card"].key == "card"
