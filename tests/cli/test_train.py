@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ from models.registry import Registry
 from tests.cli.wrong_tables import TABLES
 from tests.command_line import Cli, refused
 from tests.waiting import until
+from training.fit import FitOptions
 
 
 def test_without_a_profile_it_guesses_and_without_activate_it_does_not(cli: Cli, tiny_csv: Path) -> None:
@@ -141,8 +143,8 @@ def test_card_numbers_and_verification_values_are_in_nothing_that_comes_out(
     key.write_bytes(bytes(range(32)))
     key.chmod(0o600)
     monkeypatch.setenv("COUNTERFOIL_PSEUDONYM_KEY_FILE", str(key))
-    small = ("--members", "1", "--hidden", "4", "--alert-rate", "0.05")
-    done = cli("train", "t.csv", "--profile", "p.toml", *small)
+    monkeypatch.setattr("training.fit.FitOptions", partial(FitOptions, steps=10))
+    done = cli("train", "t.csv", "--profile", "p.toml", "--members", "1", "--hidden", "4", "--alert-rate", "0.05")
     assert done.code == 0, done.err
     scored = cli("score", "t.csv", "--out", "scored.csv")
     assert scored.code == 0, scored.err
