@@ -96,7 +96,9 @@ class Clock:
 
 
 def recorded(text: str) -> str:
-    """A time of a manifest (ISO 8601, or ``12.5 s`` since the start) in the words of :meth:`Clock.moment`."""
+    """A time of a manifest (ISO 8601, ``12.5 s`` since the start, ``step 3``) in the words of :meth:`Clock.moment`."""
+    if text.startswith("step "):
+        return text
     if text.endswith(" s"):
         return elapsed(round(float(text[:-2]) * 1e6))
     return f"{datetime.fromisoformat(text).astimezone(UTC):%a %Y-%m-%d %H:%M}"
