@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def test_all_workers_change_over_together_and_one_that_takes_anothers_place_too(
 ) -> None:
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")
     registry = Registry(tmp_path / "artifacts")
-    rows = iter(sent(payments, 200))
+    (body,) = sent(payments, 1)
+    rows = (changed(body, transaction_id=f"t{i}") for i in count())  # as many as the wait takes
     with (
         private_servers.redis() as server,
         serving(replace(payments, artifacts=registry.root), server.url) as (port, process),
