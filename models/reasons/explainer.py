@@ -35,7 +35,7 @@ class Explainer:
         self._owner = np.array(schema.causes)
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
-        if schema.places:
+        if schema.places and schema.behaviour:  # the compiler is there anyway; else its 60 MiB wait for a first reason
             kilometres((0.0, 0.0, 0.0, 0.0))  # compiled or loaded now, not while a payment waits
 
     def parts(self, contributions: NDArray[np.float64]) -> NDArray[np.float64]:
