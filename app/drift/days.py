@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,20 +52,20 @@ class Days:
             StoreUnavailable: nothing of it is counted.
         """
         wanted = Filter(since=time.time_ns() // 1_000 - DAYS * DAY)
-        new: list[Decision] = []
+        new: list[_Counted] = []
         before: int | None = None
         while True:
             page = store.page(wanted, before, _PAGE)
             fresh = [one.decision for one in page.decisions if one.decision.seq > self.seq]
-            new += [_small(one) for one in fresh if one.model_version == self.version]
+            new += [_Counted.of(one) for one in fresh if one.model_version == self.version]
             before = page.before
             if before is None or before <= self.seq + 1 or len(fresh) < len(page.decisions):
                 break
-        for decision in reversed(new):
-            day = decision.time // DAY
+        for one in reversed(new):
+            day = one.time // DAY
             self.rows[day] += 1
-            self.alerts[day] += decision.decision != "approve"
-            self.recent.append((decision.arrived_at, decision.features))
+            self.alerts[day] += one.alerts
+            self.recent.append((one.arrived_at, one.features))
         if new:
             self.seq = new[0].seq
 
@@ -84,23 +85,17 @@ class Days:
         return self.batch(self.recent[-1][0] - _HOUR if self.recent else None)
 
 
-def _small(decision: Decision) -> Decision:
+class _Counted(NamedTuple):
     """What is counted of a decision; the rest is let go while pages are read."""
-    return Decision(
-        seq=decision.seq,
-        transaction_id=None,
-        digest=b"",
-        time=decision.time,
-        arrived_at=decision.arrived_at,
-        body="",
-        features=decision.features,
-        score=decision.score,
-        error=decision.error,
-        threshold=decision.threshold,
-        decision=decision.decision,
-        model_version=decision.model_version,
-        reply=b"",
-        caller=None,
-        latency_us=0,
-        keys=(),
-    )
+
+    seq: int
+    time: int
+    arrived_at: int
+    features: bytes
+    alerts: bool
+
+    @staticmethod
+    def of(decision: Decision) -> _Counted:
+        return _Counted(
+            decision.seq, decision.time, decision.arrived_at, decision.features, decision.decision != "approve"
+        )

@@ -28,11 +28,8 @@ class Explainer:
     def __init__(self, schema: TransactionSchema, vocabulary: Vocabulary) -> None:
         self._schema, self._vocabulary = schema, vocabulary
         self._sentences = Sentences(schema)
-        self.members = tuple(
-            np.array([f for f, one in enumerate(schema.causes) if one == cause])
-            for cause in range(max(schema.causes) + 1)
-        )
         self._owner = np.array(schema.causes)
+        self.members = tuple(np.flatnonzero(self._owner == cause) for cause in range(self._owner.max() + 1))
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
         if schema.places and schema.behaviour:  # the compiler is there anyway; else its 60 MiB wait for a first reason
