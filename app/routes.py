@@ -89,7 +89,7 @@ def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher) -> tu
         Declared("GET", "/v1/drift", drift.drift, "read", SERVICE, DriftReply, plain=True),
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
         Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
-        Declared("GET", "/metrics", endpoints.metrics, "read"),
+        Declared("GET", "/metrics", endpoints.metrics, "metrics"),
         Declared("GET", DOCS_PATH, docs_page, "open", page=True),  # it tells nothing, and asks for a key itself
         Declared("GET", f"/{STATIC}/{{name}}", docs_file, "open", page=True),
     )

@@ -27,6 +27,7 @@ class KeyScope(enum.StrEnum):
     score = "score"
     read = "read"
     feedback = "feedback"
+    metrics = "metrics"
     admin = "admin"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from app.access.bucket import Bucket
 from app.access.keys import KEY_SHAPE, Key, Scope, read_keys
@@ -25,7 +25,7 @@ Need = Scope | Literal["any key"]
 #: Seconds between two looks at the file.
 _LOOK_EVERY = 1.0
 _AUTHORIZATION = re.compile(b"(?i:bearer) +" + KEY_SHAPE.pattern.encode())
-_EVERYTHING = frozenset[Need](("score", "read", "feedback", "admin", "any key"))
+_EVERYTHING = frozenset[Need]((*get_args(Scope), "any key"))
 _log = logging.getLogger("counterfoil")
 
 

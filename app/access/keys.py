@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from app.private_file import read_private
 from models.errors import InvalidInput
 
-Scope = Literal["score", "read", "feedback", "admin"]
+Scope = Literal["score", "read", "feedback", "metrics", "admin"]
 #: Most requests per second that a key can be limited to.
 MOST_RATE = 1e6
 #: How a key looks: its id and its secret part.

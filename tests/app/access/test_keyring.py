@@ -42,10 +42,10 @@ def test_a_key_admits_to_its_scopes(path: Path) -> None:
     _, admin = create_key(path, "operator", ["admin"])
     ring = Keyring(path, 0)
     assert ring.admit(bearer(score), "score") == ring.admit(bearer(score), "any key") == "switch"
-    for need in ("read", "feedback", "admin"):
+    for need in ("read", "feedback", "metrics", "admin"):
         with pytest.raises(Refused, match=f"does not have the scope {need}"):
             ring.admit(bearer(score), need)
-    everything: tuple[Need, ...] = ("score", "read", "feedback", "admin", "any key")
+    everything: tuple[Need, ...] = ("score", "read", "feedback", "metrics", "admin", "any key")
     assert {ring.admit(bearer(admin), need) for need in everything} == {"operator"}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -29,7 +29,7 @@ from app.store.records import Decision, LabelEvent
 from models.scorer import Scorer
 from tests.app.calls import Client, exchange
 
-SCOPES: tuple[Scope, ...] = ("score", "read", "feedback", "admin")
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 DOCS = "/docs"
 
 
@@ -92,7 +92,7 @@ def bearer(key: str) -> tuple[str, str]:
 def test_every_route_and_nothing_else_is_declared(keyed: Keyed) -> None:
     paths = {route.path for route in keyed.app.routes if isinstance(route, Route | Mount)}
     assert paths == set(keyed.app.state.access)
-    assert {need for need, _, _ in calls(keyed.app)} >= {"score", "read", "feedback", "any key", "open"}
+    assert {need for need, _, _ in calls(keyed.app)} >= {"score", "read", "feedback", "metrics", "any key", "open"}
 
 
 async def _endpoint(_request: Request) -> Response:
