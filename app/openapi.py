@@ -18,6 +18,7 @@ from app.requests.bodies import STATE_CHOICES
 from app.requests.field_schema import json_schema
 from app.requests.idempotency import HEADER, PATTERN
 from app.settings import MAX_REASONS
+from app.versions import openapi as versions
 
 _JSON = "application/json"
 _REQUEST_ID = {
@@ -103,6 +104,7 @@ def document(
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
     describe(paths, generation.schema if generation else None)
+    versions.describe(paths)
     if generation and generation.schema.id:
         paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)
     for operations in paths.values():

@@ -86,6 +86,7 @@ KINDS = {
     "forbidden": (403, "Forbidden"),
     "rate-limited": (429, "Rate limited"),
     "invalid-purge": (422, "Invalid purge"),
+    "invalid-activation": (422, "Invalid activation"),
     "request-timeout": (408, "Request timeout"),
     "head-too-large": (431, "Request head too large"),
     "not-ready": (503, "Not ready"),

@@ -22,8 +22,10 @@ from app.endpoints import Endpoints
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.requests.feedback import FeedbackReply
 from app.security_headers import DOCS_PATH
+from app.versions.routes import ChangeReply, DifferencesReply, Versions, VersionsReply
+from app.versions.told import Served, Verified
 
-SCORING, LOG, SERVICE = "Scoring", "Decision log", "Service"
+SCORING, LOG, MODELS, SERVICE = "Scoring", "Decision log", "Model versions", "Service"
 #: Who may call what FastAPI adds by itself.
 _ADDED: dict[str, Access] = {"/openapi.json": "any key"}
 
@@ -73,9 +75,9 @@ class RawRoute(APIRoute):
         return endpoint
 
 
-def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher) -> tuple[Declared, ...]:
+def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, versions: Versions) -> tuple[Declared, ...]:
     """All routes, in the order they are tried: scoring first, /docs last."""
-    one = "/v1/decisions/{transaction_id:path}"
+    one, version = "/v1/decisions/{transaction_id:path}", "/v1/models/{version}"
     return (
         Declared("POST", "/v1/score", endpoints.score, "score", SCORING, ScoreReply),
         Declared("POST", "/v1/score/batch", endpoints.score_batch, "score", SCORING, BatchReply),
@@ -85,6 +87,13 @@ def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher) -> tu
         Declared("GET", "/v1/decisions/export", decisions.export, "read", LOG),
         Declared("GET", one, decisions.one, "read", LOG, DecisionReply),
         Declared("POST", "/v1/purge", decisions.purge, "admin", LOG, PurgeReply),
+        Declared("GET", "/v1/models", versions.all, "admin", MODELS, VersionsReply),
+        Declared("GET", "/v1/models/at", versions.at, "admin", MODELS, Served),
+        Declared("POST", "/v1/models/rollback", versions.rollback, "admin", MODELS, ChangeReply),
+        Declared("GET", version, versions.one, "admin", MODELS, ModelReply),
+        Declared("GET", version + "/diff", versions.diff, "admin", MODELS, DifferencesReply),
+        Declared("GET", version + "/verify", versions.verify, "admin", MODELS, Verified),
+        Declared("POST", version + "/activate", versions.activate, "admin", MODELS, ChangeReply),
         Declared("GET", "/v1/model", endpoints.model, "read", SERVICE, ModelReply, plain=True),
         Declared("GET", "/v1/drift", drift.drift, "read", SERVICE, DriftReply, plain=True),
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),

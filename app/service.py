@@ -32,6 +32,7 @@ from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
 from app.telemetry.request_log import RequestLog
+from app.versions.routes import Versions
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
@@ -82,6 +83,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)),
         decisions,
         drift,
+        Versions(settings, serving, follower),
     )
     who = access(routes)
     app = FastAPI(

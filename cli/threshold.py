@@ -50,7 +50,7 @@ def threshold(
     Example: counterfoil threshold --alerts-per-day 80
     """
     from app.settings import load_settings
-    from training.rethreshold import rethreshold
+    from models.rethreshold import rethreshold
 
     policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
     decline = decline_policy(decline_alert_rate, decline_min_precision)

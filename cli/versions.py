@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from cli.console import EXIT_REJECTED, err, out, tables
 from cli.opening import operator, registry_at, settings_with
 from cli.options import ArtifactsOption, DatabaseOption
 from cli.say import figure, say_threshold, score_text
-from models.errors import CounterfoilError, InvalidBundle, InvalidInput
+from models.errors import CounterfoilError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,28 +43,25 @@ def list_versions(artifacts: ArtifactsOption = None) -> None:
     """
     from rich.table import Table
 
-    from models.bundle import read_manifest
+    from app.versions.told import listed
 
     registry = registry_at(artifacts)
-    active = registry.active()
     table = Table(box=None)
     for column in ("", "version", "trained on", "rows", "ROC AUC", "average precision", "threshold"):
         table.add_column(column)
-    for version in registry.versions():
-        try:
-            manifest = read_manifest(registry.folder(version))
-        except InvalidBundle as error:
-            table.add_row("*" if version == active else "", version, f"damaged: {error}")
+    for line in listed(registry):
+        mark = "*" if line.active else ""
+        if line.damaged is not None or line.rows is None or line.threshold is None:
+            table.add_row(mark, line.version, f"damaged: {line.damaged}")
             continue
-        part, metrics = manifest.training.train, manifest.metrics
         table.add_row(
-            "*" if version == active else "",
-            version,
-            f"{part.start} … {part.end}" if part.start else manifest.transaction_schema.name,
-            f"{part.rows:,}",
-            figure(metrics.roc_auc),
-            figure(metrics.average_precision),
-            score_text(manifest.threshold.score),
+            mark,
+            line.version,
+            f"{line.trained_from} … {line.trained_until}" if line.trained_from else line.profile,
+            f"{line.rows:,}",
+            figure(line.roc_auc),
+            figure(line.average_precision),
+            score_text(line.threshold),
         )
     if table.row_count == 0:
         out.print(f"No model versions in {registry.root}. Run 'counterfoil train' first.")
@@ -78,12 +75,13 @@ def show(version: VersionArgument, artifacts: ArtifactsOption = None) -> None:
 
     Example: counterfoil models show 20260131T081500Z-1a2b3c4d
     """
+    from app.versions.told import facts
     from models.bundle import read_manifest
 
     registry = registry_at(artifacts)
     manifest = read_manifest(registry.folder(version))
     out.print(f"Model version {version}" + (", active" if version == registry.active() else ""))
-    for name, value in _facts(manifest.model_dump(mode="json")):
+    for name, value in facts(manifest).items():
         out.print(f"  {name:<40} {value}", markup=False, highlight=False)
     say_threshold(manifest)
 
@@ -102,17 +100,14 @@ def diff(
 
     Example: counterfoil models diff 20260131T081500Z-1a2b3c4d
     """
+    from app.versions.told import differences
     from models.bundle import read_manifest
 
     registry = registry_at(artifacts)
-    sides = [
-        dict(_facts(read_manifest(folder).model_dump(mode="json")))
-        for folder in (registry.folder(one), registry.resolve(other))
-    ]
-    names = [name for name in dict.fromkeys([*sides[0], *sides[1]]) if sides[0].get(name) != sides[1].get(name)]
-    for name in names:
-        out.print(f"{name}: {sides[0].get(name, '-')} | {sides[1].get(name, '-')}", markup=False, highlight=False)
-    if not names:
+    found = differences(*(read_manifest(folder) for folder in (registry.folder(one), registry.resolve(other))))
+    for line in found:
+        out.print(f"{line.name}: {line.one} | {line.other}", markup=False, highlight=False)
+    if not found:
         out.print("No difference.")
 
 
@@ -134,11 +129,9 @@ def rollback(database: DatabaseOption = None, artifacts: ArtifactsOption = None)
 
     Example: counterfoil models rollback
     """
-    known, active = _activations(database), registry_at(artifacts).active()
-    # One that was activated and is not taken over yet never served.
-    before = None if not known else known[-1].before if known[-1].version == active else known[-1].version
-    if before is None:
-        raise InvalidInput("nothing served before: name the version, 'counterfoil models activate VERSION'")
+    from app.versions.told import version_before
+
+    before = version_before(_activations(database), registry_at(artifacts).active())
     activate(before, artifacts)
 
 
@@ -153,18 +146,15 @@ def verify(
 
     Example: counterfoil models verify
     """
-    from models.scorer import Scorer
+    from app.versions.told import verified
 
-    registry = registry_at(artifacts)
     damaged = False
-    for name in [version] if version else registry.versions():
-        try:
-            Scorer.load(registry.folder(name))
-        except InvalidBundle as error:
-            damaged = True
-            err.print(f"{name}: {error}", markup=False)
+    for found in verified(registry_at(artifacts), version):
+        if found.damaged is None:
+            out.print(f"{found.version}: verified")
         else:
-            out.print(f"{name}: verified")
+            damaged = True
+            err.print(f"{found.version}: {found.damaged}", markup=False)
     if damaged:
         raise typer.Exit(EXIT_REJECTED)
 
@@ -200,17 +190,3 @@ def _activations(database: str | None) -> Sequence[Activation]:
 
     with closing(open_store(settings_with({"database_url": database}).database_url, read_only=True)) as store:
         return store.activations()
-
-
-def _facts(manifest: Any, name: str = "") -> list[tuple[str, str]]:
-    """The manifest's values as (path, text); of long lists only how long they are."""
-    if isinstance(manifest, dict):
-        return [
-            fact
-            for key, value in manifest.items()
-            if key not in ("calibration", "policy_inputs", "reference")
-            for fact in _facts(value, f"{name}.{key}" if name else key)
-        ]
-    if isinstance(manifest, list) and len(manifest) > 8:
-        return [(name, f"{len(manifest):,} values")]
-    return [(name, str(manifest))]

@@ -1,6 +1,6 @@
 """What a threshold is: the policy it came from, the score it stands at, and what it promises.
 
-Choosing one from data is the training side's work (``training/thresholds.py``); serving only reads it.
+It is chosen in :mod:`models.threshold_choice`.
 """
 
 from __future__ import annotations

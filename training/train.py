@@ -55,6 +55,7 @@ from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema, refuse_signed_ratios
 from models.scorer import Graph, Scorer
+from models.threshold_choice import choose_threshold, known_cases, require_cases
 from models.thresholds import Policy
 from training.behaviour import forget_some, remember, warm_up_end
 from training.coverage import without_uncovered_cycles
@@ -65,7 +66,6 @@ from training.read import History
 from training.report import ScoredPart, render_report
 from training.second_opinion import NOVEL_SHARE, add_second_opinion
 from training.split import Split, split_history
-from training.thresholds import choose_threshold, known_cases, require_cases
 
 _MAX_CATEGORIES = 1_000
 _MIN_CATEGORY_ROWS = 5

@@ -55,7 +55,7 @@ def decision_query(
     request: Request, schema: TransactionSchema, *more: str, pseudonyms: Pseudonyms = NO_PSEUDONYMS
 ) -> DecisionQuery:
     """The query of a request; see :func:`read`."""
-    return read(_pairs(request.scope["query_string"]), schema, *more, pseudonyms=pseudonyms)
+    return read(pairs(request.scope["query_string"]), schema, *more, pseudonyms=pseudonyms)
 
 
 def read(
@@ -169,14 +169,24 @@ def refuse(field: str, message: str) -> NoReturn:
     raise Refused("invalid-query", "the query is not as expected", [FieldProblem(field=field, message=message)])
 
 
-def _pairs(query: bytes) -> list[tuple[str, str]]:
+def pairs(query: bytes) -> list[tuple[str, str]]:
+    """The parameters of a query, in their order.
+
+    Raises:
+        Refused: 422, it cannot be read.
+    """
     try:
         return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except (UnicodeDecodeError, ValueError):
         refuse("", "not percent-encoded UTF-8, or more than 50 parameters")
 
 
-def _moment(text: str) -> int:
+def read_moment(text: str) -> int:
+    """A time, or so long ago: microseconds since 1970 UTC.
+
+    Raises:
+        ValueError: it is neither; says what was expected.
+    """
     try:
         return moment(text)
     except ValueError:
@@ -211,8 +221,8 @@ def _format(text: str) -> str:
 
 #: Each filter and what its value becomes; those of the schema's entities come on top.
 _FILTERS: Mapping[str, Callable[[str], Any]] = {
-    "since": _moment,
-    "until": _moment,
+    "since": read_moment,
+    "until": read_moment,
     "decision": lambda text: _one_of(text, *DECISIONS),
     "is_anomaly": _truth,
     "min_score": _share,

@@ -43,10 +43,12 @@ class Word:
     Attributes:
         version: that it serves or is ready to serve; None while it starts.
         trouble: why it cannot serve that version; "" where it can.
+        serves: the version that it answers with; None while it starts.
     """
 
     version: str | None = None
     trouble: str = ""
+    serves: str | None = None
 
 
 class Crew:

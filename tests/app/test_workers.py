@@ -23,6 +23,7 @@ import redis
 
 from app.store.redis.store import RedisStore
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.thresholds import Policy
 from tests import private_servers, servers
 from tests.app.http import edge_server
@@ -30,7 +31,6 @@ from tests.app.records import changed, sent
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
 from tests.waiting import FAR, until
-from training.rethreshold import rethreshold
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,9 +14,9 @@ from app.recording.activations import activated
 from app.store.open import open_store
 from models.bundle import read_manifest
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.thresholds import Policy
 from tests.command_line import Cli, refused
-from training.rethreshold import rethreshold
 
 
 def test_models_that_are_not_there(cli: Cli, tiny_csv: Path) -> None:

@@ -15,12 +15,12 @@ from models.bundle import load_bundle, read_states
 from models.errors import InvalidBundle
 from models.manifest import STATES
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.schema import load_schema
 from models.thresholds import Policy
 from training.behaviour import FORGOTTEN_SHARE, cold, forget_some, warm_up_end
 from training.fit import FitOptions
 from training.read import read_history
-from training.rethreshold import rethreshold
 from training.simulate import SimulationConfig, simulate, write
 from training.train import TrainingJob, train
 

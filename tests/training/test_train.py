@@ -19,13 +19,13 @@ from models.clock import AHEAD
 from models.errors import InvalidInput
 from models.manifest import DETECTOR, GOLDEN, MANIFEST, REPORT, Manifest
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.rows import FRAUD, UNKNOWN
 from models.schema import TransactionSchema, parse_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
 from training.fit import FitOptions
 from training.read import History, read_history
-from training.rethreshold import rethreshold
 from training.simulate import SimulationConfig, simulate, write
 from training.split import Split, split_history
 from training.train import TrainingJob, fit_vocabulary, train

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from models.calibration import Calibration
+from models.threshold_choice import alert_rate_interval
 from models.thresholds import Threshold
 from training.report import canvas as c
 from training.report import format
 from training.report.charts import Chart
 from training.report.trust import Stability, Trust
-from training.thresholds import alert_rate_interval
 
 _BAND_POINTS = 40
 

@@ -18,12 +18,12 @@ from app.store.open import open_store
 from app.store.records import Activation
 from app.store.redis.store import RedisStore
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.scorer import Scorer
 from models.thresholds import Policy
 from tests import servers
 from tests.app.recording.test_startup import prefix
 from tests.app.store.events import append, decision
-from training.rethreshold import rethreshold
 
 
 @pytest.fixture

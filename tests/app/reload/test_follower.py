@@ -195,7 +195,7 @@ def test_nobody_changes_over_before_all_are_ready(app: FastAPI, registry: Regist
     said[:] = [(7, Word(new)), (8, Word(new))]
     assert look(app) == {"status": "ready", "model_version": new, "logging": True, "next": None}
     assert crew.serves == registry.root / new
-    assert json.loads(next(folder.glob("*.says")).read_text()) == {"version": new, "trouble": ""}
+    assert json.loads(next(folder.glob("*.says")).read_text()) == {"version": new, "trouble": "", "serves": new}
 
 
 def test_while_the_store_fails_nothing_changes(app: FastAPI, registry: Registry) -> None:

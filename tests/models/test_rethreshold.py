@@ -11,10 +11,10 @@ from models.errors import InvalidInput
 from models.manifest import DETECTOR
 from models.parsing import parse_rows
 from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.scorer import Scorer
 from models.tables import TableReader
 from models.thresholds import Policy
-from training.rethreshold import rethreshold
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Choose a threshold by a policy in the user's terms, on the calibration part only."""
+"""Choose a threshold by a policy in the user's terms, on the calibration part only: in training, and again later."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
+from models.beta import quantile
 from models.calibration import Calibration
 from models.errors import InvalidInput
 from models.manifest import PolicyInputs
@@ -107,8 +107,8 @@ def alert_rate_interval(score: float, rows: int, level: float = INTERVAL_LEVEL) 
     """
     k = rows - score * (rows + 1)
     outside = (1 - level) / 2
-    low = float(beta.ppf(outside, k, rows + 1 - k)) if k >= 1 else 0.0
-    high = float(beta.ppf(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0))) if score > 0 else 1.0
+    low = quantile(outside, k, rows + 1 - k) if k >= 1 else 0.0
+    high = quantile(1 - outside, max(k, 1.0), rows + 1 - max(k, 1.0)) if score > 0 else 1.0
     return low, high
 
 

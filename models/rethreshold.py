@@ -9,8 +9,8 @@ from pathlib import Path
 from models.bundle import load_bundle, read_states
 from models.manifest import DETECTOR, GOLDEN, REPORT, STATES, Manifest, sha256, version_name
 from models.registry import Registry
+from models.threshold_choice import choose_threshold, known_cases
 from models.thresholds import Policy
-from training.thresholds import choose_threshold, known_cases
 
 
 def rethreshold(

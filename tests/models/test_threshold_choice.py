@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.calibration import calibrate
 from models.errors import InvalidInput
+from models.threshold_choice import MIN_FRAUD, alert_rate_interval, choose_threshold
 from models.thresholds import Policy, PolicyName, Threshold
-from training.thresholds import MIN_FRAUD, alert_rate_interval, choose_threshold
 
 _Array = NDArray[np.float64]
 
