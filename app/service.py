@@ -37,6 +37,9 @@ from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
 
+#: Collections of young objects before one of all: objects of thousands of new connections are walked through in it.
+_FULL_COLLECTION = 100
+
 
 def load_scorer(settings: Settings) -> Scorer:
     """The verified model version that the settings mean.
@@ -75,6 +78,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         # What is loaded by now stays for good: collections need not walk through it while requests wait.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTION)
         async with sampling(metrics, serving, drift), follower.following():
             yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
         await run_sync(serving.close)

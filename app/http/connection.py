@@ -104,9 +104,15 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: who waits for its client is told."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         if self.running is not None and not self.running.response_complete:
             self.running.disconnected = True
             self.running.message_event.set()
+        # Circles are broken here, so that the objects are freed at once: collecting those of thousands of connections
+        # would make everyone else wait.
+        self.pipeline.clear()
+        self._previous = self.cycle = None  # type: ignore[assignment]
+        self.line.close = self.transport.close
         self._edge.closed(self)
 
     def data_received(self, data: bytes) -> None:

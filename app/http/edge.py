@@ -43,7 +43,7 @@ class Edge:
         self._heads: dict[Connection, float] = {}
         #: Those between two requests, the longest first.
         self._resting: dict[Connection, None] = {}
-        #: Those that send a body, or do not take their answer: since when they are watched, and what had moved by then.
+        #: Those that send a body, or do not take their answer: when their time began, what had moved at the last look.
         self._moving: dict[Connection, tuple[float, int]] = {}
         #: Those that are answered and still send: since when.
         self._lingering: dict[Connection, float] = {}
@@ -152,19 +152,21 @@ class Edge:
             self._let_go(connection, now)
 
     def _stands_still(self, connection: Connection, now: float) -> bool:
-        """Whether it did not move as it should, in all the time that it was its turn."""
+        """Whether it has used up its time: a byte that moves gives it back some, up to all of it."""
         since, moved = self._moving[connection]
         if now - self._lingering.get(connection, now) >= self.limits.linger_seconds:
             return True
-        if not connection.owed:
-            if connection.stage is not Stage.BODY:
-                del self._moving[connection]
-                return False
-        elif now - since < self.limits.rate_seconds:
+        until, rate = connection.moved, self.limits.rate
+        if connection.owed and rate:
+            since = min(now, since + (until - moved) / rate)
+            if now - since >= self.limits.rate_seconds:
+                return True
+        elif connection.owed or connection.stage is Stage.BODY:
+            since = now
+        else:
+            del self._moving[connection]
             return False
-        elif connection.moved - moved < self.limits.rate * (now - since):
-            return True
-        self._moving[connection] = now, connection.moved
+        self._moving[connection] = since, until
         return False
 
     def _let_go(self, connection: Connection, now: float) -> None:

@@ -29,9 +29,7 @@ class Line:
     def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
         self.written = 0
         self._transport = transport
-        self._write = transport.write
         self.close = close
-        self.is_closing = transport.is_closing
         self._socket = transport.get_extra_info("socket")
         if sys.platform == "linux" and self._is_tcp:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
@@ -39,7 +37,11 @@ class Line:
     def write(self, data: bytes) -> None:
         """Send, in the background."""
         self.written += len(data)
-        self._write(data)
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport.is_closing()
 
     @property
     def waiting(self) -> int:

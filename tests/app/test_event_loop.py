@@ -96,3 +96,23 @@ def test_a_csv_that_needs_the_slow_reader(own_store: str, tiny_scorer: Scorer, t
     header, rest = tiny_csv.read_bytes().split(b"\n", 1)
     body = header + b"\n" + (rest + b"\n\n") * (6_000_000 // len(rest))
     assert_never_long(own_store, tiny_scorer, "/v1/score/csv", body, "text/csv")
+
+
+def test_thousands_of_new_objects_are_not_all_walked_through(own_store: str, tiny_scorer: Scorer) -> None:
+    """Thousands of connections come and go, each of some forty objects: walking through all of them takes long."""
+    app = create_app(Settings(database_url=own_store), tiny_scorer)
+    before = gc.get_threshold()
+
+    async def running() -> int:
+        async with app.router.lifespan_context(app):
+            known: int = gc.get_stats()[2]["collections"]
+            kept: list[list[int]] = [[] for _ in range(600_000)]
+            assert kept
+            now: int = gc.get_stats()[2]["collections"]
+            return now - known
+
+    try:
+        assert asyncio.run(running()) == 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

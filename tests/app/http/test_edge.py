@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -264,3 +267,46 @@ def test_who_leaves_an_answer_to_the_system_is_let_go() -> None:
         closed(server)
         with pytest.raises(ConnectionResetError):
             rest(client)
+
+
+def test_what_a_clients_machine_takes_at_once_buys_no_second_delay() -> None:
+    """The answer to one that reads nothing begins to arrive in its machine: faster than asked, and then never again."""
+    limits = replace(BRISK, rate=100_000, rate_seconds=2.0, tick=0.05)
+    with serving(limits) as server, server.connect(receive_buffer=260_000) as client:
+        begun = time.monotonic()
+        client.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert server.app.gone.wait(30)
+        assert time.monotonic() - begun < 1.8 * limits.rate_seconds
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", GET[:9], GET, GET * 3, post("/echo", b"12")[:-1], post("/echo", bytes(9_000))[:-1]],
+    ids=["nothing", "a head in part", "a request", "three", "a short body in part", "a long body in part"],
+)
+def test_a_connection_that_is_gone_is_freed_at_once(server: Served, sent: bytes) -> None:
+    """Not by a collection of objects in circles: after thousands of connections that would take long."""
+    gc.disable()
+    try:
+        with server.connect() as client:
+            client.sendall(sent)
+            if sent.startswith(GET):
+                one(client)
+            connection = next_of(server)
+        wait_for(lambda: connection() is None)
+    finally:
+        gc.enable()
+
+
+def next_of(server: Served) -> weakref.ref[object]:
+    """The connection that was opened last."""
+    wait_for(lambda: len(server.edge.open) == 1)
+    (connection,) = server.edge.open
+    return weakref.ref(connection)
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
