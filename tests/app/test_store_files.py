@@ -1,8 +1,11 @@
-"""The service while somebody moves its database: it answers nothing that is not where it will be looked for."""
+"""The service while somebody moves or restores its database: it answers nothing that is not where it will be looked
+for."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +17,7 @@ import pytest
 from app.service import create_app
 from app.settings import Settings
 from models.scorer import Scorer
+from tests import private_servers, servers
 from tests.app.calls import Client, renewed
 
 
@@ -71,3 +75,45 @@ def test_what_another_program_writes_refuses_nothing(client: Client, file: Path,
         assert client.post("/v1/score", json=renewed(transaction)).status_code == 200
         assert client.get("/readyz").status_code == 200
     assert [one["seq"] for one in client.get("/v1/decisions").json()["decisions"]] == [5, 4, 3, 2, 1]
+
+
+def programs() -> Path:
+    """Where PostgreSQL's are, those for backups among them."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_restore"))
+    where = found[-1] if found else shutil.which("pg_restore")
+    if where is None:
+        private_servers.missing("pg_restore is not installed")
+    return Path(where).parent
+
+
+def test_a_restore_over_the_running_service_is_noticed(
+    tiny_model: Path, tiny_scorer: Scorer, tmp_path: Path, transaction: dict[str, Any]
+) -> None:
+    """The connections live through it; what was recorded after the backup is gone all the same."""
+    with servers.postgresql() as url:
+        app = create_app(Settings(artifacts=tiny_model.parent, database_url=url), tiny_scorer)
+        client = Client(app)
+
+        def run(program: str, *options: str) -> None:
+            subprocess.run([str(programs() / program), *options], check=True, capture_output=True)
+
+        def restore(file: Path) -> None:
+            run("pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error", f"--dbname={url}", str(file))
+
+        before, after = tmp_path / "before.dump", tmp_path / "after.dump"
+        try:
+            assert client.post("/v1/score", json=transaction).json()["logged"]
+            run("pg_dump", "--format=custom", f"--file={before}", url)
+            later = renewed(transaction)
+            assert client.post("/v1/score", json=later).json()["logged"]
+            run("pg_dump", "--format=custom", f"--file={after}", url)
+            restore(before)
+            refused = client.post("/v1/score", json=renewed(transaction))
+            assert (refused.status_code, refused.json()["type"].split(":")[-1]) == (503, "store-unavailable")
+            assert client.get("/readyz").status_code == 503
+            restore(after)
+            until_ready(client)
+            assert client.post("/v1/score", json=renewed(transaction)).json()["logged"]
+            assert [one["seq"] for one in client.get("/v1/decisions").json()["decisions"]] == [3, 2, 1]
+        finally:
+            app.state.serving.close()

@@ -22,6 +22,8 @@ _TIMEOUTS = {
 }
 #: Syncs the write-ahead log, copies it to the database file, syncs that.
 _SYNC = "PRAGMA wal_checkpoint(PASSIVE)"
+#: The file of the log's table, another one after TRUNCATE, too.
+_TABLE = "SELECT pg_relation_filenode('decisions')"
 
 
 def sqlite_engine(path: Path, durability: Durability, read_only: bool, patience: float = PATIENCE) -> Engine:
@@ -114,11 +116,13 @@ def emptied(connection: Connection) -> bool:
 
 
 def version_of(connection: Connection) -> int:
-    """A number that changes for a connection to SQLite where another one has written; always 0 for PostgreSQL."""
+    """A number that is another one where what was read before may no longer be so, for the connection that writes:
+    SQLite, where another connection has written; PostgreSQL, where the log is another table, as after a restore.
+    """
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         return int(driver.execute("PRAGMA data_version").fetchone()[0])
-    return 0
+    return int(connection.exec_driver_sql(_TABLE).scalar() or 0)
 
 
 def wait_for(connection: Connection, seconds: float | None) -> None:

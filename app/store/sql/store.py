@@ -9,7 +9,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
-from app.store.errors import BegunMeanwhile
+from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.query import Filter, Page
 from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from app.store.sql import activations, migrations
@@ -27,6 +27,8 @@ from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 
 _BASE_ROWS = 10_000
+#: No database's version.
+_UNKNOWN = -1
 #: Seconds for each statement that requests wait for.
 _ANSWERING = 10.0
 
@@ -36,7 +38,7 @@ class _Last:
     """What the last transaction left: it need not be read again, as long as nobody else writes.
 
     Attributes:
-        version: of the database, for the connection that wrote: another number, and somebody else has.
+        version: of the database, for the connection that wrote: another number, and this may no longer be so.
         next_seq: the next free place in the order of arrival.
         spec: of the states.
     """
@@ -99,7 +101,7 @@ class SqlStore:
         labelled: Sequence[str] = (),
     ) -> None:
         """See the contract. ``events`` needs no reserving: nobody else writes. A program that does so all the same, to
-        an SQLite file, is noticed."""
+        an SQLite file, is noticed, and so are tables of PostgreSQL that were made anew."""
         if self._writer is None:
             if work(self._log.read(lambda connection: self._view(connection, names, keys, labelled))) != Writes():
                 raise self._refusal()
@@ -109,13 +111,17 @@ class SqlStore:
 
         def act(connection: Connection) -> None:
             nonlocal called
-            if not (names or keys or labelled):
-                connection.exec_driver_sql("SELECT 1")  # a dead connection shows before work is called
-            if version_of(connection) != self._last.version:
+            if (
+                version_of(connection) != self._last.version
+            ):  # PostgreSQL: shows a dead connection before work is called
                 self._last = self._look(connection)
             seen = view(connection, self._sql, names, keys, labelled, self._last.next_seq, self._last.spec)
             called = True
-            writes = work(seen)
+            try:
+                writes = work(seen)
+            except StoreUnavailable:  # it is not what it was; what it is by then, the next transaction looks up
+                self._last = replace(self._last, version=_UNKNOWN)
+                raise
             written.extend(decision.seq for decision in writes.decisions)
             written.extend(label.seq for label in writes.labels)
             write(connection, self._sql, writes)
