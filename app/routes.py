@@ -22,6 +22,7 @@ from app.endpoints import Endpoints
 from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
 from app.requests.feedback import FeedbackReply
 from app.security_headers import DOCS_PATH
+from app.shadow.summary import ShadowReply
 from app.versions.routes import ChangeReply, DifferencesReply, Versions, VersionsReply
 from app.versions.told import Served, Verified
 
@@ -93,6 +94,7 @@ def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, versi
         Declared("GET", version, versions.one, "admin", MODELS, ModelReply),
         Declared("GET", version + "/diff", versions.diff, "admin", MODELS, DifferencesReply),
         Declared("GET", version + "/verify", versions.verify, "admin", MODELS, Verified),
+        Declared("GET", version + "/shadow", versions.shadow, "admin", MODELS, ShadowReply),
         Declared("POST", version + "/activate", versions.activate, "admin", MODELS, ChangeReply),
         Declared("GET", "/v1/model", endpoints.model, "read", SERVICE, ModelReply, plain=True),
         Declared("GET", "/v1/drift", drift.drift, "read", SERVICE, DriftReply, plain=True),

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         description="Where decisions, labels and the states of cards and merchants are kept: sqlite:///FILE, "
         "postgresql://USER@HOST/NAME, or redis://HOST, which several processes may share",
     )
+    shadow_file: Path = Field(
+        default=Path("shadow.db"), description="Where counterfoil shadow keeps what challengers decided, an SQLite file"
+    )
     durability: Durability = Field(
         default="full",
         description="What a power cut can cost: full nothing that was answered, normal the last moments, never the "

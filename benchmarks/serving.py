@@ -190,17 +190,18 @@ class Transactions:
         scorer: of the model; its schema says which columns those are.
         path: where they are posted.
         counter: of all that are sent to one database.
+        begin: time of the first one; that of the example by default.
     """
 
-    def __init__(self, scorer: Scorer, path: str, counter: itertools.count[int]) -> None:
+    def __init__(self, scorer: Scorer, path: str, counter: itertools.count[int], begin: datetime | None = None) -> None:
         schema: TransactionSchema = scorer.schema
         example: dict[str, Any] = example_transaction(schema, scorer.vocabulary, scorer.bundle.golden)
-        self._counter, self._random = counter, np.random.default_rng(0)
+        self.counter, self._random = counter, np.random.default_rng(0)
         self._changing = [name for name in (schema.id, *schema.entities) if name is not None]
         self._start = None
         time_column = schema.timestamp or ""
         if isinstance(example.get(time_column), str):
-            self._start = datetime.fromisoformat(example[time_column].rstrip("Z"))
+            self._start = begin or datetime.fromisoformat(example[time_column].rstrip("Z"))
             self._zone = "Z" if example[time_column].endswith("Z") else ""
             self._changing.append(time_column)
         body = json.dumps({**example, **dict.fromkeys(self._changing, "\0")}).replace("%", "%%")
@@ -211,7 +212,7 @@ class Transactions:
 
     def __call__(self) -> bytes:
         """The next request."""
-        number = next(self._counter)
+        number = next(self.counter)
         values = []
         for name in self._order:
             if name == self._id:

@@ -22,6 +22,7 @@ from cli.patience import patient_output
 from cli.retrain import retrain
 from cli.score import embed, score
 from cli.serve import health, serve
+from cli.shadow import shadow
 from cli.threshold import threshold
 from cli.train import train
 from cli.versions import activate
@@ -44,6 +45,7 @@ COMMANDS = (
     export,
     purge,
     retrain,
+    shadow,
     audit_sample,
     drift,
     threshold,

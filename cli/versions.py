@@ -11,7 +11,7 @@ from cli.console import EXIT_REJECTED, err, out, tables
 from cli.opening import operator, registry_at, settings_with
 from cli.options import ArtifactsOption, DatabaseOption
 from cli.say import figure, say_threshold, score_text
-from models.errors import CounterfoilError
+from models.errors import CounterfoilError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,6 +183,37 @@ def at(
     for name, value in (("before", found.before), ("by", found.by), ("report", found.report)):
         if value is not None:
             out.print(f"  {name:<12} {value}", markup=False, highlight=False)
+
+
+@cli.command("shadow")
+def shadow_of(version: VersionArgument, database: DatabaseOption = None) -> None:
+    """What a version that 'counterfoil shadow' runs would have decided, beside what was answered.
+
+    Example: counterfoil models shadow 20260131T081500Z-1a2b3c4d
+    """
+    from app.shadow.results import Results
+    from app.shadow.summary import shadow_reply
+    from app.store.open import open_store
+
+    settings = settings_with({"database_url": database})
+    with (
+        closing(Results(settings.shadow_file, writes=False)) as results,
+        closing(open_store(settings.database_url, read_only=True)) as store,
+    ):
+        found = shadow_reply(results, store, version)
+    if found is None:
+        raise InvalidInput("this version shadowed nothing here: start 'counterfoil shadow VERSION' beside the service")
+    out.print(found.text, highlight=False)
+    for name, value in (
+        ("behind", f"{found.behind:,} events"),
+        ("skipped", f"{found.skipped:,}"),
+        ("votes", f"{found.won} : {found.lost}"),
+    ):
+        out.print(f"  {name:<12} {value}", highlight=False)
+    for change in found.changed:
+        who = str(change.seq) if change.transaction_id is None else change.transaction_id
+        told = f"{change.old} → {change.new}, score {score_text(change.old_score)} → {score_text(change.new_score)}"
+        out.print(f"  {who:<12} {told}", markup=False, highlight=False)
 
 
 def _activations(database: str | None) -> Sequence[Activation]:

@@ -207,7 +207,7 @@ class Engine:
         Args:
             logged: what the replies say of that.
         """
-        batch = self._batch(arrivals, features)
+        batch = self.batch(arrivals, features)
         if not arrivals:
             return [], batch
         scores = self._scorer.score(batch)
@@ -230,7 +230,8 @@ class Engine:
             replies.append(reply)
         return replies, batch
 
-    def _batch(self, arrivals: Sequence[Arrival], features: Sequence[Featured]) -> Batch:
+    def batch(self, arrivals: Sequence[Arrival], features: Sequence[Featured]) -> Batch:
+        """What the detector is given of transactions with their behaviour features."""
         rows = len(arrivals)
         sent = np.array([arrival.numeric for arrival in arrivals], np.float64)
         codes = np.array([arrival.categorical for arrival in arrivals], np.int64)

@@ -31,6 +31,19 @@ def require_fit(now: Generation, then: Generation) -> None:
             raise _other(f"reads column {name} in another way")
 
 
+def require_recorded(now: TransactionSchema, then: TransactionSchema) -> None:
+    """Check that a version can decide what is recorded under the schema of the one that serves.
+
+    Raises:
+        InvalidInput: it reads a column that is not there, or reads it in another way.
+    """
+    mine = _inputs(now)
+    for name, column in _inputs(then).items():
+        if column != mine.get(name):
+            what = f"has no column {name}" if name not in mine else f"reads column {name} in another way"
+            raise InvalidInput(f"it cannot decide what is recorded: the version that serves {what}")
+
+
 def _inputs(schema: TransactionSchema) -> dict[str, dict[str, Any]]:
     return {name: schema.columns[name].model_dump(exclude=_FREE) for name in schema.inputs}
 

@@ -10,7 +10,7 @@ from app.versions.routes import OTHER, REPORT, SHA256, TIME
 _ONE = "/v1/models/{version}"
 #: As in the manifest.
 _VERSION = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$"}
-_NONE = "There is no such version"
+_NONE = "There is no such version, or it shadows nothing"
 _BODY = {
     "type": "object",
     "properties": {

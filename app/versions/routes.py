@@ -6,7 +6,7 @@ The same functions as ``counterfoil models``. Files are read and models loaded i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -26,6 +26,8 @@ from app.requests.bodies import read_body, require_media_type
 from app.requests.strict_object import StrictObject
 from app.serving import Serving
 from app.settings import Settings
+from app.shadow.results import Results
+from app.shadow.summary import ShadowReply, shadow_reply
 from app.store.errors import StoreUnavailable
 from app.versions.told import (
     Difference,
@@ -38,7 +40,7 @@ from app.versions.told import (
     version_before,
 )
 from models.bundle import read_manifest
-from models.errors import CounterfoilError, ModelNotFound
+from models.errors import CounterfoilError, InvalidInput, ModelNotFound
 from models.manifest import Manifest
 from models.registry import Registry
 
@@ -93,7 +95,7 @@ class Versions:
     def __init__(self, settings: Settings, serving: Serving, follower: Follower) -> None:
         self._registry = Registry(settings.artifacts)
         self._serving, self._follower = serving, follower
-        self._most_bytes = settings.max_body_bytes
+        self._most_bytes, self._shadow_file = settings.max_body_bytes, settings.shadow_file
         self._body = StrictObject(
             "invalid-activation", {REPORT: Annotated[str, StringConstraints(strict=True, pattern=SHA256)]}, (REPORT,)
         )
@@ -139,6 +141,24 @@ class Versions:
         if found is None:
             raise Refused("not-found", "no version served from this store at that time")
         return _reply(served(found))
+
+    async def shadow(self, request: Request) -> Response:
+        """What a version that counterfoil shadow runs would have decided, beside what was answered."""
+        _query(request)
+        version, (_, ledger) = request.path_params["version"], self._serving.now()
+
+        def read() -> ShadowReply | None:
+            try:
+                results = Results(self._shadow_file, writes=False)
+            except InvalidInput:
+                return None
+            with closing(results):
+                return shadow_reply(results, ledger.recorder.store, version)
+
+        found = await self._look(read)
+        if found is None:
+            raise Refused("not-found", "this version shadows nothing here; counterfoil shadow VERSION starts it")
+        return _reply(found)
 
     async def activate(self, request: Request) -> Response:
         """Make a version the one that serves. Answers once every process of this service has changed over, between two

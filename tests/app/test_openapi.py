@@ -84,7 +84,7 @@ def test_every_operation_documents_its_problems(client: Client, app: FastAPI) ->
         "/v1/score", "/v1/score/batch", "/v1/score/csv", "/v1/feedback", "/v1/decisions", "/v1/decisions/export",
         "/v1/decisions/{transaction_id}", "/v1/purge", "/v1/drift", "/v1/model", "/v1/models", "/v1/models/at",
         "/v1/models/rollback", "/v1/models/{version}", "/v1/models/{version}/activate", "/v1/models/{version}/diff",
-        "/v1/models/{version}/verify", "/healthz", "/readyz",
+        "/v1/models/{version}/shadow", "/v1/models/{version}/verify", "/healthz", "/readyz",
     }  # fmt: skip
     for operations in paths.values():
         for method, operation in operations.items():

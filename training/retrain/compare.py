@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.behaviour.events import Behaviour
+from models.challenge import as_many, evidence, fresh_from, votes
 from models.errors import InvalidInput
-from models.manifest import Manifest
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.schema import TransactionSchema
 from models.scorer import Scorer
@@ -21,7 +20,6 @@ from training.report import format
 from training.report.bootstrap import Bootstrap, Estimate
 from training.report.clock import Clock
 from training.report.grouping import bootstrap_units, codes
-from training.retrain.evidence import evidence, votes
 
 REASONS, SHOWN = 3, 200
 _LABELS = {FRAUD: "fraud", LEGITIMATE: "legitimate"}
@@ -106,22 +104,6 @@ class Comparison:
     evidence: float
 
 
-def fresh_from(*manifests: Manifest) -> int:
-    """The time after which no row was fitted or calibrated on by any of the versions, microseconds.
-
-    Raises:
-        InvalidInput: a version was trained without timestamps.
-    """
-    ends = [manifest.training.calibration.end for manifest in manifests]
-    if any(end is None for end in ends):
-        raise InvalidInput("a version that was trained without timestamps cannot be compared with another")
-    return max(_micros(end) for end in ends if end is not None) + 1_000_000
-
-
-def _micros(end: str) -> int:
-    return round(float(end[:-2]) * 1e6) if end.endswith(" s") else round(datetime.fromisoformat(end).timestamp() * 1e6)
-
-
 def compare(old: Scorer, new: Scorer, old_history: History, new_history: History) -> Comparison:
     """Compare on the rows that neither version has learned from.
 
@@ -142,7 +124,7 @@ def compare(old: Scorer, new: Scorer, old_history: History, new_history: History
     ranks = [scorer.evidence(batch) for scorer, batch in zip((old, new), batches, strict=True)]
     scores = [scorer.manifest.calibration.to_score(rank) for scorer, rank in zip((old, new), ranks, strict=True)]
     before = old.manifest.threshold.decision(scores[0])
-    after = _as_many(before, ranks[1])
+    after = as_many(before, ranks[1])
     alert, alerts_after = before > 0, after > 0
     clock = Clock(new.schema, history.time)
     days = clock.days or 1 / 24
@@ -215,15 +197,6 @@ def _named(schema: TransactionSchema, column: str) -> str:
 def _batch(scorer: Scorer, history: History) -> Batch:
     behaviour = Behaviour(scorer.schema)
     return (remember(behaviour, history)[0] if behaviour else history).batch(scorer.vocabulary)
-
-
-def _as_many(before: NDArray[np.int8], error: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Decisions [n] by another error: as many to review and to decline as before, the largest errors first."""
-    order = np.argsort(-error, kind="stable")
-    after = np.zeros_like(before)
-    for decision in (1, 2):
-        after[order[: int((before >= decision).sum())]] = decision
-    return after
 
 
 def _total(sample: Bootstrap, column: str, whole: str, per: float = 1.0) -> Estimate:

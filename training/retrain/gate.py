@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.challenge import ENOUGH, evidence
 from training.report.format import plural
 from training.retrain.compare import Comparison
-from training.retrain.evidence import ENOUGH, evidence
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Verdict:
 
 
 def judge(found: Comparison) -> Verdict:
-    """Judge a comparison. Looking daily is safe: see :mod:`training.retrain.evidence`."""
+    """Judge a comparison. Looking daily is safe: see :mod:`models.challenge`."""
     count = found.won + found.lost
     if not found.fraud:
         return Verdict(False, "There is no labelled fraud among the compared rows, so nothing says which is better.")

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from models.challenge import ENOUGH
 from models.thresholds import DECISIONS
 from training.report.bootstrap import LEVEL
 from training.report.format import whole_percent
 from training.report.pages import environment
 from training.retrain.compare import Comparison
-from training.retrain.evidence import ENOUGH
 from training.retrain.gate import Verdict
 from training.retrain.rows import Gathered
 

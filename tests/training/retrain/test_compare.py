@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.challenge import fresh_from
 from models.errors import InvalidInput
 from models.rows import FRAUD, UNKNOWN
 from models.scorer import Scorer
 from tests.training.test_report import Page
 from training.read import History
 from training.report.bootstrap import Estimate
-from training.retrain.compare import Comparison, compare, fresh_from
+from training.retrain.compare import Comparison, compare
 from training.retrain.gate import Verdict, judge
 from training.retrain.page import as_json, as_page
 from training.retrain.rows import Gathered
@@ -95,7 +96,7 @@ def test_without_fresh_rows_there_is_nothing_to_compare(
 def test_the_gate_says_in_words_what_it_decides(
     found: Comparison, won: int, lost: int, passed: bool, words: str
 ) -> None:
-    from training.retrain.evidence import evidence
+    from models.challenge import evidence
 
     verdict = judge(replace(found, fraud=40, won=won, lost=lost, evidence=float(evidence(won, lost))))
     assert verdict.passed is passed and words in verdict.why

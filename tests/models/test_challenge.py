@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.retrain.evidence import ENOUGH, evidence, votes
+from models.challenge import ENOUGH, evidence, votes
 
 PAIRS, DAYS = 1_000, 365
 

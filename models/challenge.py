@@ -1,9 +1,17 @@
-"""Evidence that a challenger finds more fraud than the active version, valid however often it is looked at."""
+"""A challenger beside the active version: on which rows, at as many alerts, by which votes, with how much evidence.
+
+The evidence that it finds more fraud stays valid however often it is looked at.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from models.errors import InvalidInput
+from models.manifest import Manifest
 
 #: Bets on the challenger: the share of the stake that each vote doubles or loses.
 STAKES = np.arange(1, 10) / 10
@@ -45,3 +53,28 @@ def votes(
     _, first = np.unique(unit[rows], return_index=True)
     caught = new[rows[first]]
     return int(caught.sum()), int((~caught).sum())
+
+
+def fresh_from(*manifests: Manifest) -> int:
+    """The time after which no row was fitted or calibrated on by any of the versions, microseconds.
+
+    Raises:
+        InvalidInput: a version was trained without timestamps.
+    """
+    ends = [manifest.training.calibration.end for manifest in manifests]
+    if any(end is None for end in ends):
+        raise InvalidInput("a version that was trained without timestamps cannot be compared with another")
+    return max(_micros(end) for end in ends if end is not None) + 1_000_000
+
+
+def _micros(end: str) -> int:
+    return round(float(end[:-2]) * 1e6) if end.endswith(" s") else round(datetime.fromisoformat(end).timestamp() * 1e6)
+
+
+def as_many(before: NDArray[np.int8], error: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Decisions [n] by another error: as many to review and to decline as before, the largest errors first."""
+    order = np.argsort(-error, kind="stable")
+    after = np.zeros_like(before)
+    for decision in (1, 2):
+        after[order[: int((before >= decision).sum())]] = decision
+    return after
