@@ -71,6 +71,7 @@ bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/da
 	$(BIN)/python benchmarks/detection.py --threads 1
 	$(BIN)/python benchmarks/scenarios.py
 	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/digits.py
 
 lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock

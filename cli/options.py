@@ -9,16 +9,6 @@ from typing import Annotated
 import typer
 
 
-class Architecture(enum.StrEnum):
-    undercomplete = "undercomplete"
-    overcomplete = "overcomplete"
-
-
-class ErrorKind(enum.StrEnum):
-    whitened = "whitened"
-    euclidean = "euclidean"
-
-
 class OnError(enum.StrEnum):
     stop = "stop"
     reject = "reject"

@@ -206,6 +206,7 @@ def _trained(
             members=shape.members,
             noise=shape.noise,
             architecture=shape.architecture,
+            grid=None if shape.grid is None else (shape.grid[0], shape.grid[1]),
             error=shape.error,
         ),
         policy=threshold.policy,

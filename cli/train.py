@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 class Architecture(enum.StrEnum):
     undercomplete = "undercomplete"
     overcomplete = "overcomplete"
+    convolutional = "convolutional"
 
 
 class ErrorKind(enum.StrEnum):
@@ -83,8 +84,11 @@ def train(
         typer.Option(help="Noise added to the inputs in training (denoising). [dim]\\[default: 0.3][/]"),
     ] = None,
     architecture: Annotated[
-        Architecture, typer.Option(help="overcomplete needs noise above 0.")
+        Architecture, typer.Option(help="overcomplete needs noise above 0, convolutional a --grid.")
     ] = Architecture.undercomplete,
+    grid: Annotated[
+        str | None, typer.Option(help="Rows and columns that the numeric columns are, row by row, e.g. 8,8.")
+    ] = None,
     error: Annotated[ErrorKind, typer.Option(help="How residuals become an error.")] = ErrorKind.whitened,
     labels: Annotated[
         Labels,
@@ -129,6 +133,8 @@ def train(
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:
         given["hidden"] = _widths(hidden)
+    if grid is not None:
+        given["grid"] = _grid(grid)
     schema = keyed(schema)
     say_cache_trouble(schema)
     options = FitOptions(
@@ -181,6 +187,14 @@ def _widths(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InvalidInput("--hidden: expected whole numbers separated by commas, e.g. 128,64") from None
+
+
+def _grid(text: str) -> tuple[int, int]:
+    try:
+        rows, columns = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput("--grid: expected two whole numbers separated by a comma, e.g. 8,8") from None
+    return rows, columns
 
 
 def _schema(profile: str | None, files: list[Path], label: str | None) -> TransactionSchema:

@@ -13,10 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.convolution import Grid, MemberConvolution, halved
 from models.errors import InvalidInput
+from models.layers import MemberLinear
 
 MAX_WEIGHTS = 50_000_000
-ArchitectureKind = Literal["undercomplete", "overcomplete"]
+ArchitectureKind = Literal["undercomplete", "overcomplete", "convolutional"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,13 @@ class AutoencoderConfig:
     Attributes:
         inputs: D, width of the normalised input and of the reconstruction.
         code_size: c, width of the code h; narrower than D unless overcomplete.
-        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        hidden: widths of the encoder's hidden layers; the decoder mirrors them. Of a convolutional one the channels
+            of its convolutions, each of which halves the grid.
         members: K, autoencoders side by side with weights of their own.
-        architecture: ``undercomplete`` (c < D), or ``overcomplete`` (c >= D), which is legal only with noise.
+        architecture: ``undercomplete`` (c < D); ``convolutional``, the same for inputs that are a grid; or
+            ``overcomplete`` (c >= D), which is legal only with noise.
         noise: standard deviation of the Gaussian noise added to the input in training (denoising).
+        grid: rows and columns of a convolutional one, D in all, row by row.
     """
 
     inputs: int
@@ -38,11 +43,13 @@ class AutoencoderConfig:
     members: int
     architecture: ArchitectureKind = "undercomplete"
     noise: float = 0.0
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         if min(self.code_size, self.members, *self.hidden, 1) < 1:
             raise InvalidInput("code size, hidden widths and members must each be at least 1")
-        widths = (self.inputs, *self.hidden, self.code_size)
+        self._check_grid()
+        widths = self.widths
         weights = 2 * self.members * sum(a * b for a, b in pairwise(widths))
         if weights > MAX_WEIGHTS:
             raise InvalidInput(
@@ -50,13 +57,13 @@ class AutoencoderConfig:
             )
         if not 0 <= self.noise < math.inf:
             raise InvalidInput("noise must be zero or more, and finite")
-        if self.architecture == "undercomplete" and self.inputs < 2:
+        if self.architecture != "overcomplete" and self.inputs < 2:
             raise InvalidInput(
                 "the detector has a single input, which leaves no room for a code: give it more features"
             )
-        if self.architecture == "undercomplete" and self.code_size >= self.inputs:
+        if self.architecture != "overcomplete" and self.code_size >= self.inputs:
             raise InvalidInput(
-                f"code size {self.code_size} is not narrower than the {self.inputs} inputs: an undercomplete "
+                f"code size {self.code_size} is not narrower than the {self.inputs} inputs: an {self.architecture} "
                 f"autoencoder needs at most {self.inputs - 1}; a wider code would learn to copy its input"
             )
         if self.architecture == "overcomplete" and self.code_size < self.inputs:
@@ -70,25 +77,39 @@ class AutoencoderConfig:
                 "set noise above 0 (denoising)"
             )
 
+    def _check_grid(self) -> None:
+        if (self.grid is not None) != (self.architecture == "convolutional"):
+            raise InvalidInput("a grid and the convolutional architecture need each other: give both, or neither")
+        if self.grid is not None and (min(self.grid) < 2 or self.grid[0] * self.grid[1] != self.inputs):
+            raise InvalidInput(
+                f"a grid of {self.grid[0]} × {self.grid[1]} does not fit the {self.inputs} inputs: it needs at least 2 "
+                "rows and 2 columns, and one number for each place, without categories, times or missing values"
+            )
 
-class MemberLinear(nn.Module):
-    """A linear layer per member: [K, n, in] -> [K, n, out] in one batched matrix product."""
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The grid before each convolution, and after the last."""
+        grids = [self.grid or (1, 1)]
+        for _ in self.hidden:
+            grids.append(halved(grids[-1]))
+        return tuple(grids)
 
-    def __init__(self, members: int, inputs: int, outputs: int, gain: float, generator: torch.Generator) -> None:
-        super().__init__()
-        weight = torch.randn(members, inputs, outputs, generator=generator) * (gain / math.sqrt(inputs))
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the encoder's layers, from inputs to code."""
+        if self.grid is None:
+            return (self.inputs, *self.hidden, self.code_size)
+        places = [rows * columns for rows, columns in self.grids]
+        return (self.inputs, *(p * c for p, c in zip(places[1:], self.hidden, strict=True)), self.code_size)
 
 
 class Autoencoder(nn.Module):
     """K autoencoders with a leading member axis, tanh between layers, linear code and output.
 
+    A convolutional one has convolutions on the outside and a plain layer to and from the code.
+
     Bounded units cannot carry an input that lies far from everything seen in training through to the output, which is
-    what makes its residual large; SiLU and ReLU extrapolate linearly and copy it (``docs/decisions/detector.md``).
+    what makes its residual large; SiLU and ReLU extrapolate linearly and copy it (``docs/decisions/0002-detector.md``).
 
     Args:
         config: the shape.
@@ -98,20 +119,36 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        widths = (config.inputs, *config.hidden, config.code_size)
-        self.encoder = self._stack(widths, generator)
-        self.decoder = self._stack(widths[::-1], generator)
+        self.encoder = self._stack(config.widths, generator, transposed=False)
+        self.decoder = self._stack(config.widths[::-1], generator, transposed=True)
 
-    def _stack(self, widths: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
+    def _stack(self, widths: tuple[int, ...], generator: torch.Generator, *, transposed: bool) -> nn.Sequential:
+        config = self.config
+        channels, grids = (1, *config.hidden), config.grids
         layers: list[nn.Module] = []
         last = len(widths) - 2
         for position, (inputs, outputs) in enumerate(pairwise(widths)):
             # tanh shrinks the signal: the gain keeps its size from layer to layer.
             gain = 1.0 if position == last else 1.3
-            layers.append(MemberLinear(self.config.members, inputs, outputs, gain, generator))
+            depth = last - position if transposed else position
+            if config.grid is not None and depth < len(config.hidden):
+                fine, coarse = channels[depth : depth + 2]
+                ways = (coarse, fine) if transposed else (fine, coarse)
+                layers.append(
+                    MemberConvolution(config.members, grids[depth], ways, gain, generator, transposed=transposed)
+                )
+            else:
+                layers.append(MemberLinear(config.members, inputs, outputs, gain, generator))
             if position < last:
                 layers.append(nn.Tanh())
         return nn.Sequential(*layers)
+
+    def unroll(self) -> None:
+        """Turn convolutions into plain layers, which compute the same."""
+        for stack in (self.encoder, self.decoder):
+            for position, layer in enumerate(stack):
+                if isinstance(layer, MemberConvolution):
+                    stack[position] = layer.unrolled()
 
     def encode(self, x: Tensor) -> Tensor:
         """The code h = f(x): [K, n, D] -> [K, n, c]."""

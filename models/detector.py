@@ -19,7 +19,7 @@ from models.autoencoder import Autoencoder, AutoencoderConfig
 from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS
 from models.manifest import EVIDENCE
 from models.memory import Memory
-from models.normaliser import Layout, Normaliser
+from models.normaliser import Layout, Normaliser, tensors
 from models.rows import Batch
 from models.second_opinion import SecondOpinion
 from models.singles import Singles
@@ -149,6 +149,12 @@ class FraudDetector(nn.Module):
         if self.second is None:
             return outputs
         return *outputs, self.second(first.x, first.contributions, first.error, first.code).squeeze(1)
+
+    def look(self, batch: Batch) -> FirstOpinion:
+        """:meth:`first` of encoded rows, with nothing to learn from it."""
+        numeric, time = tensors(batch)
+        with torch.no_grad():
+            return self.first(numeric, torch.from_numpy(batch.categorical), time)
 
     def first(self, numeric: Tensor, categorical: Tensor, time: Tensor) -> FirstOpinion:
         """The reconstruction error of rows, and what else it leaves for a second opinion."""

@@ -37,7 +37,7 @@ class _Record(BaseModel):
 class Architecture(_Record):
     """Shape of the trained ensemble and how it was trained."""
 
-    architecture: Literal["undercomplete", "overcomplete"]
+    architecture: Literal["undercomplete", "overcomplete", "convolutional"]
     error: Literal["whitened", "euclidean"]
     inputs: int
     hidden: list[int]
@@ -46,6 +46,8 @@ class Architecture(_Record):
     noise: float
     parameters: int
     steps: int
+    #: Rows and columns that the inputs are; None but for a convolutional one.
+    grid: list[int] | None = None
 
 
 class Part(_Record):

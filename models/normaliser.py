@@ -156,8 +156,13 @@ class Normaliser(nn.Module):
     daily: Tensor
     units: Tensor
 
-    def fit(self, batch: Batch) -> None:
-        """Take center, scale and category frequencies from the training rows."""
+    def fit(self, batch: Batch, least: float | None = None) -> None:
+        """Take center, scale and category frequencies from the training rows.
+
+        Args:
+            least: the numbers are places of one grid, measured alike: they share one scale, and a change below this
+                many scales is never news.
+        """
         raw = self._raw(*tensors(batch)).numpy()
         center, spread, size = raw.mean(0), raw.std(0), np.abs(raw).mean(0)
         for column in np.flatnonzero(np.isnan(batch.numeric).any(axis=0)):
@@ -166,11 +171,14 @@ class Normaliser(nn.Module):
             present = raw[~missing, column] if not missing.all() else np.zeros(1)
             center[column], spread[column], size[column] = present.mean(), present.std(), np.abs(present).mean()
             raw[missing, column] = center[column]
+        if least is not None:
+            spread[:], size[:] = math.sqrt(np.square(spread).mean()), size.mean()
         floor = RESOLUTION * np.where(size > 0, size, 1 / RESOLUTION)
         scale = np.maximum(spread, floor)
+        resolution = np.minimum(np.maximum(floor / scale, least or 0.0), 1.0)
         self.center.copy_(torch.from_numpy(center))
         self.scale.copy_(torch.from_numpy(scale))
-        self.resolution[: self.layout.dense] = torch.from_numpy(np.minimum(floor / scale, 1.0))
+        self.resolution[: self.layout.dense] = torch.from_numpy(resolution)
         self.resolution[self.layout.dense :] = _CATEGORY_RESOLUTION
         some = raw[:: math.ceil(len(raw) / _DEPARTURE_ROWS)]
         distance = np.abs(some - np.median(some, axis=0)) / scale

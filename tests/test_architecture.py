@@ -24,6 +24,8 @@ LAYERS = (
 MOST_LINES = 300
 TORCH_MODULES = {
     "autoencoder.py",
+    "convolution.py",
+    "layers.py",
     "memory.py",
     "normaliser.py",
     "detector.py",

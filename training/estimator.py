@@ -39,7 +39,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
             ``counterfoil train --labels use``; they are kept if both opinions rank the training rows better than the
             error alone, each row judged by trees that were grown without it. ``ignore``: ``y`` is not looked at.
         novel_share: with labels, share of the rows outside that the reconstruction error alone decides on.
-        code_size, hidden, members, noise, architecture, error, steps: as :class:`training.fit.FitOptions`.
+        code_size, hidden, members, noise, architecture, grid, error, steps: as :class:`training.fit.FitOptions`.
         random_state: seed of the fit.
 
     Attributes:
@@ -59,6 +59,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         members: int = 4,
         noise: float = 0.3,
         architecture: ArchitectureKind = "undercomplete",
+        grid: tuple[int, int] | None = None,
         error: str = "whitened",
         steps: int | None = None,
         causes: tuple[int, ...] | None = None,
@@ -72,6 +73,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         self.members = members
         self.noise = noise
         self.architecture = architecture
+        self.grid = grid
         self.error = error
         self.steps = steps
         self.causes = causes
@@ -105,6 +107,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
             members=self.members,
             noise=self.noise,
             architecture=self.architecture,
+            grid=self.grid,
             error="euclidean" if self.error == "euclidean" else "whitened",
             steps=self.steps,
         )
@@ -152,6 +155,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for inliers, -1 for outliers [n]; a row exactly at the threshold is an inlier."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[np.float64]:
+        """The rows as the autoencoders give them back, less what they take for noise: [n, features], in units of X."""
+        check_is_fitted(self)
+        X = self._table(X, reset=False)
+        normaliser, metric = self.detector_.normaliser, self.detector_.whitening.precision
+        blocks = (_batch(X[start : start + _BLOCK_ROWS]) for start in range(0, len(X), _BLOCK_ROWS))
+        given_back = [normaliser.to_units(self.detector_.look(block).reconstruction, metric) for block in blocks]
+        return np.concatenate([block.numpy() for block in given_back])
 
     def _alike(self, features: int) -> tuple[int, ...]:
         causes = tuple(self.causes or ())

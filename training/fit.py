@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.autoencoder import ArchitectureKind, AutoencoderConfig
+from models.convolution import Grid
 from models.detector import FraudDetector, Whitening
 from models.memory import Memory
 from models.normaliser import Layout, tensors
@@ -38,9 +39,13 @@ class FitOptions:
 
     Attributes:
         code_size: width of the code. None: three quarters of the inputs, at most 128, narrower than the inputs.
-        hidden: widths of the hidden layers of the encoder. None: 128, and 256 above 128 inputs.
+        hidden: widths of the hidden layers of the encoder. None: 128, and 256 above 128 inputs. Of a convolutional one
+            channels; None: 16, 32.
         members: autoencoders in the ensemble.
-        noise: standard deviation of the input noise in training, in normalised units.
+        noise: standard deviation of the input noise in training, in normalised units. Places of a grid share one scale,
+            and no change of one of them below the noise is news, since it was to be removed.
+        architecture: as :class:`models.autoencoder.AutoencoderConfig`.
+        grid: rows and columns that the inputs are, row by row, for a convolutional one.
         error: ``whitened`` by the covariance of held-in residuals, or ``euclidean``, the plain loss.
         memory: whether to reconstruct from remembered rows too. Left out where there are categorical features, whose
             combinations are too many to remember, for ``euclidean``, and below 30 rows.
@@ -64,6 +69,7 @@ class FitOptions:
     members: int = 4
     noise: float = 0.3
     architecture: ArchitectureKind = "undercomplete"
+    grid: Grid | None = None
     error: Literal["whitened", "euclidean"] = "whitened"
     memory: bool = True
     steps: int | None = None
@@ -89,13 +95,15 @@ class FitOptions:
             code_size = math.ceil(1.5 * width)
         else:
             code_size = max(1, min(width - 1, 128, round(0.75 * width)))
+        usual = (128 if width <= 128 else 256,) if self.grid is None else (16, 32)
         return AutoencoderConfig(
             inputs=width,
             code_size=code_size,
-            hidden=self.hidden if self.hidden is not None else (128 if width <= 128 else 256,),
+            hidden=usual if self.hidden is None else self.hidden,
             members=self.members,
             architecture=self.architecture,
             noise=self.noise,
+            grid=self.grid,
         )
 
 
@@ -139,7 +147,7 @@ def fit_detector(
     most = min(MAX_ROWS, MAX_CELLS // config.inputs)
     if len(batch) > most:
         batch = batch.take(np.sort(random.choice(len(batch), most, replace=False)))
-    detector.normaliser.fit(batch)
+    detector.normaliser.fit(batch, None if config.grid is None else config.noise)
     with torch.no_grad():
         rows = Rows(detector.normaliser.prepare(*tensors(batch)), torch.from_numpy(batch.categorical))
     folds = _folds(len(batch), config.members, options.held_in_share, random)
@@ -156,6 +164,7 @@ def fit_detector(
         on_progress=on_progress,
     )
     detector.double().eval()
+    detector.autoencoder.unroll()
     if options.error == "whitened":
         with torch.no_grad():
             _whiten_members(detector, rows, [held_in for _, held_in in folds], options)

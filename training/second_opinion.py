@@ -13,7 +13,6 @@ from sklearn.metrics import average_precision_score
 from models.detector import FraudDetector, run_torch
 from models.errors import InvalidInput
 from models.manifest import SecondOpinionRecord
-from models.normaliser import tensors
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.second_opinion import SecondOpinion, Tail, tree_inputs
 from models.trees import Trees
@@ -194,13 +193,10 @@ def tail(values: NDArray[np.float64]) -> Tail:
 def _look(detector: FraudDetector, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the trees look at [n, inputs], and how far the first opinion goes [n]."""
     inputs, novel = [], []
-    with torch.no_grad():
-        for start in range(0, len(batch), _BLOCK_ROWS):
-            block = batch.take(slice(start, start + _BLOCK_ROWS))
-            numeric, time = tensors(block)
-            first = detector.first(numeric, torch.from_numpy(block.categorical), time)
-            inputs.append(tree_inputs(first.x, first.contributions, first.error, first.code).numpy())
-            novel.append(torch.log1p(first.error)[:, 0].numpy())
+    for start in range(0, len(batch), _BLOCK_ROWS):
+        first = detector.look(batch.take(slice(start, start + _BLOCK_ROWS)))
+        inputs.append(tree_inputs(first.x, first.contributions, first.error, first.code).numpy())
+        novel.append(torch.log1p(first.error)[:, 0].numpy())
     return np.concatenate(inputs), np.concatenate(novel)
 
 

@@ -300,6 +300,7 @@ def _architecture(result: FitResult, options: FitOptions) -> Architecture:
         noise=config.noise,
         parameters=sum(p.numel() for p in result.detector.parameters()),
         steps=result.history[-1].step,
+        grid=None if config.grid is None else list(config.grid),
     )
 
 

@@ -15,8 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from models.detector import export_onnx
+from models.manifest import ERROR
 from models.normaliser import Layout
 from models.rows import Batch
+from models.scorer import Graph
 from training import AutoencoderOutlierDetector
 from training.fit import FitOptions, fit_detector
 
@@ -98,6 +101,8 @@ def test_pipeline_clone_and_grid_search(data: tuple[np.ndarray, np.ndarray, np.n
         ({"error": "cosine"}, "error"),
         ({"code_size": 6}, "not narrower"),
         ({"architecture": "overcomplete", "noise": 0.0}, "without noise"),
+        ({"architecture": "convolutional"}, "need each other"),
+        ({"architecture": "convolutional", "grid": (2, 2)}, "does not fit the 6 inputs"),
     ],
 )
 def test_wrong_parameters_are_refused_with_the_reason(
@@ -105,6 +110,30 @@ def test_wrong_parameters_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         AutoencoderOutlierDetector(**(TINY | parameters)).fit(data[0])
+
+
+def waves(rows: int, seed: int) -> np.ndarray:
+    """Pictures of 6 × 6 places with one wave each, anywhere."""
+    random = np.random.default_rng(seed)
+    phase, along = random.uniform(0, 2 * np.pi, (2, rows, 1, 1))
+    place = np.arange(6)
+    height: np.ndarray = np.sin(phase + np.cos(along) * place[:, None] + np.sin(along) * place)
+    return height.reshape(rows, 36)
+
+
+def test_a_grid_is_convolved_and_cleaned() -> None:
+    model = AutoencoderOutlierDetector(**TINY | {"steps": 150}, architecture="convolutional", grid=(6, 6))
+    model.fit(waves(600, 0))
+    clean = waves(300, 1)
+    noisy = clean + 0.4 * np.random.default_rng(2).standard_normal(clean.shape)
+    assert np.square(model.reconstruct(noisy) - clean).mean() < 0.6 * 0.4**2
+    mixed = np.random.default_rng(3).permuted(noisy, axis=1)
+    assert roc_auc_score(np.repeat([0, 1], 300), -model.score_samples(np.vstack([noisy, mixed]))) > 0.9
+    graph = Graph(export_onnx(model.detector_))
+    batch = Batch(noisy, np.empty((300, 0), np.int64), np.zeros(300, np.int64))
+    np.testing.assert_allclose(graph.run(batch, ERROR)[0], -model.score_samples(noisy), rtol=1e-9)
+    with pytest.raises(ValueError, match="missing values"):
+        model.fit(np.where(noisy > 1, np.nan, noisy))
 
 
 def labelled(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
