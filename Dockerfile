@@ -1,7 +1,7 @@
 # Two images from one file:
 #   docker build --target serve -t counterfoil .          the HTTP service: no torch, no compiler, non-root
 #   docker build --target train -t counterfoil-train .    the training job
-# Models live in the volume /data/artifacts, the decision log, the API keys and the compiled kernel beside them; the
+# Models live in the volume /data/artifacts; decision log, API keys, users and compiled kernel beside them; the
 # service works with a read-only root file system. It listens on every address of its container, and so starts only
 # once there is a key:
 #   docker run --rm -v counterfoil:/data counterfoil keys create switch --scope score
@@ -36,6 +36,7 @@ ENV PATH=/opt/counterfoil/bin:$PATH \
     COUNTERFOIL_ARTIFACTS=/data/artifacts \
     COUNTERFOIL_DATABASE_URL=sqlite:////data/counterfoil.db \
     COUNTERFOIL_KEYS_FILE=/data/keys.json \
+    COUNTERFOIL_USERS_FILE=/data/users.json \
     NUMBA_CACHE_DIR=/data/.numba \
     ORT_DISABLE_TELEMETRY=1
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin counterfoil \

@@ -1,9 +1,12 @@
-"""Files that hold secrets: read only where nobody else can read them."""
+"""Files that hold secrets: read only where nobody else can read them, changed by one process at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import InvalidInput
@@ -25,3 +28,38 @@ def read_private(path: Path) -> bytes:
         if stat.S_IMODE(status.st_mode) & 0o077 & ~allowed:
             raise InvalidInput(f"{path}: others than its owner may use this file; chmod 600 {path}")
         return file.read()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else is in such a block for a file of this folder; what is written in it is durable at its end."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Put a file in place, readable to its owner alone. To be called in :func:`alone`.
+
+    Raises:
+        OSError: it cannot be written; names the path.
+    """
+    aside = path.with_name(f".{path.name}.partial")  # one writer at a time
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            if path.exists():  # root may change the file; it stays the service's
+                before = path.stat()
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a disk that is full does not say whose
+        raise
+    finally:
+        aside.unlink(missing_ok=True)

@@ -10,8 +10,9 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import problems, security_headers
+from app import problems
 from app.access.keys import KEY_SHAPE
+from app.security_headers import security_headers
 from app.telemetry.logs import trace
 from app.telemetry.request_log import Answered, RequestLog
 from models.pan import contains_card_number
@@ -41,7 +42,7 @@ class RequestId:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         header = (HEADER, request_id.encode())
-        safety = security_headers.BY_PATH.get(scope["path"], security_headers.API)
+        safety = security_headers(scope["path"])
         answer = Answered()
 
         async def send_with_id(message: Message) -> None:

@@ -70,6 +70,8 @@ def run(settings: Settings, workers: int = 1) -> None:
     print(f"Serving model {scorer.manifest.version}. API page: {address}/docs. Score a transaction:\n")
     print(curl(address, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
+    if settings.console and workers == 1 and not settings.database_url.startswith("redis"):
+        print(f"Console for analysts: {address}/console", flush=True)
     logs.configure(settings.log_level, settings.log_format)
     if port_of_kubernetes():
         _log.info("COUNTERFOIL_PORT is what Kubernetes sets for a Service of this name, not a setting: ignored")

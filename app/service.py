@@ -90,11 +90,18 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         Versions(settings, serving, follower),
     )
     who = access(routes)
+    declared = [route for one in routes for route in one.routes()]
+    if settings.console:
+        from app.console.routes import Console  # noqa: PLC0415 - templates and forms, only where they are wanted
+
+        console = Console(settings, serving)
+        declared += console.routes
+        who |= console.access
     app = FastAPI(
         title="Counterfoil",
         summary="Fraud scores for card payments, from the reconstruction error of an autoencoder",
         version="1",
-        routes=[route for declared in routes for route in declared.routes()],
+        routes=declared,
         lifespan=lifespan,
         docs_url=None,  # it has a page of its own, which needs no content network
         redoc_url=None,

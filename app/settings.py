@@ -85,6 +85,17 @@ class Settings(BaseSettings):
         description="Requests per second of one API key, counted by each process; 0 for no limit. A key may have "
         "one of its own",
     )
+    console: bool = Field(default=True, description="Whether there is a console for analysts at /console")
+    users_file: Path = Field(
+        default=Path("users.json"),
+        description="Users of the console, as counterfoil users writes them; without it, and without API keys, the "
+        "console is open to this machine alone",
+    )
+    alert_target_minutes: int = Field(
+        default=60,
+        ge=1,
+        description="How old an alert may become before somebody decides; the console shows older ones",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
     max_connections: int = Field(

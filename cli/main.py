@@ -25,6 +25,7 @@ from cli.serve import health, serve
 from cli.shadow import shadow
 from cli.threshold import threshold
 from cli.train import train
+from cli.users import cli as users_cli
 from cli.versions import activate
 from cli.versions import cli as versions_cli
 from models.dependencies import count_alone
@@ -66,7 +67,8 @@ for command in COMMANDS:
     cli.command()(command)
 cli.add_typer(versions_cli, name="models")
 cli.add_typer(keys_cli, name="keys")
-_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript"}
+cli.add_typer(users_cli, name="users")
+_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "onnxscript"}
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access.keyring import Keyring, Need
 
-#: What a route asks of its caller; "open" asks nothing.
-Access = Need | Literal["open"]
+#: What a route asks of its caller; "open" asks nothing, "session" looks itself who it is: the console's pages.
+Access = Need | Literal["open", "session"]
 
 
 class _Guarded:
@@ -38,5 +38,6 @@ def guard(routes: Iterable[BaseRoute], access: Mapping[str, Access], keyring: Ke
         if not isinstance(route, Route | Mount) or route.path not in access:
             raise ValueError(f"{route!r}: nothing says who may call this route; declare it in app/routes.py")
         need = access[route.path]
-        if need != "open":
-            route.app = _Guarded(route.app, need, keyring)
+        if need == "open" or need == "session":  # noqa: PLR1714 - so that the type of what is left is known
+            continue
+        route.app = _Guarded(route.app, need, keyring)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.access.keys import CLIENT, Key, KeysFile, Scope, read_keys
+from app.private_file import alone, write_private
 from models.errors import InvalidInput
 from models.pan import contains_card_number
 
@@ -85,32 +84,9 @@ def revoke_key(path: Path, key_id: str) -> Key:
 def _changing(path: Path) -> Iterator[list[Key]]:
     """The keys, to be changed by one process at a time; written durably unless the block raises."""
     path = path.resolve()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with alone(path):
         before = read_keys(path)
         keys = list(before or ())
         yield keys
         if tuple(keys) != (before or ()):
-            _write(path, KeysFile(format=1, keys=tuple(keys)))
-            os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _write(path: Path, content: KeysFile) -> None:
-    aside = path.with_name(f".{path.name}.partial")  # one writer at a time
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-            if path.exists():  # root may change the file; it stays the service's
-                before = path.stat()
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            file.write(content.model_dump_json(indent=1).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a disk that is full does not say whose
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
+            write_private(path, KeysFile(format=1, keys=tuple(keys)).model_dump_json(indent=1).encode() + b"\n")

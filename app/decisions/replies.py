@@ -103,7 +103,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> DecisionLine:
         latency_ms=decision.latency_us / 1_000,
         label=last.label if last else None,
         label_known_at=iso_text(last.known_at) if last else None,
-        transaction=_transaction(decision, schema),
+        transaction=transaction(decision, schema),
     )
 
 
@@ -133,7 +133,7 @@ def as_fields(told: DecisionLine) -> dict[str, Any]:
     return {field.name: getattr(told, field.name) for field in fields(DecisionLine)}
 
 
-def _transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
+def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:
     """The transaction as it was read, its times in ISO 8601."""
     sent: dict[str, Any] = from_json(decision.body)
     for name, column in schema.columns.items():

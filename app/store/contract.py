@@ -7,18 +7,36 @@ entity, kept so that a restart need not replay everything. Both are written in o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from app.store.query import Filter, Page
 from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
 from models.behaviour.keys import EntityKey
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection  # which a store on Redis does without
+
+T = TypeVar("T")
 #: What a power cut can cost: nothing that was acknowledged, or the last moments.
 Durability = Literal["full", "normal"]
 #: Seconds until a lock, or a server that does not answer, counts as a failure.
 PATIENCE = 5.0
 #: What becomes of transactions while the store takes no writes.
 OnStoreFailure = Literal["refuse", "score"]
+
+
+class Desk(Protocol):
+    """What the console keeps beside the log, in the same SQL database: :mod:`app.store.sql.cases` and its neighbours
+    say what is done on the connection.
+
+    Both raise :class:`~app.store.errors.StoreUnavailable` as a store does.
+    """
+
+    def read(self, act: Callable[[Connection], T]) -> T:
+        """What ``act`` returns of a short transaction of its own. Any thread, beside the one that writes."""
+
+    def write(self, act: Callable[[Connection], T]) -> T:
+        """What ``act`` returns, in one transaction, durable. It may be called again where the connection broke."""
 
 
 class Store(Protocol):
@@ -128,6 +146,9 @@ class Store(Protocol):
         Args:
             before: only those before this place in the order of arrival, as the page before says; None for the newest.
         """
+
+    def desk(self) -> Desk | None:
+        """Where the console's part of the store is read and written; None where it has none."""
 
     def size(self) -> int:
         """Bytes that it takes: on its disk, or in the memory of the Redis server. Any thread may ask."""

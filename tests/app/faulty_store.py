@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.store.contract import Store
+from app.store.contract import Desk, Store
 from app.store.errors import StoreUnavailable
 from app.store.query import Filter, Page
 from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
@@ -121,6 +121,9 @@ class FaultyStore:
 
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         return self.store.page(wanted, before, limit)
+
+    def desk(self) -> Desk | None:
+        return self.store.desk()
 
     def size(self) -> int:
         return self.store.size()

@@ -10,15 +10,16 @@ from sqlalchemy import Connection, Engine, Table, bindparam, delete
 from app.store.errors import StoreUnavailable
 from app.store.packing import id_digest
 from app.store.records import Decision
+from app.store.sql import cases, tables
 from app.store.sql.engines import wait_for
 from app.store.sql.failures import guard
 from app.store.sql.statements import Statements
-from app.store.sql.tables import base_states, decision_keys, decisions, labels, states
+from app.store.sql.tables import base_states, case_events, decision_keys, decisions, labels, states
 from app.store.sql.transaction import COMPACTED
 from models.behaviour.keys import EntityKey
 
 #: What VACUUM goes over.
-_ERASED_FROM = (decisions, decision_keys, labels, states, base_states)
+_ERASED_FROM = (decisions, decision_keys, labels, states, base_states, tables.cases, case_events)
 
 
 def compact(connection: Connection, sql: Statements, base: Mapping[EntityKey, bytes], compacted: int) -> None:
@@ -37,6 +38,7 @@ def erase(connection: Connection, some: Sequence[Decision], entities: Sequence[E
     _delete(connection, decision_keys, ("entity", "key", "seq"), keys)
     ids = [(id_digest(one.transaction_id),) for one in some if one.transaction_id is not None]
     _delete(connection, labels, ("id_digest",), ids)
+    cases.forget(connection, [one.seq for one in some], entities)
     for table in (states, base_states):
         _delete(connection, table, ("entity", "key"), entities)
 

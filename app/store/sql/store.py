@@ -9,6 +9,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
+from app.store.contract import Desk
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.query import Filter, Page
 from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
@@ -222,6 +223,20 @@ class SqlStore:
     def activations(self) -> Sequence[Activation]:
         """See the contract."""
         return self._log.read(activations.of)
+
+    def desk(self) -> Desk:
+        """See the contract."""
+        return self
+
+    def read(self, act: Callable[[Connection], T]) -> T:
+        """See :class:`app.store.contract.Desk`."""
+        return self._log.read(act)
+
+    def write(self, act: Callable[[Connection], T]) -> T:
+        """See :class:`app.store.contract.Desk`."""
+        if self._writer is None:
+            raise self._refusal()
+        return self._writer.run(act, seconds=_ANSWERING)
 
     def size(self) -> int:
         """See the contract."""

@@ -115,6 +115,68 @@ activations = Table(
     Column("report", Text),
 )
 
+#: What analysts work through: the alerts of one card, from its first until somebody decides. ``id`` is the first
+#: alert's place in the log, ``seq`` that of the highest, ``last`` that of the latest.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", _SEQ, primary_key=True, autoincrement=False),
+    Column("entity", Text),
+    Column("key", LargeBinary),
+    Column("seq", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("until", BigInteger),
+    Column("holder", Text),
+    Column("held_until", BigInteger),
+    Column("verdict", Text),
+    Column("decided_by", Text),
+    Column("decided_at", BigInteger),
+    Index("cases_of_entity", "entity", "key", "id"),
+    Index("cases_holder", "holder", "held_until"),
+    Index("cases_decided_at", "decided_at"),
+)
+#: In the order of the queue; all that says who may take a case, so that held ones are passed over within the index.
+cases_queue = Index("cases_queue", cases.c.state, cases.c.score, cases.c.id, cases.c.held_until, cases.c.holder)
+#: One case of a card at a time.
+cases_current = Index(
+    "cases_current",
+    cases.c.entity,
+    cases.c.key,
+    unique=True,
+    sqlite_where=cases.c.state != "closed",
+    postgresql_where=cases.c.state != "closed",
+)
+
+#: Who did what in the console, notes among it. The columns stand in the order of Event's fields.
+case_events = Table(
+    "case_events",
+    metadata,
+    Column("id", _SEQ, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("case_id", BigInteger),
+    Column("subject", Text),
+    Column("text", Text),
+    Column("before", Text),
+    Column("undone_by", BigInteger),
+    Index("case_events_case", "case_id", "id"),
+    Index("case_events_actor", "actor", "id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("sessions_name", "name"),
+)
+
 meta = Table(
     "meta",
     metadata,

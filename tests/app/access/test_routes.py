@@ -68,8 +68,8 @@ def keyed(folder: Path, tiny_scorer: Scorer) -> Iterator[Keyed]:
     app.state.serving.close()
 
 
-def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
-    """(what the path asks, method, path that leads there) of every route."""
+def calls(app: FastAPI, *, pages: bool = False) -> list[tuple[Access, str, str]]:
+    """(what the path asks, method, path that leads there) of every route of the API, or of the console's pages."""
     found: list[tuple[Access, str, str]] = []
     for route in app.routes:
         assert isinstance(route, Route | Mount)
@@ -78,7 +78,7 @@ def calls(app: FastAPI) -> list[tuple[Access, str, str]]:
             path = path.replace(f"{{{name}}}", "x").replace(f"{{{name}:path}}", "x")
         methods = sorted(route.methods or ()) if isinstance(route, Route) else ["GET"]
         found += [(app.state.access[route.path], method, path) for method in methods]
-    return found
+    return [one for one in found if (one[0] == "session") == pages]
 
 
 def ask(app: FastAPI, method: str, path: str, *headers: tuple[str, str]) -> httpx.Response:
@@ -137,6 +137,18 @@ def test_without_a_good_key_every_route_but_the_open_ones_is_closed(keyed: Keyed
             assert reply.json()["type"] == "urn:counterfoil:problem:unauthorized"
             assert reply.json()["request_id"] == reply.headers["x-request-id"]
         assert admin[12:] not in reply.text
+
+
+def test_no_key_opens_a_page_of_the_console(keyed: Keyed) -> None:
+    found = calls(keyed.app, pages=True)
+    assert len(found) > 15
+    for _, method, path in found:
+        reply = ask(keyed.app, method, path, bearer(keyed.only["admin"]), ("Sec-Fetch-Site", "same-origin"))
+        if reply.status_code == 303:
+            assert reply.headers["location"] == "/console/sign-in", path
+        else:
+            assert path in ("/console/sign-in", "/console/static/favicon.png", "/console/x"), path
+            assert reply.status_code in (200, 401, 404), path
 
 
 def test_a_key_without_the_scope_is_refused_on_every_route(keyed: Keyed) -> None:
@@ -222,6 +234,18 @@ def test_every_answer_has_the_security_headers(keyed: Keyed, client: Client) -> 
         assert headers["cache-control"] == "no-store"
         policy = POLICY if answer.url.path == DOCS else "default-src 'none'; frame-ancestors 'none'"
         assert headers.get_list("content-security-policy") == [policy]
+
+
+def test_every_page_of_the_console_has_headers_of_its_own(keyed: Keyed) -> None:
+    for _, method, path in calls(keyed.app, pages=True):
+        headers = ask(keyed.app, method, path).headers
+        (policy,) = headers.get_list("content-security-policy")
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"
+        assert len(headers.get_list("cache-control")) == 1
+        assert ("no-store" in headers["cache-control"]) == ("/static/" not in path)
 
 
 def test_no_other_origin_is_let_in(keyed: Keyed, client: Client) -> None:

@@ -1,0 +1,45 @@
+"""Who may do what in the console, and what takes two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.console.users import Role
+from app.problems import Refused
+
+#: ``look`` at everything but the audit; ``work`` on alerts; decide ``escalated`` ones; ``release`` what others hold;
+#: read the ``audit``; propose and approve ``models``.
+Right = Literal["look", "work", "escalated", "release", "audit", "models"]
+RIGHTS: dict[Role, frozenset[Right]] = {
+    "analyst": frozenset({"look", "work"}),
+    "senior": frozenset({"look", "work", "escalated"}),
+    "manager": frozenset({"look", "work", "escalated", "release", "audit", "models"}),
+    "auditor": frozenset({"look", "audit"}),
+    "admin": frozenset({"look", "work", "escalated", "release", "audit", "models"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who looks at a page.
+
+    Attributes:
+        local: nobody signed in: the console is open to this machine alone.
+        session: digest of the session; empty without one.
+    """
+
+    name: str
+    role: Role
+    local: bool = False
+    session: bytes = b""
+
+    def may(self, right: Right) -> bool:
+        """Whether they may."""
+        return right in RIGHTS[self.role]
+
+
+def require(person: Person, right: Right) -> None:
+    """Raises Refused where they may not."""
+    if not person.may(right):
+        raise Refused("forbidden", f"the role {person.role} may not do this; ask a colleague who may, or an admin")

@@ -1,0 +1,167 @@
+"""The console put together: its paths, who may come in, and what becomes of errors, which are pages, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app import problems
+from app.access.guard import Access
+from app.console import pages
+from app.console.account import Account, sign_in_page
+from app.console.alert import Alerts
+from app.console.door import Door, require_own_page
+from app.console.facts import Explanations
+from app.console.queue import Queue
+from app.console.roles import Right, require
+from app.console.visit import Visit, fields, form_of
+from app.problems import Refused
+from app.refusals import Refusal
+from app.serving import Serving
+from app.settings import Settings
+from app.store.contract import Desk
+from app.store.errors import StoreUnavailable
+from models.errors import InvalidInput
+from models.registry import Registry
+
+#: Readers of the store at once; the rest of the processor is for those who score.
+_READERS = 4
+_log = logging.getLogger(__name__)
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class Console:
+    """Pages for people, beside the API.
+
+    Args:
+        settings: of the service.
+        serving: what answers, and with it the store.
+
+    Attributes:
+        routes: as the application takes them.
+    """
+
+    def __init__(self, settings: Settings, serving: Serving) -> None:
+        self._serving = serving
+        self._door = Door(settings)
+        self._limiter = CapacityLimiter(_READERS)
+        self._account = Account(self._door, settings)
+        queue = Queue(settings.alert_target_minutes)
+        alerts = Alerts(Explanations(Registry(settings.artifacts)), settings.alert_target_minutes)
+        self.routes: list[BaseRoute] = [
+            Route(f"{pages.PREFIX}/static/{{name}}", _file),
+            self._open("GET", "/sign-in", self._sign_in_page),
+            self._open("POST", "/sign-in", self._sign_in),
+            self._page("POST", "/sign-out", self._account.sign_out),
+            self._page("GET", "/account", self._account.page),
+            self._page("POST", "/account", self._account.change),
+            self._page("GET", "", queue.page),
+            self._page("GET", "/news", queue.news),
+            self._page("POST", "/next", queue.take_next, "work"),
+            self._page("POST", "/bulk", queue.bulk, "work"),
+            self._page("POST", "/undo", alerts.undo, "work"),
+            self._page("GET", "/alerts/{case}", alerts.page),
+            self._page("POST", "/alerts/{case}", alerts.decide, "work"),
+            self._page("POST", "/alerts/{case}/take", alerts.take, "work"),
+            self._page("POST", "/alerts/{case}/keep", alerts.keep),
+            self._page("POST", "/alerts/{case}/release", alerts.release, "work"),
+            Route(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
+        ]
+
+    @property
+    def access(self) -> dict[str, Access]:
+        """The console looks itself who it is."""
+        return {route.path: "session" for route in self.routes if isinstance(route, Route)}
+
+    def _page(self, method: str, path: str, handler: Handler, right: Right = "look") -> Route:
+        """A page for those who are signed in and may."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                if request.method == "POST":
+                    require_own_page(request)
+                desk = self._desk()
+                person = await run_sync(self._door.who, request, desk, limiter=self._limiter)
+                if person is None:
+                    return self._to_sign_in(request)
+                require(person, right)
+                posted = request.method == "POST"
+                form = await form_of(request) if posted else fields(request.scope["query_string"])
+                generation, ledger = self._serving.now()
+                visit = Visit(request, person, generation, ledger, desk, self._limiter, form)
+                return await handler(visit)
+            except _TOLD as error:
+                return _trouble(request, error)
+
+        return Route(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
+
+    def _open(self, method: str, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+        """A page for everybody."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                if request.method == "POST":
+                    require_own_page(request)
+                return await handler(request)
+            except _TOLD as error:
+                return _trouble(request, error)
+
+        return Route(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
+
+    def _desk(self) -> Desk:
+        _, ledger = self._serving.now()
+        desk = ledger.recorder.store.desk()
+        if desk is None:
+            raise Refused(
+                "not-found",
+                "The console needs a store on SQLite or PostgreSQL. This service keeps its log in Redis, which several "
+                "processes share and which has no order of alerts, no claims and no notes.",
+            )
+        return desk
+
+    async def _nowhere(self, request: Request) -> Response:
+        return _trouble(request, Refused("not-found", "there is no such page"))
+
+    def _to_sign_in(self, request: Request) -> Response:
+        if request.headers.get("hx-request"):  # a fragment cannot be replaced by a page to sign in on
+            return Response(status_code=401)
+        return RedirectResponse(f"{pages.PREFIX}/sign-in", 303)
+
+    async def _sign_in_page(self, request: Request) -> Response:
+        desk = self._desk()
+        if await run_sync(self._door.who, request, desk, limiter=self._limiter) is not None:
+            return RedirectResponse(pages.PREFIX, 303)
+        return sign_in_page(request, self._door)
+
+    async def _sign_in(self, request: Request) -> Response:
+        desk = self._desk()
+        _, ledger = self._serving.now()
+        return await self._account.sign_in(request, desk, ledger)
+
+
+async def _file(request: Request) -> Response:
+    return pages.file(request)
+
+
+#: What people are told; anything else is a failure of the service.
+_TOLD = (Refusal, StoreUnavailable, HTTPException, InvalidInput)
+
+
+def _trouble(request: Request, error: Exception) -> Response:
+    """An error as a page, or as a fragment, with the words that the API would use."""
+    if isinstance(error, InvalidInput):  # a damaged file of users: its operator is told which
+        _log.error("%s", error)
+        error = Refused("not-ready", "the console's users cannot be read; the service's log says why")
+    told = problems.problem(error, request.state.request_id)
+    title = HTTPStatus(told.status).phrase
+    return pages.respond(
+        request, "error.html", told.status, title=title, detail=told.detail, request_id=told.request_id, person=None
+    )

@@ -1,0 +1,102 @@
+"""Drawings for pages, as SVG that the server makes: no script, no library, no style that a policy would refuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+#: Of a drawing, in its own units; pages scale it.
+WIDTH, HEIGHT = 720, 132
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 62, 14, 20
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A payment to draw.
+
+    Attributes:
+        time: microseconds; ``value``: amount.
+        here: whether it is the one that the page is about.
+    """
+
+    time: int
+    value: float | None
+    label: str | None
+    alert: bool
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a payment is drawn, and how: shape and colour both tell its label."""
+
+    x: float
+    y: float
+    kind: str
+    alert: bool
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the grid with its caption."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A drawing: payments by time and amount, the latter on a scale of logarithms."""
+
+    points: tuple[Point, ...]
+    days: tuple[Line, ...]
+    amounts: tuple[Line, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def sketch(marks: Sequence[Mark], end: int, span: int) -> Sketch:
+    """Payments before and after a moment.
+
+    Args:
+        end: the moment; what came later makes the drawing longer.
+        span: microseconds before it that are shown, fewer where nothing was paid so early.
+    """
+    drawn = [mark for mark in marks if mark.value is not None and mark.time >= end - span]
+    if not drawn:
+        return Sketch((), (), ())
+    last = max(end, *(mark.time for mark in drawn))
+    first = min(last - span // 15, *(mark.time for mark in drawn))
+    most = max(1.0, *(abs(mark.value or 0.0) for mark in drawn))
+    top = math.log1p(most)
+
+    def across(time: int) -> float:
+        share = (time - first) / (last - first)
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def up(value: float) -> float:
+        return round(HEIGHT - _BOTTOM - math.log1p(abs(value)) / top * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    points = [Point(across(m.time), up(m.value or 0.0), m.label or "none", m.alert, m.here) for m in drawn]
+    points.sort(key=lambda point: (point.here, point.alert))  # what matters is drawn on top
+    return Sketch(tuple(points), _days(first, last, end, across), _amounts(most, up))
+
+
+def _days(first: int, last: int, end: int, across: Callable[[int], float]) -> tuple[Line, ...]:
+    days = (last - first) / _DAY
+    step = next((one for one in (1, 2, 5, 7, 10) if days / one <= 7), 30) * _DAY
+    found = []
+    for count in range(int((end - first) // step) + 1):
+        time = end - count * step
+        text = "this alert" if count == 0 else f"{count * step // _DAY} d before"
+        found.append(Line(across(time), text))
+    return tuple(found)
+
+
+def _amounts(most: float, up: Callable[[float], float]) -> tuple[Line, ...]:
+    powers = [10.0**power for power in range(0, math.floor(math.log10(most)) + 1)]
+    chosen = powers[:: max(1, math.ceil(len(powers) / 3))]
+    return tuple(Line(up(value), f"{value:,.0f}") for value in chosen)

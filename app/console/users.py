@@ -1,0 +1,173 @@
+"""Users of the console as they lie on disk: one JSON file beside the API keys, with argon2 hashes of passwords."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from app.private_file import alone, read_private, write_private
+from models.errors import InvalidInput
+from models.pan import contains_card_number
+
+Role = Literal["analyst", "senior", "manager", "auditor", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class User(BaseModel):
+    """What is kept of a user.
+
+    Attributes:
+        password: argon2id, in PHC format.
+        changed_at: when the password was set; sessions that began before are over.
+    """
+
+    model_config = _STRICT
+
+    name: str = Field(pattern=rf"^{NAME.pattern}$")
+    role: Role
+    password: str
+    created_at: AwareDatetime
+    changed_at: AwareDatetime
+
+
+class UsersFile(BaseModel):
+    """The whole file."""
+
+    model_config = _STRICT
+
+    format: Literal[1]
+    users: tuple[User, ...]
+
+
+def read_users(path: Path) -> tuple[User, ...] | None:
+    """All users in the file; None where there is no file.
+
+    Raises:
+        InvalidInput: it cannot be read, is damaged, or others could read or write it.
+    """
+    try:
+        content = read_private(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"{path}: the users cannot be read: {error.strerror}") from None
+    try:
+        users = UsersFile.model_validate_json(content).users
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(
+            f"{path}: the file of users is damaged: {f'{where}: ' if where else ''}{first['msg']}; "
+            "put back a good copy, or delete it and create the users anew"
+        ) from None
+    if len({user.name for user in users}) < len(users):
+        raise InvalidInput(f"{path}: the file of users is damaged: two users have one name")
+    return users
+
+
+class Users:
+    """The users of a file, looked up anew whenever it changes. Any thread.
+
+    Args:
+        path: of the file; there need not be one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] | None = None
+        self._users: dict[str, User] | None = None
+
+    def now(self) -> dict[str, User] | None:
+        """By name; None where there is no file.
+
+        Raises:
+            InvalidInput: it is damaged: nobody is let in by a file that says nothing.
+        """
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - with every request
+        except OSError:
+            self._seen = self._users = None
+            return None
+        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if signature != self._seen:
+            users = read_users(self._path)
+            self._users = None if users is None else {user.name: user for user in users}
+            self._seen = signature
+        return self._users
+
+
+def create_user(path: Path, name: str, role: Role) -> str:
+    """Add a user; their first password.
+
+    Raises:
+        InvalidInput: the name is none or taken, or the file is not as it should be.
+        OSError: it cannot be written.
+    """
+    if not NAME.fullmatch(name) or contains_card_number(name):
+        raise InvalidInput("name: expected 1 to 64 of a-z, 0-9, '.', '_' or '-', beginning with a letter or digit")
+    with _changing(path) as users:
+        if name in users:
+            raise InvalidInput(f"there is a user {name} already; counterfoil users password {name} sets a new password")
+        password, now = _new_password(), _now()
+        users[name] = User(name=name, role=role, password=_hashed(password), created_at=now, changed_at=now)
+    return password
+
+
+def set_password(path: Path, name: str, password: str | None = None) -> str:
+    """Replace a user's password, with a new random one by default; it is returned. Sessions are over with it."""
+    password = password or _new_password()
+    with _changing(path) as users:
+        users[name] = _known(path, users, name).model_copy(update={"password": _hashed(password), "changed_at": _now()})
+    return password
+
+
+def set_role(path: Path, name: str, role: Role) -> None:
+    """Give a user another role, from their next page on."""
+    with _changing(path) as users:
+        users[name] = _known(path, users, name).model_copy(update={"role": role})
+
+
+def remove_user(path: Path, name: str) -> None:
+    """Take a user out of the file; what they did stays theirs."""
+    with _changing(path) as users:
+        del users[_known(path, users, name).name]
+
+
+def _known(path: Path, users: dict[str, User], name: str) -> User:
+    if name not in users:
+        raise InvalidInput(f"{path} holds no such user; 'counterfoil users list' shows those there are")
+    return users[name]
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[dict[str, User]]:
+    path = path.resolve()
+    with alone(path):
+        users = {user.name: user for user in read_users(path) or ()}
+        yield users
+        content = UsersFile(format=1, users=tuple(users.values())).model_dump_json(indent=1)
+        write_private(path, content.encode() + b"\n")
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def _hashed(password: str) -> str:
+    from argon2 import PasswordHasher  # noqa: PLC0415 - only where a password is set or tried
+
+    return PasswordHasher().hash(password)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

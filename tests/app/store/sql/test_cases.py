@@ -1,0 +1,117 @@
+"""Cases on both SQL stores: opened with alerts, one of a card at a time, held by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.store.contract import Desk, Store
+from app.store.desk import Case, Counts, Place, Wanted
+from app.store.sql import case_events, cases
+from tests.app.store.conftest import Backend
+from tests.app.store.events import append, decision, key
+
+
+@pytest.fixture
+def store(sql_backend: Backend) -> Iterator[Store]:
+    found = sql_backend.open()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    found = store.desk()
+    assert found is not None
+    return found
+
+
+def alert(store: Store, name: str, score: float, *cards: str, said: str = "review") -> int:
+    """Record one; its place in the log."""
+    (written,) = append(store, decision(name, *(key(card) for card in cards), score=score, decision=said))
+    return written.seq
+
+
+def queue(desk: Desk, **wanted: object) -> list[Case]:
+    return desk.read(lambda connection: cases.page(connection, Wanted(**wanted), Place(), 100))  # type: ignore[arg-type]
+
+
+def test_alerts_of_one_card_are_one_case_until_it_is_closed(store: Store, desk: Desk) -> None:
+    first = alert(store, "t1", 0.991, "a", "m")
+    alert(store, "t2", 0.5, "a", said="approve")
+    high = alert(store, "t3", 0.999, "a", said="decline")
+    last = alert(store, "t4", 0.995, "a")
+    other = alert(store, "t5", 0.992, "b")
+    one, two = queue(desk)
+    assert (one.id, one.seq, one.last, one.hits, one.score) == (first, high, last, 3, 0.999)
+    assert (two.id, two.hits) == (other, 1)
+    desk.write(lambda connection: cases.put(connection, first, state="closed"))
+    new = alert(store, "t6", 0.994, "a")
+    assert [(case.id, case.hits) for case in queue(desk)] == [(new, 1), (other, 1)]
+    assert desk.read(lambda connection: cases.of_alert(connection, high, key("a"))).id == first  # type: ignore[union-attr]
+
+
+def test_alerts_of_no_card_are_cases_of_their_own(store: Store, desk: Desk) -> None:
+    seqs = [alert(store, f"t{i}", 0.99) for i in range(3)]
+    assert [case.id for case in queue(desk)] == seqs[::-1]
+
+
+def test_a_case_is_held_by_one_until_the_claim_ends(store: Store, desk: Desk) -> None:
+    low, high = alert(store, "t1", 0.991, "a"), alert(store, "t2", 0.999, "b")
+
+    def take(name: str, now: int) -> int | None:
+        found = desk.write(lambda connection: cases.first_free(connection, "open", name, now))
+        if found is None:
+            return None
+        assert desk.write(lambda connection: cases.hold(connection, found.id, name, now, now + 10))
+        return found.id
+
+    assert [take("ana", 0), take("ben", 1), take("ana", 2), take("eve", 3)] == [high, low, high, None]
+    assert not desk.write(lambda connection: cases.hold(connection, high, "eve", 5, 15))
+    counts = desk.read(lambda connection: cases.counts(connection, "eve", 5))
+    assert counts == Counts(open=2, mine=0, others=2)
+    assert take("eve", 12) == high  # ana's ended
+    assert [case.id for case in queue(desk, holder="free", now=12)] == [low]
+    assert [case.id for case in queue(desk, holder="eve", now=12)] == [high]
+
+
+def test_events_are_numbered_and_listed(desk: Desk) -> None:
+    numbers = [
+        desk.write(lambda connection, i=i: case_events.add(connection, i, "ana", "note", 7, text=str(i)))  # type: ignore[misc]
+        for i in range(3)
+    ]
+    assert numbers == [1, 2, 3]
+    desk.write(lambda connection: case_events.undone(connection, 2, 3))
+    found = desk.read(lambda connection: case_events.page(connection, 3, 10))
+    assert [(event.id, event.undone_by) for event in found] == [(2, 3), (1, None)]
+
+
+def test_a_log_from_before_there_were_cases_is_open_where_nobody_labelled(sql_backend: Backend) -> None:
+    from sqlalchemy import create_engine, text
+
+    from app.store.sql import migrations
+    from tests.app.store.events import label
+
+    store = sql_backend.open()
+    alert(store, "t1", 0.991, "a")
+    alert(store, "t2", 0.999, "a")
+    alert(store, "t3", 0.992, "b")
+    alert(store, "t4", 0.5, said="approve")
+    append(store, label("t3"))
+    desk = store.desk()
+    assert desk is not None
+    before = [case for case in queue(desk) if case.hits == 2]
+    store.close()
+    engine = create_engine(sql_backend.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        for table in ("cases", "case_events", "sessions"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    engine.dispose()
+    assert migrations.HEAD >= "0004"
+    store = sql_backend.open()
+    found = store.desk()
+    assert found is not None
+    assert queue(found) == before
+    store.close()
