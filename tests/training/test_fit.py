@@ -7,11 +7,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from models.detector import run_torch
+from models.detector import export_onnx, run_torch
 from models.errors import InvalidInput
 from models.normaliser import Layout
 from models.rows import Batch, Vocabulary
 from models.schema import parse_schema
+from models.scorer import Graph
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
 
@@ -110,3 +111,24 @@ def test_the_default_code_is_narrower_than_the_inputs() -> None:
 def test_an_illegal_shape_is_refused_before_any_work() -> None:
     with pytest.raises(InvalidInput, match="code size 6 is not narrower than the 6 inputs"):
         fit(options=FitOptions(code_size=6))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_gpu_fits_what_the_cpu_fits() -> None:
+    body = {f"x{i}": {"kind": "numeric"} for i in range(WIDTH)} | {"kind": {"kind": "categorical"}}
+    layout = Layout.of(parse_schema({"name": "t", "columns": body}, source="t"), Vocabulary((("a", "b"),)))
+
+    def with_kinds(batch: Batch) -> Batch:
+        return Batch(batch.numeric, (batch.numeric[:, :1] > 0).astype(np.int64) + 1, batch.time)
+
+    held_out = [with_kinds(rows(1_000, seed, structured=seed == 1)) for seed in (1, 2)]
+    areas = []
+    for device in ("cpu", "cuda"):
+        detector = fit_detector(with_kinds(rows(5_000, 0)), layout, OPTIONS, seed=0, device=device).detector
+        assert {tensor.device.type for tensor in detector.state_dict().values()} == {"cpu"}
+        errors = [run_torch(detector, batch)[0] for batch in held_out]
+        graph = Graph(export_onnx(detector), threads=1)
+        np.testing.assert_allclose(graph.run(held_out[0], "error")[0], errors[0], rtol=1e-6)
+        areas.append(roc_auc_score(np.repeat([0, 1], 1_000), np.concatenate(errors)))
+    assert min(areas) > 0.9
+    assert abs(areas[0] - areas[1]) < 0.01
