@@ -64,7 +64,7 @@ def scored_frame(
     batch = parsed.batch(scorer.vocabulary)
     if behaviour is not None:
         batch = batch.with_behaviour(behaviour)
-    scores = scorer.score(batch)
+    scores = scorer.score(batch, explain=reasons > 0)
     texts: list[list[str | None]] = [[None] * len(batch) for _ in range(reasons)]
     if reasons:
         for row in range(len(batch)):

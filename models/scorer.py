@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, load_bundle
 from models.errors import InvalidBundle
+from models.graph import Graph
 from models.manifest import DETECTOR, ERROR, GOLDEN, GOLDEN_TOLERANCE, MANIFEST, Manifest
 from models.reasons import Explainer, Reason, Verified, largest, put_back
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
 from models.thresholds import DECISIONS
 
-#: Rows per run of the graph: its intermediate arrays then stay in the processor's cache.
-BLOCK_ROWS = 256
-#: Runs are filled up to a multiple of this many rows. ONNX Runtime multiplies matrices in tiles of rows and takes what
-#: is left over in another order: without this a row's last digits would depend on the company it is scored in.
-ROW_TILE = 4
 #: Causes of an alert that are put back to find its reasons: those with the largest shares of the error.
 CANDIDATES = 32
 #: Times an expected value is asked for again.
@@ -44,7 +36,7 @@ class Scores:
         decision: int8 [n], position in :data:`models.thresholds.DECISIONS`.
         contributions: float64 [n, features], sums to the error over the features.
         expected: float64 [n, features], the reconstruction in the user's own units; for categories the position in the
-            vocabulary, for cycles the hour [0, 24) or the weekday [0, 7), Monday = 0.
+            vocabulary, for cycles the hour [0, 24) or the weekday [0, 7), Monday = 0; [n, 0] if not asked for.
     """
 
     error: NDArray[np.float64]
@@ -54,49 +46,6 @@ class Scores:
     decision: NDArray[np.int8]
     contributions: NDArray[np.float64]
     expected: NDArray[np.float64]
-
-
-class Graph:
-    """An exported detector, run in blocks of rows. Thread-safe.
-
-    Args:
-        detector: bytes of the ONNX graph.
-        threads: blocks run at the same time; a batch of one block always takes one.
-
-    Raises:
-        InvalidBundle: ONNX Runtime refuses the graph.
-    """
-
-    def __init__(self, detector: bytes, *, threads: int = 1) -> None:
-        self.threads = threads
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # failures are reported below, with the file and the check
-        try:
-            self._session: Any = ort.InferenceSession(detector, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no documented base
-            raise InvalidBundle(DETECTOR, "loads", f"ONNX Runtime refuses it: {type(error).__name__}") from None
-
-    def run(self, batch: Batch, *outputs: str) -> list[NDArray[np.float64]]:
-        """The named outputs for a batch of any size, in the order of the names."""
-        if len(batch) <= BLOCK_ROWS:
-            return self._run_block(batch, outputs)
-        blocks = _blocks(batch)
-        if self.threads == 1:
-            parts = [self._run_block(block, outputs) for block in blocks]
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:  # the session releases the GIL
-                parts = list(pool.map(lambda block: self._run_block(block, outputs), blocks))
-        return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-
-    def _run_block(self, block: Batch, outputs: tuple[str, ...]) -> list[NDArray[np.float64]]:
-        rows = len(block)
-        if rows % ROW_TILE:
-            block = block.take(np.minimum(np.arange(rows + -rows % ROW_TILE), rows - 1))
-        feeds = {"numeric": block.numeric, "categorical": block.categorical, "time": block.time}
-        result: list[NDArray[np.float64]] = self._session.run(outputs, feeds)
-        return [output[:rows] for output in result]
 
 
 class Scorer:
@@ -140,11 +89,15 @@ class Scorer:
         other.schema = schema
         return other
 
-    def score(self, batch: Batch) -> Scores:
-        """Score a batch of any size, 0 rows included."""
-        evidence, error, contributions, expected = self.graph.run(
-            batch, self.manifest.ranked_by, ERROR, "contributions", "expected"
-        )
+    def score(self, batch: Batch, *, explain: bool = False) -> Scores:
+        """Score a batch of any size, 0 rows included.
+
+        Args:
+            explain: also say what was expected, for :meth:`reasons`; a third more work.
+        """
+        outputs = (self.manifest.ranked_by, ERROR, "contributions", *(("expected",) if explain else ()))
+        evidence, error, contributions, *others = self.graph.run(batch, *outputs)
+        expected = others[0] if explain else np.empty((len(batch), 0))
         score = self.manifest.calibration.to_score(evidence)
         threshold = self.manifest.threshold
         decision = threshold.decision(score)
@@ -167,6 +120,7 @@ class Scorer:
         more.
 
         Args:
+            scores: of the batch, from :meth:`score` with ``explain``.
             verify: also say what the score would be with each reason put back.
         """
         tell = self._explainer
@@ -266,8 +220,3 @@ class Scorer:
             error = np.array([np.nan])
         if not np.isfinite(error).all():
             raise InvalidBundle(MANIFEST, "vocabulary", "the graph does not know all of its values")
-
-
-def _blocks(batch: Batch) -> Iterator[Batch]:
-    for start in range(0, len(batch), BLOCK_ROWS):
-        yield batch.take(slice(start, start + BLOCK_ROWS))

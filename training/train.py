@@ -28,6 +28,7 @@ from models.calibration import calibrate
 from models.clock import AHEAD, ahead
 from models.detector import FraudDetector, export_onnx, run_torch
 from models.errors import CounterfoilError, InvalidInput
+from models.graph import Graph
 from models.manifest import (
     DETECTOR,
     ERROR,
@@ -54,7 +55,7 @@ from models.reference import Reference
 from models.registry import Registry
 from models.rows import FRAUD, UNKNOWN, Batch, Vocabulary
 from models.schema import TransactionSchema, refuse_signed_ratios
-from models.scorer import Graph, Scorer
+from models.scorer import Scorer
 from models.threshold_choice import choose_threshold, known_cases, require_cases
 from models.thresholds import Policy
 from training.behaviour import forget_some, remember, warm_up_end

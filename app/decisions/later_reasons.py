@@ -18,4 +18,4 @@ def later_reasons(decision: Decision, registry: Registry, top: int) -> list[Reas
     """
     scorer = Scorer.load(registry.folder(decision.model_version))
     batch = Batch.from_bytes(decision.features, len(scorer.schema.numeric))
-    return scorer.reasons(batch, scorer.score(batch), 0, top)
+    return scorer.reasons(batch, scorer.score(batch, explain=True), 0, top)

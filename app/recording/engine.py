@@ -210,7 +210,7 @@ class Engine:
         batch = self.batch(arrivals, features)
         if not arrivals:
             return [], batch
-        scores = self._scorer.score(batch)
+        scores = self._scorer.score(batch, explain=any(arrival.options.reasons for arrival in arrivals))
         threshold, version = self._scorer.manifest.threshold.score, self._scorer.manifest.version
         replies = []
         for row, (arrival, found) in enumerate(zip(arrivals, features, strict=True)):

@@ -26,7 +26,7 @@ def test_reply_holds_what_the_scorer_says(
 ) -> None:
     cells = tiny_frame.head(40).select(tiny_scorer.schema.inputs)
     batch = parse_rows(tiny_scorer.schema, cells).batch(tiny_scorer.vocabulary)
-    scores = tiny_scorer.score(batch)
+    scores = tiny_scorer.score(batch, explain=True)
     for number, cell in enumerate(cells.to_dicts()):
         row = renewed(cell, timestamp=cell["timestamp"].isoformat())
         reply = client.post("/v1/score?reasons=2", json=row).json()

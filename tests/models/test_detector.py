@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.detector import FraudDetector, export_onnx, run_torch
+from models.graph import Graph
 from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS, check_graph
 from models.normaliser import Layout
 from models.rows import Batch, Vocabulary
 from models.schema import parse_schema
-from models.scorer import Graph
 from training.fit import FitOptions, fit_detector
 
 OPTIONS = FitOptions(hidden=(16,), members=2, steps=80)

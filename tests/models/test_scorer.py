@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.graph import BLOCK_ROWS
 from models.parsing import parse_rows
 from models.rows import Batch
-from models.scorer import BLOCK_ROWS, Scorer, Scores
+from models.scorer import Scorer, Scores
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ def joined(parts: list[Scores]) -> Scores:
 
 def test_one_row_and_a_batch_give_the_same(tiny_scorer: Scorer, batch: Batch) -> None:
     some = batch.take(slice(0, 300))
-    alone = joined([tiny_scorer.score(some.take(slice(i, i + 1))) for i in range(300)])
-    agree(alone, tiny_scorer.score(some))
+    alone = joined([tiny_scorer.score(some.take(slice(i, i + 1)), explain=True) for i in range(300)])
+    agree(alone, tiny_scorer.score(some, explain=True))
 
 
 @pytest.mark.parametrize("rows", [1, 2, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 2 * BLOCK_ROWS, 2 * BLOCK_ROWS + 1])
@@ -48,13 +49,13 @@ def test_blocks_and_threads_do_not_show(
     tiny_scorer: Scorer, tiny_model: Path, batch: Batch, rows: int, threads: int
 ) -> None:
     many = batch.take(np.arange(rows) % len(batch))
-    scores = Scorer.load(tiny_model, threads=threads).score(many)
+    scores = Scorer.load(tiny_model, threads=threads).score(many, explain=True)
     assert len(scores.error) == rows
-    agree(scores, joined([tiny_scorer.score(many.take(slice(i, i + 500))) for i in range(0, rows, 500)]))
+    agree(scores, joined([tiny_scorer.score(many.take(slice(i, i + 500)), explain=True) for i in range(0, rows, 500)]))
 
 
 def test_no_rows(tiny_scorer: Scorer, batch: Batch) -> None:
-    scores = tiny_scorer.score(batch.take(slice(0, 0)))
+    scores = tiny_scorer.score(batch.take(slice(0, 0)), explain=True)
     features = len(tiny_scorer.schema.features)
     assert scores.error.shape == scores.score.shape == scores.is_anomaly.shape == scores.decision.shape == (0,)
     assert scores.contributions.shape == scores.expected.shape == (0, features)
@@ -62,7 +63,7 @@ def test_no_rows(tiny_scorer: Scorer, batch: Batch) -> None:
 
 
 def test_contributions_sum_to_the_error(tiny_scorer: Scorer, batch: Batch) -> None:
-    scores = tiny_scorer.score(batch)
+    scores = tiny_scorer.score(batch, explain=True)
     np.testing.assert_allclose(scores.contributions.sum(1), scores.error, rtol=1e-6)
     assert (scores.error >= 0).all()
     assert scores.contributions.shape == scores.expected.shape == (len(batch), len(tiny_scorer.schema.features))
@@ -85,13 +86,13 @@ def test_the_golden_rows_replay(tiny_scorer: Scorer) -> None:
 
 
 def test_extremes_stay_finite_and_rank_high(tiny_scorer: Scorer, batch: Batch) -> None:
-    normal = tiny_scorer.score(batch)
+    normal = tiny_scorer.score(batch, explain=True)
     wild = batch.take(slice(0, 8))
     numeric = wild.numeric.copy()
     numeric[0::2, 0] = 3.4e38
     numeric[1::2, 0] = -3.4e38
     wild = Batch(numeric, np.zeros_like(wild.categorical), np.full(8, 253_402_300_799_999_999))
-    scores = tiny_scorer.score(wild)
+    scores = tiny_scorer.score(wild, explain=True)
     for array in (scores.error, scores.score, scores.contributions, scores.expected):
         assert np.isfinite(array).all()
     assert scores.score.min() > np.quantile(normal.score, 0.99)
@@ -118,7 +119,7 @@ def test_fraud_scores_higher(tiny_scorer: Scorer, tiny_frame: pl.DataFrame, batc
 
 
 def test_reasons_are_the_largest_parts_where_there_is_no_alert(tiny_scorer: Scorer, batch: Batch) -> None:
-    scores = tiny_scorer.score(batch)
+    scores = tiny_scorer.score(batch, explain=True)
     row = int(np.flatnonzero(~scores.is_anomaly)[0])
     reasons = tiny_scorer.reasons(batch, scores, row, 3)
     features = tiny_scorer.schema.features
@@ -131,7 +132,7 @@ def test_reasons_are_the_largest_parts_where_there_is_no_alert(tiny_scorer: Scor
 
 
 def test_an_alerts_first_reason_explains_it_best(tiny_scorer: Scorer, batch: Batch) -> None:
-    scores = tiny_scorer.score(batch)
+    scores = tiny_scorer.score(batch, explain=True)
     for row in np.argsort(-scores.error)[:5]:
         assert scores.is_anomaly[row]
         reasons = tiny_scorer.reasons(batch, scores, int(row), 8, verify=True)
@@ -143,7 +144,7 @@ def test_an_alerts_first_reason_explains_it_best(tiny_scorer: Scorer, batch: Bat
 
 
 def test_a_verified_reason_says_what_scoring_again_gives(tiny_scorer: Scorer, batch: Batch) -> None:
-    scores = tiny_scorer.score(batch)
+    scores = tiny_scorer.score(batch, explain=True)
     amount = tiny_scorer.schema.features.index("amount")
     row = int(scores.contributions[:, amount].argmax())
     reasons = tiny_scorer.reasons(batch, scores, row, 99, verify=True)

@@ -17,7 +17,7 @@ from models.scorer import Scorer, Scores
 @pytest.fixture(scope="module")
 def scored(tiny_scorer: Scorer, tiny_frame: pl.DataFrame) -> tuple[Batch, Scores]:
     batch = parse_rows(tiny_scorer.schema, tiny_frame).batch(tiny_scorer.vocabulary)
-    return batch, tiny_scorer.score(batch)
+    return batch, tiny_scorer.score(batch, explain=True)
 
 
 def chosen(schema: TransactionSchema, features: list[int]) -> NDArray[np.bool_]:

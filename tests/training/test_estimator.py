@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from models.detector import export_onnx
+from models.graph import Graph
 from models.manifest import ERROR
 from models.normaliser import Layout
 from models.rows import Batch
-from models.scorer import Graph
 from training import AutoencoderOutlierDetector
 from training.fit import FitOptions, fit_detector
 

@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from models.detector import export_onnx, run_torch
 from models.errors import InvalidInput
+from models.graph import Graph
 from models.normaliser import Layout
 from models.rows import Batch, Vocabulary
 from models.schema import parse_schema
-from models.scorer import Graph
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
 

@@ -15,11 +15,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.detector import FraudDetector, export_onnx, run_torch
 from models.errors import InvalidBundle, InvalidInput
+from models.graph import Graph
 from models.graph_check import TREES, TREES_DOMAIN, check_graph
 from models.manifest import ERROR, EVIDENCE
 from models.normaliser import Layout
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
-from models.scorer import Graph
 from training.fit import FitOptions, fit_detector
 from training.second_opinion import MIN_FRAUD, add_second_opinion, as_trees, fit_second_opinion
 

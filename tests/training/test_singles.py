@@ -10,9 +10,9 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from models.detector import export_onnx, run_torch
+from models.graph import Graph
 from models.normaliser import Layout
 from models.rows import Batch
-from models.scorer import Graph
 from models.singles import Singles
 from training.fit import FitOptions, FitResult, fit_detector
 from training.singles import bend

@@ -250,7 +250,7 @@ def test_labels_give_a_second_opinion_that_serves_like_any_other(
     assert (record.fraud, record.gate_fraud) == (manifest.training.train.fraud, manifest.training.calibration.fraud)
     scorer = Scorer.load(folder)
     test = labelled.take(split_history(labelled, job.schema, "0d").test)
-    scores = scorer.score(test.batch(scorer.vocabulary))
+    scores = scorer.score(test.batch(scorer.vocabulary), explain=True)
     assert manifest.metrics.average_precision == pytest.approx(
         average_precision_score(test.label == FRAUD, scores.score), rel=1e-9
     )

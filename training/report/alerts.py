@@ -118,7 +118,7 @@ def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 def _highest(scorer: Scorer, part: ScoredPart, clock: Clock, rows: NDArray[np.int64]) -> tuple[Alert, ...]:
     batch = part.batch.take(rows)
-    scores = scorer.score(batch)
+    scores = scorer.score(batch, explain=True)
     amount, currency = amounts(scorer.schema, part), scorer.schema.currency
     told = [part.history.text[i].gather(rows).fill_null("").to_list() for i in range(len(scorer.schema.categorical))]
     label = part.history.label[rows]
@@ -158,7 +158,7 @@ def _verified(scorer: Scorer, batch: Batch) -> Estimate | None:
     """With the exact binomial interval over the alerts tried."""
     if len(batch) == 0:
         return None
-    scores = scorer.score(batch)
+    scores = scorer.score(batch, explain=True)
     lower = 0
     for row in range(len(batch)):
         top = scorer.reasons(batch, scores, row, 1, verify=True)[0]

@@ -226,7 +226,7 @@ def _changed(
         (new, batches[1], rows[before[rows] < after[rows]]),
     ):
         part = batch.take(mine)
-        found = scorer.score(part)
+        found = scorer.score(part, explain=True)
         for i, row in enumerate(mine.tolist()):
             explained[row] = tuple(format.plain(reason.text, 200) for reason in scorer.reasons(part, found, i, REASONS))
     return tuple(
