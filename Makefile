@@ -75,9 +75,9 @@ bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/da
 
 lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock
-	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis --extra excel \
-	  --constraint requirements/dev.lock --output-file requirements/train.lock
-	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis \
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis --extra rules \
+	  --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra rules \
 	  --constraint requirements/dev.lock --output-file requirements/serve.lock
 	$(TOOLS)/uv $(LOCK) --group pyproject.toml:tools --output-file requirements/tools.lock
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from app import gauges
 from app.generation import Generation
 from app.problems import Refused, problem
-from app.recording.engine import Answer
+from app.recording.answers import Answer
 from app.recording.ledger import Ledger
 from app.recording.startup import snapshot_of
 from app.refusals import Refusal

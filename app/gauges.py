@@ -27,6 +27,7 @@ def update(metrics: Metrics, serving: Serving) -> None:
     states = ledger.recorder.states
     metrics.serves(generation.scorer.manifest.version, generation.scorer.manifest.threshold)
     metrics.model_refused.set(serving.succession is not None and serving.succession.state == "refused")
+    metrics.rules_refused.set(ledger.recorder.rules is not None and bool(ledger.recorder.rules.trouble))
     metrics.queue_depth.set(ledger.waiting)
     metrics.store_healthy.set(ledger.healthy)
     metrics.last_seq.set(states.last)

@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access.guard import Access
-from app.decisions.openapi import describe
+from app.decisions import openapi as decisions
 from app.generation import Generation
 from app.problems import MEDIA_TYPE, Problem
 from app.requests import feedback
 from app.requests.bodies import STATE_CHOICES
 from app.requests.field_schema import json_schema
 from app.requests.idempotency import HEADER, PATTERN
+from app.rules import routes as rules
 from app.settings import MAX_REASONS
 from app.versions import openapi as versions
 
@@ -103,7 +104,8 @@ def document(
         "content": {_JSON: {"schema": feedback.json_schema(own_id)}},
     }
     paths["/v1/score/csv"]["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
-    describe(paths, generation.schema if generation else None)
+    for describe in (decisions.describe, rules.describe):
+        describe(paths, generation.schema if generation else None)
     versions.describe(paths)
     if generation and generation.schema.id:
         paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)

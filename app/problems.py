@@ -82,6 +82,7 @@ KINDS = {
     "conflict": (409, "Conflict"),
     "not-found": (404, "Not found"),
     "invalid-label": (422, "Invalid label"),
+    "invalid-list": (422, "Invalid list"),
     "unauthorized": (401, "Unauthorized"),
     "forbidden": (403, "Forbidden"),
     "rate-limited": (429, "Rate limited"),

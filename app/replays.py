@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.generation import Generation
-from app.recording.engine import Answer
+from app.recording.answers import Answer
 from app.recording.ledger import Ledger
 from app.refusals import Refusal
 from app.requests.sameness import Unreadable

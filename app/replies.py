@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,30 @@ class ScoreReply:
 
 
 @dataclass(slots=True)
+class RuledReply(ScoreReply):
+    """The score of one transaction where lists or rules have a say."""
+
+    model_decision: Annotated[
+        Decision,
+        Field(description="What the score alone says; ``decision`` is what becomes of it. There is none without lists"),
+    ] = "approve"
+    rules: Annotated[
+        list[str],
+        Field(description="What had a say: lists as LIST:COLUMN, then rules by their names"),
+    ] = field(default_factory=list)
+    rules_version: Annotated[
+        str, Field(description="Of the rules, a point, and the number of the last change of the lists")
+    ] = ""
+
+    @staticmethod
+    def of(reply: ScoreReply, decision: Decision, rules: list[str], version: str) -> RuledReply:
+        """A reply, and what lists and rules make of it."""
+        told: dict[str, Any] = {name.name: getattr(reply, name.name) for name in fields(reply)}
+        told["decision"] = decision
+        return RuledReply(**told, model_decision=reply.decision, rules=rules, rules_version=version)
+
+
+@dataclass(slots=True)
 class RowProblem:
     """In place of the score of a transaction that was refused."""
 
@@ -65,7 +89,7 @@ class BatchReply:
 
     model_version: Annotated[str, Field(description="The version that scored")]
     results: Annotated[
-        list[ScoreReply | RowProblem], Field(description="One per transaction, in the order of the request")
+        list[RuledReply | RowProblem], Field(description="One per transaction, in the order of the request")
     ]
 
 

@@ -19,14 +19,15 @@ from app.docs_page import STATIC, docs_file, docs_page
 from app.drift.reply import DriftReply
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
-from app.replies import BatchReply, Health, ModelReply, Ready, ScoreReply
+from app.replies import BatchReply, Health, ModelReply, Ready, RuledReply
 from app.requests.feedback import FeedbackReply
+from app.rules.routes import ListPage, ListReply, RuleRoutes, RulesReply
 from app.security_headers import DOCS_PATH
 from app.shadow.summary import ShadowReply
 from app.versions.routes import ChangeReply, DifferencesReply, Versions, VersionsReply
 from app.versions.told import Served, Verified
 
-SCORING, LOG, MODELS, SERVICE = "Scoring", "Decision log", "Model versions", "Service"
+SCORING, LOG, RULES, MODELS, SERVICE = "Scoring", "Decision log", "Lists and rules", "Model versions", "Service"
 #: Who may call what FastAPI adds by itself.
 _ADDED: dict[str, Access] = {"/openapi.json": "any key"}
 
@@ -76,11 +77,13 @@ class RawRoute(APIRoute):
         return endpoint
 
 
-def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, versions: Versions) -> tuple[Declared, ...]:
+def table(
+    endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, rules: RuleRoutes, versions: Versions
+) -> tuple[Declared, ...]:
     """All routes, in the order they are tried: scoring first, /docs last."""
     one, version = "/v1/decisions/{transaction_id:path}", "/v1/models/{version}"
     return (
-        Declared("POST", "/v1/score", endpoints.score, "score", SCORING, ScoreReply),
+        Declared("POST", "/v1/score", endpoints.score, "score", SCORING, RuledReply),
         Declared("POST", "/v1/score/batch", endpoints.score_batch, "score", SCORING, BatchReply),
         Declared("POST", "/v1/score/csv", endpoints.score_csv, "score", SCORING),
         Declared("POST", "/v1/feedback", endpoints.feedback, "feedback", SCORING, FeedbackReply),
@@ -88,6 +91,10 @@ def table(endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, versi
         Declared("GET", "/v1/decisions/export", decisions.export, "read", LOG),
         Declared("GET", one, decisions.one, "read", LOG, DecisionReply),
         Declared("POST", "/v1/purge", decisions.purge, "admin", LOG, PurgeReply),
+        Declared("GET", "/v1/rules", rules.rules, "read", RULES, RulesReply, plain=True),
+        Declared("GET", "/v1/lists", rules.entries, "read", RULES, ListPage),
+        Declared("POST", "/v1/lists", rules.add, "admin", RULES, ListReply),
+        Declared("POST", "/v1/lists/remove", rules.remove, "admin", RULES, ListReply),
         Declared("GET", "/v1/models", versions.all, "admin", MODELS, VersionsReply),
         Declared("GET", "/v1/models/at", versions.at, "admin", MODELS, Served),
         Declared("POST", "/v1/models/rollback", versions.rollback, "admin", MODELS, ChangeReply),

@@ -26,6 +26,8 @@ from app.reload.crew import Together
 from app.reload.follower import Follower
 from app.request_id import RequestId
 from app.routes import access, table
+from app.rules.follower import RulesFollower
+from app.rules.routes import RuleRoutes
 from app.serving import Serving
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
@@ -67,7 +69,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     metrics = Metrics()
     serving = Serving(settings, metrics)
     follower = Follower(settings, serving, metrics, together.crew if together else None)
-    decisions, drift = Decisions(settings, serving), DriftWatcher(serving)
+    decisions, drift, rules = Decisions(settings, serving), DriftWatcher(serving), RulesFollower(serving)
     if scorer is not None:
         serving.start(scorer)
 
@@ -79,7 +81,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTION)
-        async with sampling(metrics, serving, drift), follower.following():
+        async with sampling(metrics, serving, drift), follower.following(), rules.following():
             yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
         await run_sync(serving.close)
 
@@ -87,6 +89,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)),
         decisions,
         drift,
+        RuleRoutes(settings, serving),
         Versions(settings, serving, follower),
     )
     who = access(routes)
@@ -111,7 +114,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         ),
     )
     app.state.serving, app.state.follower, app.state.access = serving, follower, who
-    app.state.decisions = decisions
+    app.state.decisions, app.state.rules = decisions, rules
     guard(app.routes, who, keyring)
     app.add_middleware(RequestId, answered=RequestLog(metrics))
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]

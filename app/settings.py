@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         default=Path("keys.json"),
         description="API keys, as counterfoil keys writes them; none are asked for without it",
     )
+    rules_file: Path = Field(
+        default=Path("rules.toml"),
+        description="Rules that have a say beside the score; there need be none. A change counts within a second",
+    )
     rate_limit: float = Field(
         default=0,
         ge=0,

@@ -29,7 +29,7 @@ from sqlalchemy import create_engine
 
 from app.generation import Generation
 from app.pseudonyms import NO_PSEUDONYMS
-from app.recording.engine import Answer
+from app.recording.answers import Answer
 from app.recording.recorder import Recorder
 from app.requests.arrival import Arrival, ScoreOptions
 from app.settings import Settings

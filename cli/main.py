@@ -17,9 +17,11 @@ from cli.data import profile, simulate
 from cli.drift import drift
 from cli.evaluate import evaluate
 from cli.keys import cli as keys_cli
+from cli.lists import cli as lists_cli
 from cli.log import export, purge, replay, warm
 from cli.patience import patient_output
 from cli.retrain import retrain
+from cli.rules import cli as rules_cli
 from cli.score import embed, score
 from cli.serve import health, serve
 from cli.shadow import shadow
@@ -67,6 +69,8 @@ for command in COMMANDS:
     cli.command()(command)
 cli.add_typer(versions_cli, name="models")
 cli.add_typer(keys_cli, name="keys")
+cli.add_typer(lists_cli, name="lists")
+cli.add_typer(rules_cli, name="rules")
 cli.add_typer(users_cli, name="users")
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "onnxscript"}
 

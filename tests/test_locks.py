@@ -16,7 +16,11 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "requirements"
 #: Lock -> the extras in it, besides the core.
-EXTRAS = {"serve": ("postgresql", "redis"), "train": ("training", "postgresql", "redis", "excel"), "dev": ("dev",)}
+EXTRAS = {
+    "serve": ("postgresql", "redis", "rules"),
+    "train": ("training", "postgresql", "redis", "rules", "excel"),
+    "dev": ("dev",),
+}
 ENVIRONMENTS = [
     {"python_version": minor, "python_full_version": f"{minor}.4", "sys_platform": platform}
     for minor in ("3.11", "3.12", "3.13", "3.14")

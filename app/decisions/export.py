@@ -108,6 +108,7 @@ def _row(recorded: Recorded, schema: TransactionSchema) -> dict[str, Any]:
     told = as_fields(line(recorded, schema))
     reasons = from_json(recorded.decision.reply)["reasons"]
     transaction = to_json(told.pop("transaction")).decode()
+    told["rules"] = "; ".join(told["rules"])
     return {**told, "reasons": "; ".join(reason["text"] for reason in reasons), "transaction": transaction}
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic_core import from_json
 
+from app.rules.replies import told
 from app.store.query import Recorded
 from app.store.records import Decision, Label
 from models.manifest import Manifest
@@ -33,6 +34,13 @@ class DecisionLine:
     threshold: float
     is_anomaly: bool
     decision: Annotated[str, Field(description="approve, review or decline, as answered")]
+    model_decision: Annotated[str, Field(description="What the score alone says")]
+    rules: Annotated[
+        list[str], Field(description="What had a say beside it: lists as LIST:COLUMN, then rules by their names")
+    ]
+    rules_version: Annotated[
+        str | None, Field(description="Of rules and lists, as answered; null where there were none")
+    ]
     reconstruction_error: float
     model_version: Annotated[str, Field(description="The version that scored")]
     caller: Annotated[str | None, Field(description="Who asked; null without API keys")]
@@ -88,6 +96,7 @@ def line(recorded: Recorded, schema: TransactionSchema) -> DecisionLine:
         schema: says what the transaction's time means.
     """
     decision, last = recorded.decision, recorded.labels[-1] if recorded.labels else None
+    ruling = told(decision)
     return DecisionLine(
         transaction_id=decision.transaction_id,
         seq=decision.seq,
@@ -97,6 +106,9 @@ def line(recorded: Recorded, schema: TransactionSchema) -> DecisionLine:
         threshold=decision.threshold,
         is_anomaly=decision.score >= decision.threshold,
         decision=decision.decision,
+        model_decision=ruling.model_decision,
+        rules=list(ruling.rules),
+        rules_version=ruling.version,
         reconstruction_error=decision.error,
         model_version=decision.model_version,
         caller=decision.caller,
@@ -128,9 +140,9 @@ def whole(recorded: Recorded, schema: TransactionSchema, manifest: Manifest | No
     )
 
 
-def as_fields(told: DecisionLine) -> dict[str, Any]:
+def as_fields(one: DecisionLine) -> dict[str, Any]:
     """Value by name of the field, in order; values are not copied."""
-    return {field.name: getattr(told, field.name) for field in fields(DecisionLine)}
+    return {field.name: getattr(one, field.name) for field in fields(DecisionLine)}
 
 
 def transaction(decision: Decision, schema: TransactionSchema) -> dict[str, Any]:

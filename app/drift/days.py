@@ -97,5 +97,5 @@ class _Counted(NamedTuple):
     @staticmethod
     def of(decision: Decision) -> _Counted:
         return _Counted(
-            decision.seq, decision.time, decision.arrived_at, decision.features, decision.decision != "approve"
+            decision.seq, decision.time, decision.arrived_at, decision.features, decision.score >= decision.threshold
         )

@@ -9,11 +9,15 @@ from itertools import islice, takewhile
 import numpy as np
 from pydantic_core import from_json, to_json
 
-from app.recording.engine import Engine, Featured
+from app.recording.answers import Featured
+from app.recording.engine import Engine
 from app.recording.rebuild import counts
 from app.recording.state_bytes import to_state
+from app.replies import ScoreReply
 from app.requests.arrival import Arrival, ScoreOptions
 from app.requests.encoder import Encoder
+from app.rules.history import History
+from app.rules.replies import ruled, rules_version
 from app.store.contract import Store
 from app.store.records import Decision, LabelEvent, Origin
 from models.behaviour.kernel import relabel
@@ -86,6 +90,7 @@ class LogCheck:
         self._entities = {entity.name: entity for entity in behaviour.entities}
         self._versions: dict[str, _Version | str] = {}
         self._states: dict[EntityKey, State] = {}
+        self._history = History(store)
 
     def all(self, since: int, progress: Callable[[int], None] = lambda seq: None) -> Checked:
         """Recompute every decision that arrived at ``since``, microseconds since 1970 UTC, or later."""
@@ -202,16 +207,35 @@ class LogCheck:
         if isinstance(version, str):
             checked.skipped[version] = checked.skipped.get(version, 0) + len(some)
             return
+        some = [one for one in some if not self._unruled(version, one[0], checked)]
         checked.decisions += len(some)
         replies, batch = version.engine.score([arrival for _, arrival, _ in some], [found for _, _, found in some])
         for row, ((decision, _, _), reply) in enumerate(zip(some, replies, strict=True)):
             answered = from_json(decision.reply)
-            again = from_json(to_json(reply))
+            again = from_json(to_json(self._ruled(version, some[row][1], decision, batch.numeric[row].tolist(), reply)))
             what = [field for field, value in again.items() if answered.get(field, value) != value]
             if batch.to_bytes(row) != decision.features:
                 what.insert(0, "features")
             if what:
                 yield Mismatch(decision.seq, decision.transaction_id, tuple(what))
+
+    def _unruled(self, version: _Version, decision: Decision, checked: Checked) -> bool:
+        """Whether what had a say in a decision cannot be had any more."""
+        named = rules_version(decision)
+        found = None if named is None else self._history.rulebook(named, version.scorer.schema, decision.model_version)
+        if isinstance(found, str):
+            checked.skipped[found] = checked.skipped.get(found, 0) + 1
+        return isinstance(found, str)
+
+    def _ruled(
+        self, version: _Version, arrival: Arrival, decision: Decision, numbers: list[float], reply: ScoreReply
+    ) -> ScoreReply:
+        named = rules_version(decision)
+        if named is None:
+            return reply
+        found = self._history.rulebook(named, version.scorer.schema, decision.model_version)
+        assert not isinstance(found, str)  # those are left out
+        return ruled(found[0], arrival, numbers, reply, found[1], decision.arrived_at)
 
 
 class _Version:

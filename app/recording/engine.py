@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import to_json
 
+from app.recording.answers import Answer, Decided, Featured
 from app.refusals import Conflict, FieldProblem, Refusal, Untimely
 from app.replies import ScoreReply
 from app.requests.arrival import Arrival
 from app.requests.idempotency import HEADER
 from app.requests.sameness import same_transaction
+from app.rules.replies import ruled
+from app.rules.rulebook import Rulebook
 from app.store.records import Decision, Name, View
 from models.behaviour import layout as L
 from models.behaviour import plan as P
@@ -31,52 +32,6 @@ from models.scorer import Scorer
 from models.thresholds import DECISIONS
 
 _SECOND, _DAY = 1_000_000, 86_400_000_000
-_Features = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a transaction is told.
-
-    Attributes:
-        content: the reply as JSON, byte for byte as it is recorded.
-        reply: the same; None where it was given before, and the transaction is recorded already.
-    """
-
-    content: bytes
-    reply: ScoreReply | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Featured:
-    """The behaviour features of one transaction.
-
-    Attributes:
-        values: float64 [behaviour features].
-        approximate: whether they are near, not exact.
-    """
-
-    values: _Features
-    approximate: bool
-
-
-@dataclass(slots=True)
-class Decided:
-    """What became of some transactions.
-
-    Attributes:
-        answers: one for each, in their order.
-        decisions: what is to be recorded.
-        states: those that have moved on, copies; ``first_seq``: the first event that moved each.
-        featured, scored: readings of :func:`time.perf_counter` once features and replies were there.
-    """
-
-    answers: list[Answer | Refusal]
-    decisions: list[Decision] = field(default_factory=list)
-    states: dict[EntityKey, State] = field(default_factory=dict)
-    first_seq: dict[EntityKey, int] = field(default_factory=dict)
-    featured: float = 0.0
-    scored: float = 0.0
 
 
 class Engine:
@@ -96,12 +51,19 @@ class Engine:
         self.behaviour = Behaviour(scorer.schema)
         self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
-    def decide(self, arrivals: Sequence[Arrival], view: View, states: Mapping[EntityKey, State]) -> Decided:
+    def decide(
+        self,
+        arrivals: Sequence[Arrival],
+        view: View,
+        states: Mapping[EntityKey, State],
+        rulebook: Rulebook | None = None,
+    ) -> Decided:
         """Answer transactions in the order given, which is their order of arrival.
 
         Args:
             view: what is recorded under their names, and the first free place.
             states: of their entities, not to be changed; one that has none is new.
+            rulebook: what has a say beside the model.
         """
         decided = Decided([_UNANSWERED] * len(arrivals))
         first: dict[Name, int] = {}
@@ -128,7 +90,7 @@ class Engine:
             fresh.append(i)
         decided.featured = time.perf_counter()
         new = [arrivals[i] for i in fresh]
-        for i, (answer, decision) in zip(fresh, self._recorded(new, features, view.next_seq), strict=True):
+        for i, (answer, decision) in zip(fresh, self._recorded(new, features, view.next_seq, rulebook), strict=True):
             decided.answers[i] = answer
             decided.decisions.append(decision)
         decided.scored = time.perf_counter()
@@ -140,11 +102,14 @@ class Engine:
             decided.answers[i] = self.again(answer_before.content, others)
         return decided
 
-    def decide_apart(self, arrivals: Sequence[Arrival], states: Mapping[EntityKey, State]) -> list[Answer | Refusal]:
+    def decide_apart(
+        self, arrivals: Sequence[Arrival], states: Mapping[EntityKey, State], rulebook: Rulebook | None = None
+    ) -> list[Answer | Refusal]:
         """Answer transactions that cannot be recorded, each as if it were the only one.
 
         Args:
             states: those that are known; the reply to a transaction of another entity says that it is approximate.
+            rulebook: what has a say beside the model.
         """
         answers: list[Answer | Refusal] = [_UNANSWERED] * len(arrivals)
         fresh: list[int] = []
@@ -158,7 +123,7 @@ class Engine:
             known = all(key in states for key, _ in arrival.events)
             features.append(found if known else Featured(found.values, approximate=True))
             fresh.append(i)
-        replies, _ = self.score([arrivals[i] for i in fresh], features, logged=False)
+        replies, _ = self.score([arrivals[i] for i in fresh], features, rulebook, logged=False)
         for i, reply in zip(fresh, replies, strict=True):
             answers[i] = Answer(to_json(reply), reply)
         return answers
@@ -200,11 +165,17 @@ class Engine:
         return Featured(features, approximate)
 
     def score(
-        self, arrivals: Sequence[Arrival], features: Sequence[Featured], *, logged: bool = True
+        self,
+        arrivals: Sequence[Arrival],
+        features: Sequence[Featured],
+        rulebook: Rulebook | None = None,
+        *,
+        logged: bool = True,
     ) -> tuple[list[ScoreReply], Batch]:
         """The replies to transactions with their behaviour features, and what the detector was given.
 
         Args:
+            rulebook: what has a say beside the model.
             logged: what the replies say of that.
         """
         batch = self.batch(arrivals, features)
@@ -228,6 +199,9 @@ class Engine:
                 logged=logged,
             )
             replies.append(reply)
+        if rulebook is not None:
+            numbers = batch.numeric.tolist()
+            replies = [ruled(rulebook, *one) for one in zip(arrivals, numbers, replies, strict=True)]
         return replies, batch
 
     def batch(self, arrivals: Sequence[Arrival], features: Sequence[Featured]) -> Batch:
@@ -244,9 +218,9 @@ class Engine:
         return Batch(numeric, codes.reshape(rows, len(self._schema.categorical)), time_)
 
     def _recorded(
-        self, arrivals: Sequence[Arrival], features: Sequence[Featured], seq: int
+        self, arrivals: Sequence[Arrival], features: Sequence[Featured], seq: int, rulebook: Rulebook | None
     ) -> list[tuple[Answer, Decision]]:
-        replies, batch = self.score(arrivals, features)
+        replies, batch = self.score(arrivals, features, rulebook)
         self.familiarity.look(batch.categorical)
         found = []
         for row, (arrival, reply) in enumerate(zip(arrivals, replies, strict=True)):

@@ -17,8 +17,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from app.recording.answers import Answer
 from app.recording.breaker import Breaker
-from app.recording.engine import Answer, Engine
+from app.recording.engine import Engine
 from app.recording.recorder import Recorder
 from app.refusals import Refusal
 from app.requests.arrival import Arrival
@@ -187,6 +188,9 @@ class Ledger:
             answers = self._breaker.run(partial(self.recorder.answer, engine, arrivals))
             for name in engine.familiarity.news():
                 _log.warning("%s", unfamiliar(name))
+            if self.recorder.rulebook is not None:
+                for name, why in self.recorder.rulebook.news().items():
+                    _log.warning("rule %s could not be told for a transaction, and did not hold: %s", name, why)
             return answers
         except StoreUnavailable:
             if self.on_failure == "refuse":

@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from app.recording.engine import Answer, Engine
+from app.recording.answers import Answer
+from app.recording.engine import Engine
 from app.recording.recorder import Recorder
 from app.refusals import Refusal
 from app.requests.arrival import ScoreOptions

@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from app.pseudonyms import Pseudonyms
+from app.recording.answers import Answer, Decided, rules_of
 from app.recording.commit import Commits, Work
-from app.recording.engine import Answer, Decided, Engine
+from app.recording.engine import Engine
 from app.recording.labelling import labelled, plausible_time
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
 from app.recording.steps import Steps
 from app.refusals import Refusal
 from app.requests.arrival import Arrival
+from app.rules.changing import catch_up
+from app.rules.rulebook import Rulebook
+from app.rules.source import RuleSource
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
@@ -38,6 +42,11 @@ class Recorder:
         recovered: what was done to bring the states up to the log.
         metrics: where to count; by default, to be forgotten.
         tolerance: seconds by which the clocks of callers and of this machine may differ.
+        rulebook: what has a say beside the model; None where nothing ever has.
+        rules: where its rules come from.
+
+    Attributes:
+        rulebook, rules: as given.
     """
 
     def __init__(
@@ -47,7 +56,10 @@ class Recorder:
         recovered: Recovered,
         metrics: Metrics | None = None,
         tolerance: int = 0,
+        rulebook: Rulebook | None = None,
+        rules: RuleSource | None = None,
     ) -> None:
+        self.rulebook, self.rules = rulebook, rules
         self.states = states
         self.recovered = recovered
         self._commits = Commits(states, refill)
@@ -75,7 +87,11 @@ class Recorder:
         try:
             states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20, steps)
             refill = partial(recover, store, scorer, states, pseudonyms)
-            return Recorder(states, refill, refill(), metrics, settings.future_tolerance_seconds)
+            recovered, rulebook, rules = refill(), Rulebook(scorer.schema), RuleSource(settings.rules_file)
+            catch_up(store, rulebook.lists)
+            rules.start(store, rulebook, scorer.schema)
+            tolerance = settings.future_tolerance_seconds
+            return Recorder(states, refill, recovered, metrics, tolerance, rulebook, rules)
         except BaseException:
             store.close()
             raise
@@ -115,10 +131,11 @@ class Recorder:
         names = list(dict.fromkeys(name for arrival in arrivals for name in arrival.names))
         keys = {key for arrival in arrivals for key, _ in arrival.events}
         found: list[tuple[float, Decided]] = []
+        rulebook = self._in_force()
 
         def work(view: View) -> Work:
             began = time.perf_counter()
-            decided = engine.decide(arrivals, view, self.states.committed(keys, view))
+            decided = engine.decide(arrivals, view, self.states.committed(keys, view), rulebook)
             found[:] = [(began, decided)]
             return Work(decided.states, decided.first_seq, decisions=decided.decisions)
 
@@ -133,6 +150,8 @@ class Recorder:
             scores=[decision.score for decision in decided.decisions],
             decisions=Counter(decision.decision for decision in decided.decisions),
         )
+        if rulebook is not None:
+            self._metrics.ruled(rules_of(decided.answers))
         return decided.answers
 
     def answer_unlogged(self, engine: Engine, arrivals: Sequence[Arrival]) -> list[Answer | Refusal]:
@@ -141,9 +160,14 @@ class Recorder:
         Each is scored on its own copies of the states in memory. What memory does not hold counts as new, and the reply
         says that it is approximate.
         """
-        answers = engine.decide_apart(arrivals, self.states.held({key for one in arrivals for key, _ in one.events}))
+        states = self.states.held({key for one in arrivals for key, _ in one.events})
+        answers = engine.decide_apart(arrivals, states, self._in_force())
         self._metrics.unlogged(sum(isinstance(answer, Answer) for answer in answers))
         return answers
+
+    def _in_force(self) -> Rulebook | None:
+        """None where the model alone decides, so that it costs nothing."""
+        return self.rulebook if self.rulebook is not None and self.rulebook.in_force else None
 
     def known(self, names: Sequence[Name]) -> Mapping[Name, Decision]:
         """What is recorded under these names.

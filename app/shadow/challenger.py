@@ -8,10 +8,12 @@ from datetime import datetime
 import numpy as np
 
 from app.pseudonyms import Pseudonyms
-from app.recording.engine import Engine, Featured
+from app.recording.answers import Featured
+from app.recording.engine import Engine
 from app.recording.startup import snapshot_of
 from app.requests.arrival import Arrival, ScoreOptions
 from app.requests.encoder import Encoder
+from app.rules.replies import told
 from app.shadow.results import Shadowed
 from app.store.contract import Store
 from app.store.records import Decision, LabelEvent
@@ -137,7 +139,7 @@ class Challenger:
                 decision.arrived_at,
                 decision.model_version,
                 decision.score,
-                _CODES[decision.decision],  # type: ignore[index]
+                _CODES[told(decision).model_decision],  # type: ignore[index]
                 score,
                 code,
             )

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from app.store.query import Filter, Page
-from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import (
+    Activation,
+    Decision,
+    KeptRules,
+    LabelEvent,
+    ListChange,
+    LogColumns,
+    Name,
+    Origin,
+    View,
+    Writes,
+)
 from models.behaviour.keys import EntityKey
 
 if TYPE_CHECKING:
@@ -139,6 +150,19 @@ class Store(Protocol):
 
     def activations(self) -> Sequence[Activation]:
         """All activations, oldest first. Any thread, beside the one that writes."""
+
+    def change_lists(self, changes: Sequence[ListChange]) -> bool:
+        """Append changes, all of them or none: durable when it returns. False, and nothing written, where the place of
+        the first is not the next one."""
+
+    def list_changes(self, after: int = 0) -> Sequence[ListChange]:
+        """The changes after a number, oldest first. Any thread, beside the one that writes."""
+
+    def keep_rules(self, rules: KeptRules) -> None:
+        """Keep rules, in place of what was kept under their version: durable when it returns."""
+
+    def kept_rules(self) -> Sequence[KeptRules]:
+        """All rules that were kept; those that came into force last are the last. Any thread, as above."""
 
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """At most ``limit`` decisions, newest first, with their labels. Any thread, beside the one that writes.

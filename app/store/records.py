@@ -11,6 +11,8 @@ from models.behaviour.keys import EntityKey
 #: What a transaction is recorded under, at most once: its id (text), or what stands for an Idempotency-Key (bytes).
 Name = str | bytes
 Label = Literal["fraud", "legitimate", "disputed"]
+#: A list of values that decides beside the score: see :mod:`app.rules.lists`.
+ListName = Literal["allow", "block", "watch", "snooze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,47 @@ class Activation:
     decline: float | None = None
     by: str | None = None
     report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """A value was put on a list, in place of what was said of it there before, or taken off.
+
+    Attributes:
+        number: place among all changes, from 1, without gaps.
+        at: microseconds since 1970 UTC, by the clock of the machine that changed it.
+        name: of the list.
+        column: of the transaction; ``value``: of that column, as the log keeps it.
+        listed: whether it was put on.
+        until: it is no longer on the list from then on, microseconds since 1970 UTC; None for as long as nobody acts.
+        by: who changed it; None where that is not known.
+        note: why.
+    """
+
+    number: int
+    at: int
+    name: ListName
+    column: str
+    value: str
+    listed: bool = True
+    until: int | None = None
+    by: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRules:
+    """The text of rules that decided something.
+
+    Attributes:
+        version: digest of the text, as decisions name it.
+        at: in force from then on, the last time they came into force; microseconds since 1970 UTC.
+        text: TOML.
+    """
+
+    version: str
+    at: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

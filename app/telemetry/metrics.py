@@ -71,6 +71,12 @@ class Metrics:
             "counterfoil_decisions", "Recorded decisions; all but approve are alerts", ("decision",), registry=registry
         )
         self._decisions: dict[str, Counter] = {name: decisions.labels(name) for name in DECISIONS}
+        self._ruled = Counter(
+            "counterfoil_rulings",
+            "Recorded decisions that a list, as LIST:COLUMN, or a rule, by its name, had a say in",
+            ("rule",),
+            registry=registry,
+        )
         transactions = Counter(
             "counterfoil_transactions",
             "Transactions recorded, answered with the stored answer, refused after validation, or scored unrecorded",
@@ -120,6 +126,7 @@ class Metrics:
         )
         self._model = gauge("model_info", "1 for the model version that serves", "livemax", ("version", "policy"))
         self.model_refused = gauge("model_refused", "1 while a version that was activated cannot take over", "livemax")
+        self.rules_refused = gauge("rules_refused", "1 while the file's rules cannot be in force", "livemax")
         self._threshold = gauge("threshold_score", "Scores at or above it are alerts", "livemax")
         self._promised = gauge(
             "promised_alert_ratio",
@@ -193,6 +200,11 @@ class Metrics:
         for decision, rows in decisions.items():
             self._decisions[decision].inc(rows)
             self._recorded.inc(rows)
+
+    def ruled(self, matched: Mapping[str, int]) -> None:
+        """Count the recorded decisions that each list and each rule had a say in."""
+        for name, rows in matched.items():
+            self._ruled.labels(name).inc(rows)
 
     def unlogged(self, count: int) -> None:
         """Count transactions that were scored and not recorded."""

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from app.store.contract import Desk, Store
 from app.store.errors import StoreUnavailable
 from app.store.query import Filter, Page
-from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import (
+    Activation,
+    Decision,
+    KeptRules,
+    LabelEvent,
+    ListChange,
+    LogColumns,
+    Name,
+    Origin,
+    View,
+    Writes,
+)
 from models.behaviour.keys import EntityKey
 
 
@@ -91,6 +102,20 @@ class FaultyStore:
 
     def activations(self) -> Sequence[Activation]:
         return self.store.activations()
+
+    def change_lists(self, changes: Sequence[ListChange]) -> bool:
+        found = []
+        self._write(lambda: found.append(self.store.change_lists(changes)))
+        return found[0] if found else False
+
+    def list_changes(self, after: int = 0) -> Sequence[ListChange]:
+        return self.store.list_changes(after)
+
+    def keep_rules(self, rules: KeptRules) -> None:
+        self._write(lambda: self.store.keep_rules(rules))
+
+    def kept_rules(self) -> Sequence[KeptRules]:
+        return self.store.kept_rules()
 
     def scrub(self) -> bool:
         return self.store.scrub()

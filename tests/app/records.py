@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.pseudonyms import Pseudonyms
-from app.recording.engine import Answer, Engine
+from app.recording.answers import Answer
+from app.recording.engine import Engine
 from app.recording.recorder import Recorder
 from app.recording.steps import Steps
 from app.refusals import Refusal

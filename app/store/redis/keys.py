@@ -78,6 +78,16 @@ class RedisKeys:
         """Hash: number of an activation to its JSON."""
         return f"{self.prefix}activations"
 
+    @property
+    def list_changes(self) -> str:
+        """List: each change of a list as JSON, in the order of their numbers."""
+        return f"{self.prefix}list-changes"
+
+    @property
+    def rules(self) -> str:
+        """Hash: version of rules to their JSON."""
+        return f"{self.prefix}rules"
+
     def events(self, seq: int) -> str:
         """Hash: seq to packed event, for all events of one bucket."""
         return f"{self.prefix}events:{seq >> _BUCKET_BITS}"

@@ -14,7 +14,18 @@ from app.store.contract import Durability
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.packing import unpack_decision
 from app.store.query import Filter, Page
-from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import (
+    Activation,
+    Decision,
+    KeptRules,
+    LabelEvent,
+    ListChange,
+    LogColumns,
+    Name,
+    Origin,
+    View,
+    Writes,
+)
 from app.store.redis.config import risks
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.log import RedisLog
@@ -223,6 +234,36 @@ class RedisStore:
         """See the contract."""
         found = self._wires.one("HVALS", self._keys.activations)
         return sorted((Activation(**json.loads(content)) for content in found), key=attrgetter("number"))
+
+    def change_lists(self, changes: Sequence[ListChange]) -> bool:
+        """See the contract."""
+        if self._read_only:
+            raise self._refusal()
+        name = self._keys.list_changes
+        with self._wires.wire() as wire:
+            _, last = wire.run(("WATCH", name), ("LLEN", name))
+            if changes[0].number != last + 1:
+                wire.forget()
+                return False
+            push = ("RPUSH", name, *(json.dumps(asdict(one)) for one in changes))
+            *_, done = wire.run(("MULTI",), push, ("EXEC",))
+            return done is not None
+
+    def list_changes(self, after: int = 0) -> Sequence[ListChange]:
+        """See the contract."""
+        found = self._wires.one("LRANGE", self._keys.list_changes, after, -1)
+        return [ListChange(**json.loads(content)) for content in found]
+
+    def keep_rules(self, rules: KeptRules) -> None:
+        """See the contract."""
+        if self._read_only:
+            raise self._refusal()
+        self._wires.one("HSET", self._keys.rules, rules.version, json.dumps(asdict(rules)))
+
+    def kept_rules(self) -> Sequence[KeptRules]:
+        """See the contract."""
+        found = self._wires.one("HVALS", self._keys.rules)
+        return sorted((KeptRules(**json.loads(content)) for content in found), key=attrgetter("at"))
 
     def desk(self) -> None:
         """See the contract: alerts in the order of their scores, claims and notes want an SQL database."""

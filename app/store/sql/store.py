@@ -12,13 +12,25 @@ from sqlalchemy import Connection, Engine
 from app.store.contract import Desk
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.query import Filter, Page
-from app.store.records import Activation, Decision, LabelEvent, LogColumns, Name, Origin, View, Writes
+from app.store.records import (
+    Activation,
+    Decision,
+    KeptRules,
+    LabelEvent,
+    ListChange,
+    LogColumns,
+    Name,
+    Origin,
+    View,
+    Writes,
+)
 from app.store.sql import activations, migrations
 from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import Claim, require_place
 from app.store.sql.purge import compact, erase, scrub
 from app.store.sql.query import page
+from app.store.sql.ruling import change, changes_after, keep, kept
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
@@ -223,6 +235,22 @@ class SqlStore:
     def activations(self) -> Sequence[Activation]:
         """See the contract."""
         return self._log.read(activations.of)
+
+    def change_lists(self, changes: Sequence[ListChange]) -> bool:
+        """See the contract."""
+        return self._write(lambda connection: change(connection, changes))
+
+    def list_changes(self, after: int = 0) -> Sequence[ListChange]:
+        """See the contract."""
+        return self._log.read(lambda connection: changes_after(connection, after))
+
+    def keep_rules(self, rules: KeptRules) -> None:
+        """See the contract."""
+        self._write(lambda connection: keep(connection, rules))
+
+    def kept_rules(self) -> Sequence[KeptRules]:
+        """See the contract."""
+        return self._log.read(kept)
 
     def desk(self) -> Desk:
         """See the contract."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     Index,
@@ -175,6 +176,30 @@ sessions = Table(
     Column("name", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Index("sessions_name", "name"),
+)
+
+#: The columns stand in the order of ListChange's fields.
+list_changes = Table(
+    "list_changes",
+    metadata,
+    Column("number", _SEQ, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("column", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("until", BigInteger),
+    Column("by", Text),
+    Column("note", Text, nullable=False),
+)
+
+#: The columns stand in the order of KeptRules' fields.
+kept_rules = Table(
+    "kept_rules",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
 )
 
 meta = Table(

@@ -57,7 +57,7 @@ def test_one_decision_with_its_features(payments: Payments, served: str) -> None
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("UPDATE decisions SET reply = replace(reply, 'approve', 'decline') WHERE seq = 50", "decision"),
+        ("UPDATE decisions SET reply = CAST(replace(reply, 'approve', 'decline') AS BLOB) WHERE seq = 50", "decision"),
         ("UPDATE decisions SET features = zeroblob(length(features)) WHERE seq = 50", "features"),
         ("UPDATE decisions SET body = replace(body, '\"amount\":', '\"amount\":9') WHERE seq = 50", "features"),
     ],

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 from pydantic_core import to_json
 
-from app.recording.engine import Engine, Featured
+from app.recording.answers import Featured
+from app.recording.engine import Engine
 from app.requests.arrival import ScoreOptions
 from app.requests.encoder import Encoder
 from app.requests.model import RequestModel

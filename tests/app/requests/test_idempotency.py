@@ -20,7 +20,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.pseudonyms import NO_PSEUDONYMS
-from app.recording.engine import Answer, Engine
+from app.recording.answers import Answer
+from app.recording.engine import Engine
 from app.recording.recorder import Recorder
 from app.refusals import Conflict
 from app.requests.arrival import ScoreOptions

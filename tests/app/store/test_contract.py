@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
-from app.store.records import Activation, Decision, Label, LabelEvent, Origin, SavedState, View, Writes
+from app.store.records import (
+    Activation,
+    Decision,
+    KeptRules,
+    Label,
+    LabelEvent,
+    ListChange,
+    Origin,
+    SavedState,
+    View,
+    Writes,
+)
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
@@ -223,6 +234,45 @@ def test_activations_are_there_after_opening_again_each_place_taken_once(backend
     with pytest.raises(InvalidInput, match="reading only"):
         reader.activate(replace(second, number=3))
     reader.close()
+    again.close()
+
+
+def test_changes_of_lists_are_kept_in_order_each_place_taken_once(backend: Backend) -> None:
+    store = backend.open()
+    assert list(store.list_changes()) == []
+    first = ListChange(1, 5, "block", "card_id", "💳 1")
+    others = [
+        ListChange(2, 7, "snooze", "merchant_id", "m 1", until=90, by="alice", note="asked 'why' \\"),
+        ListChange(3, 7, "block", "card_id", "💳 1", listed=False),
+    ]
+    assert store.change_lists([first]) and store.change_lists(others)
+    for number in (1, 3, 5):  # taken, taken, and one that leaves a gap
+        assert not store.change_lists([replace(first, number=number), replace(first, number=number + 1)])
+    store.close()
+    again = backend.open()
+    assert list(again.list_changes()) == [first, *others]
+    assert (list(again.list_changes(after=1)), list(again.list_changes(after=3))) == (others, [])
+    assert again.change_lists([replace(first, number=4)])
+    reader = backend.open(read_only=True)
+    assert [one.number for one in reader.list_changes()] == [1, 2, 3, 4]
+    with pytest.raises(InvalidInput, match="reading only"):
+        reader.change_lists([replace(first, number=5)])
+    reader.close()
+    again.close()
+
+
+def test_rules_are_kept_the_last_in_force_at_the_end(backend: Backend) -> None:
+    store = backend.open()
+    assert list(store.kept_rules()) == []
+    old, new = KeptRules("a", 5, "text 💳"), KeptRules("b", 7, "other")
+    store.keep_rules(old)
+    store.keep_rules(new)
+    store.keep_rules(replace(old, at=9))
+    store.close()
+    again = backend.open(read_only=True)
+    assert list(again.kept_rules()) == [new, replace(old, at=9)]
+    with pytest.raises(InvalidInput, match="reading only"):
+        again.keep_rules(old)
     again.close()
 
 

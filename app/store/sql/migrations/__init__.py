@@ -9,7 +9,7 @@ from sqlalchemy import Connection, String, column, select, table
 from models.errors import InvalidInput
 
 #: The newest revision in ``versions``.
-HEAD = "0004"
+HEAD = "0005"
 _VERSIONS = table("alembic_version", column("version_num", String))
 
 
