@@ -136,6 +136,7 @@ class Normaliser(nn.Module):
         self.register_buffer("units", torch.tensor([24.0 if day else 7.0 for day in daily], dtype=wide))
         self.register_buffer("resolution", torch.zeros(layout.width, dtype=wide))
         self.register_buffer("departure", torch.ones(layout.width, dtype=wide))
+        self.settled = False
         self.embeddings = nn.ParameterList(
             torch.randn(k + 1, width, generator=generator)
             for k, width in zip(layout.categories, layout.embeddings, strict=True)
@@ -193,6 +194,12 @@ class Normaliser(nn.Module):
             spread_c = math.sqrt(float(frequency @ (surprise - mean) ** 2))
             self.get_buffer(f"frequency_{c}").copy_(torch.from_numpy(frequency))
             self.get_buffer(f"surprise_{c}").copy_(torch.from_numpy((surprise - mean) / max(spread_c, 0.5)))
+
+    def settle(self) -> None:
+        """Work out the categories' tables once, when nothing more is to be learned: the exporter would round them."""
+        for c in range(len(self.layout.categories)):
+            self.register_buffer(f"values_{c}", self._values(c).detach())
+        self.settled = True
 
     def prepare(self, numeric: Tensor, time: Tensor) -> Tensor:
         """The part without anything to learn: [n, numeric], [n] -> [n, dense], centered and scaled."""
@@ -257,6 +264,8 @@ class Normaliser(nn.Module):
 
     def _values(self, c: int) -> Tensor:
         """Surprise and embedding [k + 1, 1 + width] of each value of a categorical feature."""
+        if self.settled:
+            return self.get_buffer(f"values_{c}")
         return torch.cat([self.get_buffer(f"surprise_{c}")[:, None], self._table(c)], dim=1)
 
     def _table(self, c: int) -> Tensor:

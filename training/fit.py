@@ -165,6 +165,7 @@ def fit_detector(
     )
     detector.double().eval()
     detector.autoencoder.unroll()
+    detector.normaliser.settle()
     if options.error == "whitened":
         with torch.no_grad():
             _whiten_members(detector, rows, [held_in for _, held_in in folds], options)
