@@ -5,6 +5,7 @@ Each fixture imports what it needs: the process that hands out the tests reads t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from models.scorer import Scorer
     from tests.command_line import Cli
     from training.read import History
+
+# Matrices are tiny here: a second thread only spins and waits for the first, and takes the suite's other process its
+# turn. Set before anything loads NumPy, scikit-learn or torch; the processes that tests start have it, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every run, and no clock: the suite shares a busy machine.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
