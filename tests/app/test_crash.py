@@ -34,7 +34,6 @@ from tests.app.traffic import (
     prepare,
     results_of,
     same_states,
-    small,
 )
 from tests.waiting import until
 from training.simulate import SimulationConfig
@@ -148,11 +147,12 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcome(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(long: bool, payments: Payments, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Load, kills, and at the end the log."""
     folder = tmp_path_factory.mktemp("crash")
-    days = SimulationConfig(days=60, cards=5_000, merchants=2_000, start=date(2026, 1, 1))
-    payments = prepare(folder, days, 10) if long else prepare(folder, small(4), 8)
+    if long:
+        days = SimulationConfig(days=60, cards=5_000, merchants=2_000, start=date(2026, 1, 1))
+        payments = prepare(folder, days, 10)
     server = Server(payments.artifacts, folder / "counterfoil.db")
     server.start()
     random = np.random.default_rng(11)

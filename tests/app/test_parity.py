@@ -41,7 +41,6 @@ from tests.app.traffic import (
     results_of,
     same_states,
     shifted,
-    small,
 )
 from training.simulate import SimulationConfig
 
@@ -215,11 +214,12 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcome(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(long: bool, payments: Payments, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Everything sent, the log read, and the same done offline."""
     folder = tmp_path_factory.mktemp("parity")
-    days = SimulationConfig(days=60, cards=5_000, merchants=2_000, start=date(2026, 1, 1))
-    payments = prepare(folder, days, 18) if long else prepare(folder, small(3), 8)
+    if long:
+        days = SimulationConfig(days=60, cards=5_000, merchants=2_000, start=date(2026, 1, 1))
+        payments = prepare(folder, days, 18)
     plan = Plan(payments, 60 if long else 8, 400 if long else 60, seed=7)
     server = Server(payments.artifacts, folder / "counterfoil.db")
     server.start()

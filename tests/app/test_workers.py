@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -19,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import redis
 
 from app.store.redis.store import RedisStore
 from models.registry import Registry
 from models.rethreshold import rethreshold
 from models.thresholds import Policy
-from tests import private_servers, servers
+from tests import private_servers
 from tests.app.http import edge_server
 from tests.app.records import changed, sent
 from tests.app.test_server import announced
@@ -80,26 +78,33 @@ def offering_http_2(port: int, body: bytes) -> dict[str, Any]:
         return reply
 
 
-def test_both_count_the_same_card(payments: Payments) -> None:
-    address = servers.redis().removesuffix("/0") + "/9"  # nobody else's
-    card = f"card-{secrets.token_hex(4)}"
-    body = changed(sent(payments, 1)[0], card_id=card)
-    rows = [changed(body, transaction_id=f"{card}-{i}", timestamp=f"2026-01-20T10:{i:02d}:00Z") for i in range(40)]
-    try:
-        with serving(payments, address) as (port, _):
-            first = [post(port, row) for row in rows]
-            assert [post(port, row) for row in rows] == first
-            assert offering_http_2(port, rows[0]) == first[0]  # workers have the edge, too
-        store = RedisStore(address, read_only=True)
-        found = [store.find(f"{card}-{i}") for i in range(40)]
-        store.close()
-    finally:
-        with redis.Redis.from_url(address) as client:
-            for name in client.scan_iter("counterfoil:*"):
-                client.delete(name)
+def test_both_count_the_same_card_and_end_with_a_reason_once_redis_is_gone(payments: Payments) -> None:
+    body = sent(payments, 1)[0]
+    rows = [
+        changed(body, card_id="card", transaction_id=f"card-{i}", timestamp=f"2026-01-20T10:{i:02d}:00Z")
+        for i in range(40)
+    ]
+    with private_servers.redis("--appendonly", "no") as server, serving(payments, server.url) as (port, process):
+        first = [post(port, row) for row in rows]
+        assert [post(port, row) for row in rows] == first
+        assert offering_http_2(port, rows[0]) == first[0]  # workers have the edge, too
+        with closing(RedisStore(server.url, read_only=True)) as store:
+            found = [store.find(f"card-{i}") for i in range(40)]
+        server.kill()
+        os.kill(workers(process.pid)[0], signal.SIGKILL)  # the one that takes its place finds no server
+        _, errors = process.communicate(timeout=FAR)
+        server.start()
     at = payments.schema.numeric.index("card.count_1h")
     counts = [np.frombuffer(decision.features, np.float64)[at] for decision in found if decision is not None]
     assert counts == list(range(40))
+    assert process.returncode == 2
+    assert "this worker cannot start: Redis at 127.0.0.1" in errors
+    assert "error: a worker could not start" in errors
+    assert "Traceback" not in errors and "exception" not in errors
+    losses = [json.loads(line) for line in errors.splitlines() if "appendonly" in line]  # said once
+    assert [(line["level"], line["event"].partition(" is")[0].rpartition(" ")[2]) for line in losses] == [
+        ("warning", "appendonly")
+    ]
 
 
 def test_services_that_find_the_same_store_empty_all_serve(payments: Payments) -> None:
@@ -120,19 +125,6 @@ def test_services_that_find_the_same_store_empty_all_serve(payments: Payments) -
         lines = [json.loads(line) for text in errors for line in text.splitlines()]
         assert {line["level"] for line in lines} == {"info"}, errors
         assert not any("died" in line["event"] for line in lines), errors
-
-
-def test_a_worker_that_cannot_start_ends_all_with_a_reason(payments: Payments) -> None:
-    with private_servers.redis() as server, serving(payments, server.url) as (port, process):
-        post(port, sent(payments, 1)[0])
-        server.kill()
-        os.kill(workers(process.pid)[0], signal.SIGKILL)  # the one that takes its place finds no server
-        _, errors = process.communicate(timeout=FAR)
-        server.start()
-    assert process.returncode == 2
-    assert "this worker cannot start: Redis at 127.0.0.1" in errors
-    assert "error: a worker could not start" in errors
-    assert "Traceback" not in errors and "exception" not in errors
 
 
 def test_all_workers_change_over_together_and_one_that_takes_anothers_place_too(
@@ -161,20 +153,6 @@ def test_all_workers_change_over_together_and_one_that_takes_anothers_place_too(
         for pid in workers(process.pid):
             os.kill(pid, signal.SIGKILL)
         assert set(both()) == {manifest.version}  # it waits until somebody takes the connection
-
-
-def test_what_redis_may_lose_is_said_once(payments: Payments) -> None:
-    address = servers.redis().removesuffix("/0") + "/11"  # nobody else's
-    with serving(payments, address) as (port, process):
-        post(port, sent(payments, 1)[0])
-        process.terminate()
-        _, errors = process.communicate(timeout=FAR)
-    with redis.Redis.from_url(address) as client:
-        client.flushdb()
-    lines = [json.loads(line) for line in errors.splitlines() if "appendonly" in line]
-    assert [(line["level"], line["event"].partition(" is")[0].rpartition(" ")[2]) for line in lines] == [
-        ("warning", "appendonly")
-    ]
 
 
 def test_a_store_of_one_process_is_refused(payments: Payments, own_store: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +48,21 @@ def part(count: int, seed: int) -> Part:
     return Part(batch, label)
 
 
-def detector(train: Part) -> FraudDetector:
-    legitimate = train.batch.take(train.label != FRAUD)
-    return fit_detector(legitimate, LAYOUT, OPTIONS, seed=0).detector
-
-
 @pytest.fixture(scope="module")
 def train() -> Part:
     return part(1_500, 0)
 
 
 @pytest.fixture(scope="module")
-def taught(train: Part) -> FraudDetector:
-    taught = detector(train)
+def fitted(train: Part) -> FraudDetector:
+    """Without a second opinion: :func:`deepcopy` it before it gets one."""
+    legitimate = train.batch.take(train.label != FRAUD)
+    return fit_detector(legitimate, LAYOUT, OPTIONS, seed=0).detector
+
+
+@pytest.fixture(scope="module")
+def taught(train: Part, fitted: FraudDetector) -> FraudDetector:
+    taught = deepcopy(fitted)
     fit_second_opinion(taught, train.batch, train.label, 0.3, 0)
     return taught
 
@@ -110,7 +113,7 @@ def onnx_trees(trees: Any) -> Any:
 
 
 def test_the_graph_gives_what_torch_gives_and_the_first_opinion_is_untouched(
-    train: Part, taught: FraudDetector, exported: bytes
+    fitted: FraudDetector, taught: FraudDetector, exported: bytes
 ) -> None:
     batch = part(300, 1).batch
     graph = Graph(exported)
@@ -121,15 +124,15 @@ def test_the_graph_gives_what_torch_gives_and_the_first_opinion_is_untouched(
         np.testing.assert_allclose(graph.run(rows, EVIDENCE)[0], expected[-1], rtol=1e-9, atol=1e-9)
     whole = graph.run(batch, EVIDENCE)[0]
     assert graph.run(batch.take(slice(7, 8)), EVIDENCE)[0][0] == whole[7]  # to the bit
-    alone = Graph(export_onnx(detector(train)))
+    alone = Graph(export_onnx(fitted))
     np.testing.assert_array_equal(graph.run(batch, ERROR)[0], alone.run(batch, ERROR)[0])
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
-def test_of_any_budget_the_novel_has_its_share(train: Part, share: float) -> None:
+def test_of_any_budget_the_novel_has_its_share(train: Part, fitted: FraudDetector, share: float) -> None:
     later = part(10_000, 8)
     legitimate = later.batch.take(later.label == LEGITIMATE)
-    both = detector(train)
+    both = deepcopy(fitted)
     fit_second_opinion(both, train.batch, train.label, share, 0)
     error, *_, evidence = run_torch(both, legitimate)
     for budget in (0.03, 0.1):
@@ -157,12 +160,12 @@ def test_what_was_labelled_is_found_and_what_was_not_is_not_lost(taught: FraudDe
     assert (run_torch(taught, novel)[-1] >= threshold).mean() > 0.9
 
 
-def test_rows_of_unknown_label_are_not_looked_at(train: Part) -> None:
+def test_rows_of_unknown_label_are_not_looked_at(train: Part, fitted: FraudDetector) -> None:
     label = train.label.copy()
     label[1::3] = UNKNOWN
     strange = Batch(train.batch.numeric.copy(), train.batch.categorical, train.batch.time)
     strange.numeric[1::3] *= 50
-    both = detector(train)
+    both = deepcopy(fitted)
     found = []
     for batch in (train.batch, strange):
         fit_second_opinion(both, batch, label, 0.3, 0)
@@ -170,8 +173,8 @@ def test_rows_of_unknown_label_are_not_looked_at(train: Part) -> None:
     np.testing.assert_array_equal(found[0], found[1])
 
 
-def test_the_gate_lets_pass_what_is_better_later_on(train: Part) -> None:
-    both = detector(train)
+def test_the_gate_lets_pass_what_is_better_later_on(train: Part, fitted: FraudDetector) -> None:
+    both = deepcopy(fitted)
     later = part(1_000, 5)
     record = add_second_opinion(both, (train.batch, train.label), (later.batch, later.label), share=0.3, seed=0)
     assert record.used and both.second is not None
@@ -179,8 +182,8 @@ def test_the_gate_lets_pass_what_is_better_later_on(train: Part) -> None:
     assert (record.gate_rows, record.gate_fraud) == (1_000, int(later.label.sum()))
 
 
-def test_the_gate_refuses_labels_that_say_nothing(train: Part) -> None:
-    both = detector(train)
+def test_the_gate_refuses_labels_that_say_nothing(train: Part, fitted: FraudDetector) -> None:
+    both = deepcopy(fitted)
     later = part(1_000, 5)
     shuffled = np.random.default_rng(0).permutation(train.label)
     record = add_second_opinion(both, (train.batch, shuffled), (later.batch, later.label), share=0.3, seed=0)
@@ -190,26 +193,26 @@ def test_the_gate_refuses_labels_that_say_nothing(train: Part) -> None:
 
 
 @pytest.mark.parametrize("where", ["train", "later"])
-def test_too_few_labels_are_not_used(train: Part, where: str) -> None:
+def test_too_few_labels_are_not_used(train: Part, fitted: FraudDetector, where: str) -> None:
     later = part(1_000, 5)
     few = {"train": train.label.copy(), "later": later.label.copy()}
     few[where][np.flatnonzero(few[where] == FRAUD)[3:]] = UNKNOWN
-    both = detector(train)
+    both = deepcopy(fitted)
     record = add_second_opinion(both, (train.batch, few["train"]), (later.batch, few["later"]), share=0.3, seed=0)
     assert not record.used and both.second is None
     assert "3 labelled fraud" in record.why and (where == "later" or str(MIN_FRAUD) in record.why)
 
 
-def test_features_that_say_nothing_are_told(train: Part) -> None:
-    both = detector(train)
+def test_features_that_say_nothing_are_told(train: Part, fitted: FraudDetector) -> None:
+    both = deepcopy(fitted)
     flat = Batch(np.zeros((1_500, 6)), np.zeros((1_500, 1), np.int64), np.zeros(1_500, np.int64))
     record = add_second_opinion(both, (flat, train.label), (train.batch, train.label), share=0.3, seed=0)
     assert not record.used and both.second is None and "say nothing" in record.why
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
-def test_a_share_is_between_0_and_1(train: Part, share: float) -> None:
-    both = detector(train)
+def test_a_share_is_between_0_and_1(train: Part, fitted: FraudDetector, share: float) -> None:
+    both = deepcopy(fitted)
     with pytest.raises(InvalidInput, match="novel share"):
         add_second_opinion(both, (train.batch, train.label), (train.batch, train.label), share=share, seed=0)
 
