@@ -120,17 +120,20 @@ class Scorer:
         more.
 
         Args:
-            scores: of the batch, from :meth:`score` with ``explain``.
+            scores: of the batch, from :meth:`score`; with ``explain`` where many rows are asked about.
             verify: also say what the score would be with each reason put back.
         """
         tell = self._explainer
-        parts, expected = scores.contributions[row], self._possible(scores.expected[row : row + 1])[0]
+        told = scores.expected[row : row + 1]
+        if not told.size:
+            told = self.graph.run(batch.take(slice(row, row + 1)), "expected")[0]
+        parts, expected = scores.contributions[row], self._possible(told)[0]
         if not (top and (verify or scores.is_anomaly[row])):
             causes = largest(tell.parts(parts), top)
             return [tell.reason(batch, row, parts, expected, cause) for cause in causes.tolist()]
-        causes = self._candidates(batch, scores, row, max(top, CANDIDATES))
+        causes = self._candidates(batch, scores, told, row, max(top, CANDIDATES))
         each = np.full(len(causes), row)
-        settled, again = self.neutralise(batch.take(each), scores.expected[each], tell.features_of(causes))
+        settled, again = self.neutralise(batch.take(each), told.repeat(len(each), axis=0), tell.features_of(causes))
         order = largest(-again.evidence, top)
         reasons = [tell.reason(batch, row, parts, settled[i], int(causes[i])) for i in order]
         if not verify:
@@ -170,7 +173,9 @@ class Scorer:
             settled = self._possible(self.graph.run(again, "expected")[0])
         return settled, self.score(put_back(self.schema, batch, settled, chosen))
 
-    def _candidates(self, batch: Batch, scores: Scores, row: int, count: int) -> NDArray[np.int64]:
+    def _candidates(
+        self, batch: Batch, scores: Scores, told: NDArray[np.float64], row: int, count: int
+    ) -> NDArray[np.int64]:
         """Causes that may be why a row alerts: those with the largest shares of the error; with a second opinion,
         which may be of another mind, those that change the evidence most when put back once."""
         tell = self._explainer
@@ -178,7 +183,7 @@ class Scorer:
             return largest(tell.parts(scores.contributions[row]), count)
         every = np.arange(len(tell.members))
         rows = np.full(len(every), row)
-        expected = self._possible(scores.expected[rows])
+        expected = self._possible(told.repeat(len(every), axis=0))
         again = put_back(self.schema, batch.take(rows), expected, tell.features_of(every))
         return largest(-self.evidence(again), count)
 

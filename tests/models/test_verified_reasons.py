@@ -89,3 +89,12 @@ def test_reasons_of_an_alert_are_ordered_by_effect(tiny_scorer: Scorer, scored: 
     row = int(scores.score.argmax())
     drops = [r.verified.drop for r in tiny_scorer.reasons(batch, scores, row, 5, verify=True) if r.verified]
     assert drops == sorted(drops, reverse=True)
+
+
+def test_scores_without_what_was_expected_have_the_same_reasons(
+    tiny_scorer: Scorer, scored: tuple[Batch, Scores]
+) -> None:
+    batch, scores = scored
+    alone = tiny_scorer.score(batch)
+    for row in (int(scores.score.argmax()), int(scores.score.argmin())):
+        assert tiny_scorer.reasons(batch, alone, row, 3) == tiny_scorer.reasons(batch, scores, row, 3)
