@@ -83,7 +83,7 @@ class Explanations:
         if scorer is None:
             return [Why(one["text"]) for one in from_json(decision.reply)["reasons"][:REASONS]]
         batch = Batch.from_bytes(decision.features, len(scorer.schema.numeric))
-        return [_why(one) for one in scorer.reasons(batch, scorer.score(batch), 0, REASONS, verify=True)]
+        return [_why(one) for one in scorer.reasons(batch, scorer.score(batch, explain=True), 0, REASONS, verify=True)]
 
     def _scorer(self, version: str, generation: Generation) -> Scorer | None:
         if generation.scorer.manifest.version == version:
