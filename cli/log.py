@@ -184,7 +184,8 @@ def purge(
     """Erase old decisions, or all of one card, merchant or other entity: decisions, labels and states.
 
     What remains goes on as if nothing had been erased. Broken off, the same command again finishes. A running service
-    erases by POST /v1/purge. Backups and the states beside the model versions are yours to erase.
+    erases by POST /v1/purge; on Redis this command may run beside it, too. Backups and the states beside the model
+    versions are yours to erase.
 
     Example: counterfoil purge --before 400d, or: counterfoil purge --card card-000106
     """
@@ -207,5 +208,8 @@ def purge(
     if purged.compacted:
         out.print(f"Decisions up to place {purged.compacted:,} can no longer be recomputed by 'counterfoil replay'.")
     if not purged.scrubbed:
-        out.print("A reader keeps an older state of the store open: end it and run this again to empty the files.")
+        out.print(
+            "Bytes of it may be left in the store's files. SQLite: a reader keeps an older state open, end it. Redis:"
+        )
+        out.print("have the server rewrite its files, BGREWRITEAOF and BGSAVE. Then run this again.")
         raise typer.Exit(EXIT_REJECTED)

@@ -66,7 +66,7 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
         operation["responses"]["422"] = {"description": _REFUSED}
     purge = paths[PURGE]["post"]
     purge["requestBody"] = {"required": True, "content": {"application/json": {"schema": json_schema(schema)}}}
-    purge["responses"]["409"] = {"description": "Another purge is running, or the store is a shared one"}
+    purge["responses"]["409"] = {"description": "Another purge is running"}
     one["responses"]["404"] = {"description": "No transaction with this id is recorded"}
 
 

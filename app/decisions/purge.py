@@ -8,6 +8,7 @@ the steps leave a whole store behind them: broken off anywhere, the same command
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from app.recording.recorder import Recorder
 from app.settings import Settings
 from app.store.errors import StoreInUse
 from app.store.open import open_store
-from app.store.query import Filter
+from app.store.query import Filter, Recorded
 from models.behaviour.keys import EntityKey
 from models.schema import TransactionSchema
 from models.scorer import Scorer
@@ -46,7 +47,7 @@ class Purge:
     """Erases from the store of a recorder.
 
     Args:
-        recorder: its store must not be a shared one.
+        recorder: of the store. Other processes may write to a shared one meanwhile.
         schema: of the recorder's model.
         run: in which thread; the caller's own by default.
     """
@@ -63,10 +64,11 @@ class Purge:
         A label of it counts in the states first, however late it came: history is compacted up to there.
         """
         wanted = Filter(until=moment)
-        newest = self._store.page(wanted, None, 1).decisions
-        last = newest[0].decision.seq if newest else 0
-        self._compact(last, self._run)
-        return self._purged(self._erase(wanted, last, self._run))
+        with self._store.purging():
+            newest = self._page(wanted, None, 1)
+            last = newest[0].decision.seq if newest else 0
+            self._compact(last, self._run)
+            return self._purged(self._erase(wanted, last, self._run))
 
     def entity(self, key: EntityKey) -> Purged:
         """Erase all that was recorded of one card, merchant or other entity, and its state.
@@ -74,14 +76,15 @@ class Purge:
         It stays counted in the states of others, as it was when they saw it; so all history is compacted. For one that
         nothing is known of, a misspelt one, nothing is.
         """
-        if not self._run(partial(self._knows, key)):
-            return self._purged(0)
-        last = self._run(self._store.last_seq)
-        self._compact(last, self._run)
-        erased = self._erase(Filter(entities=(key,)), last, self._run)
-        # Little is left for the piece that all others wait for.
-        self._compact(self._run(self._store.last_seq), self._run)
-        return self._purged(erased + self._run(partial(self._forget, key)))
+        with self._store.purging():
+            if not self._run(partial(self._knows, key)):
+                return self._purged(0)
+            last = self._run(self._store.last_seq)
+            self._compact(last, self._run)
+            erased = self._erase(Filter(entities=(key,)), last, self._run)
+            # Little is left for the piece that all others wait for.
+            self._compact(self._run(self._store.last_seq), self._run)
+            return self._purged(erased + self._run(partial(self._forget, key)))
 
     def _knows(self, key: EntityKey) -> bool:
         if self._store.page(Filter(entities=(key,)), None, 1).decisions:
@@ -91,32 +94,42 @@ class Purge:
     def _forget(self, key: EntityKey) -> int:
         """Erase what arrived meanwhile, then the state. Returns how many.
 
-        In one piece of work, so that nothing arrives in between. The state goes last: while a decision of it is left,
-        so is the state that a label of that decision counts in.
+        In one piece of work, so that nothing arrives in between; where another process writes, it is tried again. The
+        state goes last: while a decision of it is left, so is the state that a label of that decision counts in.
         """
-        last = self._store.last_seq()
-        self._compact(last, at_once)
-        erased = self._erase(Filter(entities=(key,)), last, at_once)
-        self._recorder.states.forget(key)  # first: it is saved, and may be gone though the answer is lost
-        self._store.erase([], [key])
-        return erased
+        erased = 0
+        while True:
+            last = self._store.last_seq()
+            self._compact(last, at_once)
+            erased += self._erase(Filter(entities=(key,)), last, at_once)
+            self._recorder.states.forget(key)  # first: it is saved, and may be gone though the answer is lost
+            if self._store.erase([], [key]):
+                return erased
 
     def _erase(self, wanted: Filter, last: int, run: Run) -> int:
         """Delete decisions up to a place, every label of which is compacted first. Returns how many."""
-        erased = 0
-        while True:
-            page = self._store.page(wanted, last + 1, self._most)
-            if not page.decisions:
-                return erased
-            self._compact(max((label.seq for one in page.decisions for label in one.labels), default=0), run)
-            erased += run(partial(self._erase_compacted, wanted, last))
+        erased, before = 0, last + 1
+        while some := self._page(wanted, before, self._most):
+            self._compact(max((label.seq for one in some for label in one.labels), default=0), run)
+            gone, before = run(partial(self._erase_compacted, wanted, before))
+            erased += gone
+        return erased
 
-    def _erase_compacted(self, wanted: Filter, last: int) -> int:
-        """Delete a page of decisions but those that got another label in between. Returns how many."""
-        page, compacted = self._store.page(wanted, last + 1, self._most), self._store.compacted()
-        gone = [one.decision for one in page.decisions if all(label.seq <= compacted for label in one.labels)]
-        self._store.erase(gone)
-        return len(gone)
+    def _erase_compacted(self, wanted: Filter, before: int) -> tuple[int, int]:
+        """Delete decisions before a place, but those that got another label in between. Returns how many, and the place
+        before which others may be left."""
+        some, compacted = self._page(wanted, before, self._most), self._store.compacted()
+        gone = [one.decision for one in some if all(label.seq <= compacted for label in one.labels)]
+        erased = self._store.erase(gone)
+        return erased, some[-1].decision.seq if some and erased == len(some) else before
+
+    def _page(self, wanted: Filter, before: int | None, limit: int) -> Sequence[Recorded]:
+        """The newest of the decisions before a place; none only where there are none."""
+        while True:
+            page = self._store.page(wanted, before, limit)
+            if page.decisions or page.before is None:
+                return page.decisions
+            before = page.before
 
     def _purged(self, decisions: int) -> Purged:
         return Purged(decisions, self._store.compacted(), self._scrub())
@@ -133,7 +146,7 @@ class Purge:
 def purge_store(
     settings: Settings, scorer: Scorer, pseudonyms: Pseudonyms, before: int | None, entity: EntityKey | None
 ) -> Purged:
-    """Erase from a store that no service has open.
+    """Erase from a store that no service has open; from a shared one, beside its services.
 
     Args:
         pseudonyms: of the store, as the settings want them.
@@ -141,11 +154,10 @@ def purge_store(
 
     Raises:
         StoreInUse: a service has it open, and must erase itself: ``POST /v1/purge``.
-        InvalidInput: there is no such store, it is a shared one, or its ids are under other pseudonyms.
+        InvalidInput: there is no such store, or its ids are under other pseudonyms.
     """
-    with closing(open_store(settings.database_url, read_only=True)) as store:
-        if store.shared:
-            store.scrub()  # says why not
+    with closing(open_store(settings.database_url, read_only=True)):
+        pass  # it is there: to erase, none is made
     try:
         recorder = Recorder.open(settings, scorer, pseudonyms)
     except StoreInUse as error:

@@ -40,7 +40,11 @@ class PurgeReply:
         Field(description="Decisions up to this place can no longer be recomputed: what came before them is erased"),
     ]
     scrubbed: Annotated[
-        bool, Field(description="Nothing is left in the store's files; false while a reader keeps an older state open")
+        bool,
+        Field(
+            description="Nothing is left in the store's files; false while a reader keeps an older state open, or "
+            "where Redis may not be told to rewrite its files"
+        ),
     ]
 
 

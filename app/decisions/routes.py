@@ -31,7 +31,7 @@ from app.requests.bodies import read_body, require_media_type, score_options
 from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Store
-from app.store.errors import StoreUnavailable
+from app.store.errors import StoreInUse, StoreUnavailable
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest
@@ -42,6 +42,7 @@ from models.tables import write_frames
 #: Readers of the store at once, so that they leave the processor and its connections to those who score.
 _READERS, _EXPORTERS = 4, 2
 _PIECE = 256 << 10
+_PURGING = "another purge is running; send this one once it is done"
 #: Seconds between two messages that the store cannot be read.
 _SAY_SECONDS = 60.0
 _MEDIA_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
@@ -119,16 +120,16 @@ class Decisions:
         require_media_type(request, "application/json")
         body = await read_body(request, self._most_bytes)
         what = purge_request.read(body, generation.schema, generation.pseudonyms)
-        if ledger.recorder.store.shared:
-            raise Refused("conflict", "decisions in a store that several processes share cannot be erased one by one")
         if self.purging:
-            raise Refused("conflict", "another purge is running; send this one once it is done")
+            raise Refused("conflict", _PURGING)
         self.purging = True
         try:
             loop = asyncio.get_running_loop()
             work = partial(purge_request.carry_out, what, ledger, generation.schema, loop)
             with self._telling():
                 purged = await run_sync(work, limiter=self._exporters)
+        except StoreInUse:
+            raise Refused("conflict", _PURGING) from None
         finally:
             self.purging = False
         reply = PurgeReply(purged.decisions, purged.compacted, purged.scrubbed)

@@ -38,10 +38,13 @@ def compact(recorder: Recorder, schema: TransactionSchema, until: int, run: Run 
     """Let the base take in the log up to a place, every state of which is saved first.
 
     Args:
-        recorder: its store must not be a shared one.
         schema: of the model that the states belong to.
+        until: a place that is taken.
     """
     store = recorder.store
+    if store.compacted() >= until:
+        return
+    run(store.settle)
     while run(partial(recorder.states.save_some, until + 1)):
         pass
     origin = store.origin()

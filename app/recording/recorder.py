@@ -204,10 +204,14 @@ class Recorder:
             return None
         behaviour = self.states.behaviour
         said = arrived_at if known_at is None else known_at
-        recorded = known = plausible_time(behaviour, said, decision, self._tolerance)
+        recorded: int | None = None
+        known = plausible_time(behaviour, said, decision, self._tolerance)
 
         def work(view: View) -> Work:
             nonlocal recorded
+            if view.known.get(transaction_id) != decision:  # another process has erased it meanwhile
+                recorded = None
+                return Work({}, {})
             recorded = known
             before = view.labels.get(transaction_id)
             if before is not None and before.label == label and (known_at is None or known == before.known_at):
@@ -216,7 +220,7 @@ class Recorder:
             event = LabelEvent(view.next_seq, transaction_id, label, known, arrived_at, caller)
             return labelled(behaviour, decision, event, before, self.states.committed(decision.keys, view))
 
-        self._commits.run([], set(decision.keys), 1, work, [transaction_id])
+        self._commits.run([transaction_id], set(decision.keys), 1, work, [transaction_id])
         return recorded
 
     def try_store(self) -> None:

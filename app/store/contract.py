@@ -7,6 +7,7 @@ entity, kept so that a restart need not replay everything. Both are written in o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from app.store.query import Filter, Page
@@ -117,16 +118,30 @@ class Store(Protocol):
     def compacted(self) -> int:
         """Events up to here are in the base: what is made from the base goes on after them. 0 if none are."""
 
+    def settle(self) -> int:
+        """A place after which every event comes that is not in the log yet; no earlier than the last one that is."""
+
+    def purging(self) -> AbstractContextManager[None]:
+        """To be around a purge, so that there is one at a time.
+
+        Raises:
+            StoreInUse: another process purges.
+        """
+
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         """Replace what the base holds of these entities; it now has the events up to ``compacted``. Atomic.
 
-        Every saved state must have its events up to there before. A shared store refuses.
+        Every saved state must have its events up to there before, and the log must be settled up to there.
         """
 
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> int:
         """Delete decisions with their labels, and what is saved of entities, the base included. Atomic.
 
         All of it must be compacted before: no place of theirs is given to another event.
+
+        Returns:
+            How many of them are gone now. In a shared store those stay that another process has written to since: a
+            decision with a label that is not compacted, an entity of which a decision is left.
         """
 
     def scrub(self) -> bool:

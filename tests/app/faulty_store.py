@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from app.store.contract import Desk, Store
@@ -87,8 +88,16 @@ class FaultyStore:
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         self._write(lambda: self.store.compact(base, compacted))
 
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
-        self._write(lambda: self.store.erase(decisions, entities))
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> int:
+        found = []
+        self._write(lambda: found.append(self.store.erase(decisions, entities)))
+        return found[0] if found else 0
+
+    def settle(self) -> int:
+        return self.store.settle()
+
+    def purging(self) -> AbstractContextManager[None]:
+        return self.store.purging()
 
     def prove(self) -> None:
         """No write that counts: nothing of it stays."""

@@ -43,10 +43,12 @@ from tests.app.decisions.test_purge import broken_off
 from tests.app.faulty_store import Stop
 from tests.app.memory import Memory, Paid, Unsaved
 from tests.app.records import Till, Told, sent
+from tests.app.store.conftest import empty_redis
 from tests.app.traffic import Payments, same_states
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
 from tests.waiting import until
 
+__all__ = ["empty_redis"]  # a fixture
 #: Early enough that no history ends in the future.
 #: Some states are saved and some are not, and a purge takes several steps.
 SMALL = Steps(save_after=5, compact=7, erase=2)
@@ -365,13 +367,19 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
         yield place
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8)])
+@pytest.fixture
+def redis_places(empty_redis: Callable[[], str]) -> Callable[[], str]:
+    """The same database for each run, empty."""
+    return empty_redis
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8), ("redis", 8)])
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, kind: str, runs: int
 ) -> None:
     place = request.getfixturevalue(f"{kind}_places")
     if request.config.getoption("--long", default=False):
-        runs = {"sqlite": 600, "postgresql": 300}[kind]
+        runs = {"sqlite": 600, "postgresql": 300, "redis": 300}[kind]
     limits = settings(max_examples=runs, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
     class Here(Machine):

@@ -74,6 +74,11 @@ class RedisKeys:
         return f"{self.prefix}proof"
 
     @property
+    def purge(self) -> str:
+        """Who purges; gone a while after its last step."""
+        return f"{self.prefix}purge"
+
+    @property
     def activations(self) -> str:
         """Hash: number of an activation to its JSON."""
         return f"{self.prefix}activations"
@@ -122,11 +127,15 @@ class RedisKeys:
         """Hash: key to content."""
         return f"{self.prefix}begun:{number}:base:{entity}"
 
+    def compacted(self, number: int) -> str:
+        """Integer."""
+        return f"{self.prefix}begun:{number}:compacted"
+
     def begun(self, name: bytes) -> int:
-        """The number of the beginning that a state or base belongs to."""
+        """The number of the beginning that a state, a base or what is compacted belongs to."""
         return int(name[len(f"{self.prefix}begun:".encode()) :].partition(b":")[0])
 
     @property
     def all_begun(self) -> str:
-        """Pattern of the states and bases of all beginnings."""
+        """Pattern of what belongs to any beginning."""
         return re.sub(r"([\\*?\[\]^])", r"\\\1", self.prefix) + "begun:*"

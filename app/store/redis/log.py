@@ -22,13 +22,13 @@ class RedisLog:
     def __init__(self, wires: Wires, keys: RedisKeys) -> None:
         self._wires, self._keys = wires, keys
 
-    def last_seq(self) -> int:
-        """The last place that holds an event: reserved places may have stayed empty."""
+    def last_seq(self, compacted: int = 0) -> int:
+        """The last place that holds an event: reserved places may have stayed empty. What is compacted stays taken."""
         reserved = int(self._wires.one("GET", self._keys.seq) or 0)
-        for bucket in reversed(self._keys.buckets(0, reserved)):
+        for bucket in reversed(self._keys.buckets(compacted, reserved)):
             if taken := self._wires.one("HKEYS", bucket):
-                return max(map(int, taken))
-        return 0
+                return max(compacted, *map(int, taken))
+        return compacted
 
     def events(self, after: int) -> Iterator[Decision | LabelEvent]:
         """All events, oldest first."""

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import islice
 from operator import attrgetter
@@ -29,6 +30,7 @@ from app.store.records import (
 from app.store.redis.config import risks
 from app.store.redis.keys import Beginning, RedisKeys
 from app.store.redis.log import RedisLog
+from app.store.redis.purge import RedisPurge
 from app.store.redis.query import SEARCH, RedisQuery, Search
 from app.store.redis.transaction import commit, view
 from app.store.redis.wire import Wire, Wires
@@ -81,8 +83,10 @@ class RedisStore:
         self._keys = RedisKeys(prefix)
         self._log = RedisLog(self._wires, self._keys)
         self._query = RedisQuery(self._wires, self._keys, self._log, search)
+        self._purge = RedisPurge(self._wires, self._keys)
         self._read_only = read_only
         self._begun = Beginning()
+        self._compacting: Beginning | None = None  # whose compacted place was asked for last
 
     def transact(
         self,
@@ -113,8 +117,9 @@ class RedisStore:
         watching = True
         try:
             places = 0 if self._read_only else events
-            begun, seen = view(wire, self._keys, self._begun, names, keys, labelled, places)
-            if begun != self._begun:  # the states have other names now
+            thought = self._begun
+            begun, seen = view(wire, self._keys, thought, names, keys, labelled, places)
+            if begun != thought:  # the states have other names now
                 self._begun = begun
                 return False
             writes = work(seen)
@@ -176,8 +181,8 @@ class RedisStore:
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """See the contract."""
-        self._begun = Beginning.parse(self._wires.one("GET", self._keys.origin))
-        commands = [("HGET", self._keys.base(self._begun.number, entity), key) for entity, key in keys]
+        number = Beginning.parse(self._wires.one("GET", self._keys.origin)).number
+        commands = [("HGET", self._keys.base(number, entity), key) for entity, key in keys]
         found = self._wires.run(*commands)
         return {key: content for key, content in zip(keys, found, strict=True) if content is not None}
 
@@ -186,24 +191,33 @@ class RedisStore:
         return int(self._wires.one("GET", self._keys.watermark) or 0)
 
     def compacted(self) -> int:
-        """See the contract. Nothing ever is."""
-        return 0
+        """See the contract."""
+        self._compacting, compacted = self._purge.compacted()
+        return compacted
+
+    def settle(self) -> int:
+        """See the contract."""
+        return self._writing().settle()
+
+    def purging(self) -> AbstractContextManager[None]:
+        """See the contract."""
+        return self._writing().only()
 
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
-        """See the contract. Refused: another process could write in between."""
-        raise self._no_purge()
+        """See the contract."""
+        self._writing().compact(self._compacting, base, compacted)
 
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
-        """See the contract. Refused, too."""
-        raise self._no_purge()
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> int:
+        """See the contract."""
+        return self._writing().erase(decisions, entities)
 
     def scrub(self) -> bool:
-        """See the contract. Refused, too."""
-        raise self._no_purge()
+        """See the contract."""
+        return self._purge.scrub()
 
     def last_seq(self) -> int:
         """See the contract."""
-        return self._log.last_seq()
+        return self._log.last_seq(self._purge.compacted()[1])
 
     def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
         """See the contract. Not seen: events that were still being written when the reading passed their place."""
@@ -277,11 +291,10 @@ class RedisStore:
         """See the contract."""
         self._wires.close()
 
-    def _no_purge(self) -> InvalidInput:
-        return InvalidInput(
-            f"{self._wires.name}: decisions in Redis cannot be erased one by one; begin another database, or use "
-            "PostgreSQL where they must be"
-        )
+    def _writing(self) -> RedisPurge:
+        if self._read_only:
+            raise self._refusal()
+        return self._purge
 
     def _refusal(self) -> InvalidInput:
         return InvalidInput(f"{self._wires.name} was opened for reading only")

@@ -57,7 +57,8 @@ def view(
         if content is not None:
             states[entity] = SavedState(0, content)
     return begun, View(
-        known={name: unpack_decision(packed) for (name, _), packed in zip(known, replies, strict=False)},
+        # One that was erased a moment ago counts as never recorded: its name is gone, too, and is watched.
+        known={name: unpack_decision(packed) for (name, _), packed in zip(known, replies, strict=False) if packed},
         labels={label.transaction_id: label for label in labels},
         states=states,
         next_seq=int(last or 0) + 1 - events,

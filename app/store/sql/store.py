@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
@@ -34,7 +35,7 @@ from app.store.sql.ruling import change, changes_after, keep, kept
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, states
-from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, prove, view, write
+from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, origin_of, prove, view, write
 from app.store.sql.writer import T, Writer
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
@@ -102,7 +103,7 @@ class SqlStore:
 
     def _look(self, connection: Connection) -> _Last:
         version = version_of(connection)
-        origin = _origin(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar())
+        origin = origin_of(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar())
         return _Last(version, last_seq(connection, self._sql) + 1, None if origin is None else origin.spec)
 
     def transact(
@@ -158,7 +159,7 @@ class SqlStore:
 
     def origin(self) -> Origin | None:
         """See the contract."""
-        return _origin(self._meta(ORIGIN))
+        return origin_of(self._meta(ORIGIN))
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract."""
@@ -195,13 +196,22 @@ class SqlStore:
         """See the contract."""
         return int(self._meta(COMPACTED) or 0)
 
+    def settle(self) -> int:
+        """See the contract. Nobody else writes."""
+        return self._log.last_seq()
+
+    def purging(self) -> AbstractContextManager[None]:
+        """See the contract. Nobody else writes."""
+        return nullcontext()
+
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         """See the contract."""
         self._write(lambda connection: compact(connection, self._sql, base, compacted))
 
-    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> None:
+    def erase(self, decisions: Sequence[Decision], entities: Sequence[EntityKey] = ()) -> int:
         """See the contract."""
         self._write(lambda connection: erase(connection, decisions, entities))
+        return len(decisions) + len(entities)
 
     def scrub(self) -> bool:
         """See the contract. PostgreSQL: as far as VACUUM goes."""
@@ -287,7 +297,3 @@ class SqlStore:
 
     def _refusal(self) -> InvalidInput:
         return InvalidInput(f"{self._name} was opened for reading only; what is to be written needs its owner")
-
-
-def _origin(value: str | None) -> Origin | None:
-    return None if value is None else Origin(**json.loads(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
@@ -9,7 +10,7 @@ from operator import attrgetter
 from sqlalchemy import Connection
 
 from app.store.packing import id_digest
-from app.store.records import Decision, LabelEvent, Name, SavedState, View, Writes
+from app.store.records import Decision, LabelEvent, Name, Origin, SavedState, View, Writes
 from app.store.sql import tables
 from app.store.sql.cases import case_row, is_alert
 from app.store.sql.rows import Row, as_decision, as_label, decision_row, label_row
@@ -20,6 +21,11 @@ from models.behaviour.keys import EntityKey
 ORIGIN, WATERMARK, COMPACTED = "origin", "watermark", "folded"
 #: An entity of no profile, and the bytes of each long value, about those of a decision.
 _PROOF, _PROOF_BYTES = ("", b"proof"), 1_000
+
+
+def origin_of(value: str | None) -> Origin | None:
+    """What the table ``meta`` has under :data:`ORIGIN`."""
+    return None if value is None else Origin(**json.loads(value))
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:

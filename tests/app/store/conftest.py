@@ -104,3 +104,28 @@ def store(backend: Backend) -> Iterator[Store]:
     found = backend.open()
     yield found
     found.close()
+
+
+@pytest.fixture
+def empty_redis() -> Callable[[], str]:
+    """Gives the URL of a database of Redis, empty; it is that of the last call, too."""
+    from redis import Redis
+
+    url = servers.redis().removesuffix("/0") + "/7"
+
+    def empty() -> str:
+        with Redis.from_url(url) as client:
+            client.flushdb()
+        return url
+
+    return empty
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    """That of an empty store of each kind."""
+    if request.param == "redis":
+        place: Callable[[], str] = request.getfixturevalue("empty_redis")
+        return place()
+    found: Backend = request.getfixturevalue(f"{request.param}_backend")
+    return found.url

@@ -216,6 +216,35 @@ def test_only_reading_beside_the_owner(backend: Backend, store: Store) -> None:
     assert append(store, decision("t3"))[0].seq == 3
 
 
+def test_what_is_compacted_and_erased_is_gone_and_its_places_stay_taken(backend: Backend) -> None:
+    store = backend.open()
+    store.begin(ORIGIN, [(A, b"old")])
+    append(store, decision("t1", A, SHOP), label("t1"), states={A: b"1", SHOP: b"1"})
+    (kept,) = append(store, decision("t2", SHOP), states={SHOP: b"2"})
+    (last,) = append(store, decision("t3", A, idempotency_digest=b"k" * 16), states={A: b"3"})
+    known = [known for known in store.log() if isinstance(known, Decision) and known != kept]
+    with store.purging():
+        assert store.settle() >= last.seq
+        store.compact({A: b"base 3", SHOP: b"base 2"}, last.seq)
+        assert store.compacted() == last.seq
+        assert store.base_states([A, SHOP]) == {A: b"base 3", SHOP: b"base 2"}
+        assert store.erase(known) == 2
+        assert store.erase([], [A]) == 1
+        store.scrub()
+    store.close()
+    again = backend.open()
+    assert list(again.log()) == list(again.log(keys=[A, SHOP])) == [kept]
+    assert look(again, ["t1", "t3", b"k" * 16], [A, SHOP]).known == {}
+    assert look(again, ["t1"], [A, SHOP]).labels == {}
+    assert look(again, keys=[A, SHOP]).states == {SHOP: SavedState(kept.seq, b"2")}
+    assert again.base_states([A, SHOP]) == {SHOP: b"base 2"}
+    assert (again.compacted(), again.last_seq()) == (last.seq, last.seq)
+    assert append(again, decision("t3", A), states={A: b"new"})[0].seq > last.seq
+    again.begin(Origin("spec-2"), [], ORIGIN)
+    assert again.compacted() == 0
+    again.close()
+
+
 def test_activations_are_there_after_opening_again_each_place_taken_once(backend: Backend) -> None:
     store = backend.open()
     assert list(store.activations()) == []

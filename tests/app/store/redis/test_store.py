@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import pytest
 from redis import Redis
 
 from app.store.contract import Store
-from app.store.errors import BegunMeanwhile, StoreUnavailable
+from app.store.errors import BegunMeanwhile, StoreInUse, StoreUnavailable
 from app.store.records import Decision, Origin, SavedState, View, Writes
 from app.store.redis.store import RedisStore
 from models.errors import InvalidInput
 from tests import private_servers
 from tests.app.store.conftest import Backend
-from tests.app.store.events import append, decision, key, look
+from tests.app.store.events import append, decision, key, label, look
 from tests.app.store.processes import python
 from tests.app.store.proxy import Proxy
 from tests.private_servers import DURABLE
@@ -195,3 +195,94 @@ def test_a_url_that_says_too_much() -> None:
         with pytest.raises(InvalidInput, match="expected redis://") as caught:
             RedisStore(url)
         assert "secret" not in str(caught.value)
+
+
+def test_what_reserved_its_place_before_the_log_was_settled_gets_a_later_one(
+    redis_backend: Backend, store: Store
+) -> None:
+    other = redis_backend.open()
+    views: list[View] = []
+    settled: list[int] = []
+    for origin in (False, True):
+        views.clear()
+
+        def work(view: View) -> Writes:
+            if not views:
+                settled.append(other.settle())
+            views.append(view)
+            return Writes(decisions=[decision(None, seq=view.next_seq)])
+
+        store.transact([], [], 1, work)
+        assert len(views) == 2
+        assert views[0].next_seq <= settled[-1] < views[1].next_seq == store.last_seq()
+        if not origin:
+            store.begin(Origin("spec"), [])
+    other.close()
+
+
+def test_what_was_labelled_or_paid_since_is_not_erased(store: Store) -> None:
+    store.begin(Origin("spec"), [])
+    (first,) = append(store, decision("t1", A), states={A: b"1"})
+    assert isinstance(first, Decision)
+    store.compact({A: b"1"}, first.seq)
+    append(store, label("t1"), states={A: b"2"})
+    assert store.erase([first]) == 0
+    assert store.erase([], [A]) == 0
+    assert store.find("t1") == first and look(store, keys=[A]).states[A].content == b"2"
+    store.compact({A: b"2"}, store.settle())
+    assert store.erase([first]) == 1
+    assert store.erase([first]) == 0
+    assert store.erase([], [A]) == 1
+
+
+def test_who_has_read_the_base_of_what_is_erased_reads_again(redis_backend: Backend, store: Store) -> None:
+    store.begin(Origin("spec"), [(A, b"base")])
+    other = redis_backend.open()
+    seen: list[View] = []
+
+    def work(view: View) -> Writes:
+        seen.append(view)
+        if len(seen) == 1:
+            other.base_states([A])
+            assert other.erase([], [A]) == 1
+        return Writes(decisions=[decision("t1", A, seq=view.next_seq)], states={A: SavedState(view.next_seq, b"1")})
+
+    store.transact(["t1"], [A], 1, work)
+    assert [view.states for view in seen[-2:]] == [{A: SavedState(0, b"base")}, {}]
+    other.close()
+
+
+@pytest.mark.parametrize("options", [DURABLE, ("--appendonly", "no", "--save", "3600 1")])
+def test_nothing_of_what_was_erased_is_in_the_servers_files(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with server(tmp_path, *options) as url, closing(RedisStore(url)) as store, Redis.from_url(url) as client:
+        store.begin(Origin("spec"), [])
+        (gone,) = append(store, decision("to-be-erased", A), states={A: b"1"})
+        assert isinstance(gone, Decision)
+        if options != DURABLE:
+            client.save()
+
+        def found() -> bool:
+            return any(b"to-be-erased" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+        assert found()
+        store.compact({}, store.settle())
+        assert store.erase([gone]) == 1
+        assert store.scrub()
+        assert not found()
+
+
+def test_a_server_that_may_not_be_told_to_rewrite_its_files_is_not_scrubbed(tmp_path: Path) -> None:
+    with server(tmp_path, *DURABLE, "--rename-command", "BGREWRITEAOF", "") as url, closing(RedisStore(url)) as store:
+        assert not store.scrub()
+
+
+def test_a_purge_that_was_killed_is_over_after_a_while(redis_backend: Backend, store: Store) -> None:
+    other = redis_backend.open()
+    store.compact({}, 0)  # and then no more
+    with pytest.raises(StoreInUse, match="another purge is running"):
+        other.compact({}, 0)
+    with Redis.from_url(redis_backend.url) as client:
+        assert 0 < client.pttl(f"{redis_backend.prefix}purge") <= 60_000
+        client.delete(f"{redis_backend.prefix}purge")
+    other.compact({}, 0)
+    other.close()
