@@ -1,17 +1,15 @@
-"""What the active version decided, day by day: read from the log once, then only what is new."""
+"""What the active version decided, day by day: counted by the store once, then only what is new."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from app.store.contract import Store
 from app.store.query import Filter
-from app.store.records import Decision
 from models.forms.time_patterns import DAY
 from models.rows import Batch
 from models.schema import TransactionSchema
@@ -51,23 +49,25 @@ class Days:
         Raises:
             StoreUnavailable: nothing of it is counted.
         """
-        wanted = Filter(since=time.time_ns() // 1_000 - DAYS * DAY)
-        new: list[_Counted] = []
-        before: int | None = None
-        while True:
+        since = time.time_ns() // 1_000 - DAYS * DAY
+        counted = store.tally(self.version, self.seq, since)
+        recent = self._recent(store, Filter(since=since, model_version=self.version), counted.last)
+        for day, rows, alerts in counted.days:
+            self.rows[day] += rows
+            self.alerts[day] += alerts
+        self.recent.extend(reversed(recent))
+        self.seq = counted.last
+
+    def _recent(self, store: Store, wanted: Filter, last: int) -> list[tuple[int, bytes]]:
+        """(arrived, features) of the latest decisions that were not read yet, newest first."""
+        found: list[tuple[int, bytes]] = []
+        before: int | None = last + 1
+        while before is not None and before > self.seq + 1 and len(found) < KEPT:
             page = store.page(wanted, before, _PAGE)
             fresh = [one.decision for one in page.decisions if one.decision.seq > self.seq]
-            new += [_Counted.of(one) for one in fresh if one.model_version == self.version]
-            before = page.before
-            if before is None or before <= self.seq + 1 or len(fresh) < len(page.decisions):
-                break
-        for one in reversed(new):
-            day = one.time // DAY
-            self.rows[day] += 1
-            self.alerts[day] += one.alerts
-            self.recent.append((one.arrived_at, one.features))
-        if new:
-            self.seq = new[0].seq
+            found += [(one.arrived_at, one.features) for one in fresh]
+            before = page.before if len(fresh) == len(page.decisions) else None
+        return found[:KEPT]
 
     def whole(self) -> list[int]:
         """The days that are over, oldest first: all but the last, those without a decision included."""
@@ -83,19 +83,3 @@ class Days:
     def last_hour(self) -> Batch:
         """Those of the hour before the newest."""
         return self.batch(self.recent[-1][0] - _HOUR if self.recent else None)
-
-
-class _Counted(NamedTuple):
-    """What is counted of a decision; the rest is let go while pages are read."""
-
-    seq: int
-    time: int
-    arrived_at: int
-    features: bytes
-    alerts: bool
-
-    @staticmethod
-    def of(decision: Decision) -> _Counted:
-        return _Counted(
-            decision.seq, decision.time, decision.arrived_at, decision.features, decision.score >= decision.threshold
-        )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from app.store.query import Filter, Page
+from app.store.query import Filter, Page, Tally
 from app.store.records import (
     Activation,
     Decision,
@@ -188,6 +188,13 @@ class Store(Protocol):
 
     def desk(self) -> Desk | None:
         """Where the console's part of the store is read and written; None where it has none."""
+
+    def tally(self, version: str, after: int, since: int) -> Tally:
+        """Count a version's decisions after a place in the order of arrival. Any thread, beside the one that writes.
+
+        Args:
+            since: arrived then or later, microseconds since 1970 UTC.
+        """
 
     def size(self) -> int:
         """Bytes that it takes: on its disk, or in the memory of the Redis server. Any thread may ask."""

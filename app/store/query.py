@@ -67,6 +67,20 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How many decisions of one version a stretch of the log has, by the day of the transaction.
+
+    Attributes:
+        days: (day, decisions, of these alerts: score >= threshold); days are counted from 1970 (UTC), or from the
+            start where times are none of the calendar.
+        last: the last place that was counted.
+    """
+
+    days: Sequence[tuple[int, int, int]]
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some decisions, newest first.
 

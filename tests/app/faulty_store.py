@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.store.contract import Desk, Store
 from app.store.errors import StoreUnavailable
-from app.store.query import Filter, Page
+from app.store.query import Filter, Page, Tally
 from app.store.records import (
     Activation,
     Decision,
@@ -158,6 +158,9 @@ class FaultyStore:
 
     def desk(self) -> Desk | None:
         return self.store.desk()
+
+    def tally(self, version: str, after: int, since: int) -> Tally:
+        return self.store.tally(version, after, since)
 
     def size(self) -> int:
         return self.store.size()

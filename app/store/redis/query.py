@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from app.store.packing import unpack_event
-from app.store.query import Filter, Page, Recorded
+from app.store.query import Filter, Page, Recorded, Tally
 from app.store.records import Decision, LabelEvent
 from app.store.redis.keys import RedisKeys
 from app.store.redis.log import RedisLog
 from app.store.redis.wire import Wires
+from models.forms.time_patterns import DAY
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ class RedisQuery:
             if looked_at >= self._search.most:
                 return Page(found, some[-1])
         return Page(found, None)
+
+    def tally(self, version: str, after: int, since: int) -> Tally:
+        """See :meth:`app.store.contract.Store.tally`."""
+        rows, alerts, last = Counter[int](), Counter[int](), after
+        for event in self._log.events(after):
+            last = event.seq
+            if isinstance(event, Decision) and event.model_version == version and event.arrived_at >= since:
+                rows[event.time // DAY] += 1
+                alerts[event.time // DAY] += event.score >= event.threshold
+        return Tally([(day, count, alerts[day]) for day, count in rows.items()], last)
 
     def _places(self, wanted: Filter, end: int) -> Iterator[int]:
         if wanted.transaction_id is not None:

@@ -1,4 +1,4 @@
-"""The store on Redis, shared by the processes of several hosts."""
+"""The store on Redis, shared by the processes of several hosts. As long as the contract is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operator import attrgetter
 from app.store.contract import Durability
 from app.store.errors import BegunMeanwhile, StoreUnavailable
 from app.store.packing import unpack_decision
-from app.store.query import Filter, Page
+from app.store.query import Filter, Page, Tally
 from app.store.records import (
     Activation,
     Decision,
@@ -236,6 +236,10 @@ class RedisStore:
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """See the contract."""
         return self._query.page(wanted, before, limit)
+
+    def tally(self, version: str, after: int, since: int) -> Tally:
+        """See the contract."""
+        return self._query.tally(version, after, since)
 
     def activate(self, activation: Activation) -> bool:
         """See the contract."""

@@ -11,14 +11,15 @@ from collections import defaultdict
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, select
 
 from app.store.packing import id_digest
-from app.store.query import Filter, Page, Recorded
+from app.store.query import Filter, Page, Recorded, Tally
 from app.store.records import LabelEvent
 from app.store.sql.rows import as_decision, as_label
 from app.store.sql.statements import Statements
 from app.store.sql.tables import decision_keys, decisions, labels
+from models.forms.time_patterns import DAY
 
 
 def page(connection: Connection, sql: Statements, wanted: Filter, before: int | None, limit: int) -> Page:
@@ -40,6 +41,20 @@ def page(connection: Connection, sql: Statements, wanted: Filter, before: int | 
         [Recorded(decision, known.get(decision.transaction_id or "", ())) for decision in found],
         seqs[-1] if len(seqs) == limit else None,
     )
+
+
+def tally(connection: Connection, version: str, after: int, since: int) -> Tally:
+    """See :meth:`app.store.contract.Store.tally`. Nothing of a decision is read but what is counted."""
+    column = decisions.c
+    last = connection.execute(select(func.max(column.seq))).scalar() or 0
+    # Division of whole numbers rounds towards zero; transactions from before 1970 are not kept.
+    day = (column.time // DAY).label("day")
+    alert = case((column.score >= column.threshold, 1), else_=0)
+    statement = select(day, func.count(), func.sum(alert)).where(
+        column.seq > after, column.seq <= last, column.model_version == version, column.arrived_at + 0 >= since
+    )
+    rows = connection.execute(statement.group_by("day")).all()
+    return Tally([(int(one), int(count), int(alerts)) for one, count, alerts in rows], max(last, after))
 
 
 def _places(wanted: Filter) -> Select[Any]:

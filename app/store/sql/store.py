@@ -1,4 +1,4 @@
-"""The store on SQLite (embedded) or PostgreSQL: one process owns it, others may read."""
+"""The store on SQLite (embedded) or PostgreSQL: one process owns it, others may read. As long as the contract is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from app.store.contract import Desk
 from app.store.errors import BegunMeanwhile, StoreUnavailable
-from app.store.query import Filter, Page
+from app.store.query import Filter, Page, Tally
 from app.store.records import (
     Activation,
     Decision,
@@ -30,7 +30,7 @@ from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import Claim, require_place
 from app.store.sql.purge import compact, erase, scrub
-from app.store.sql.query import page
+from app.store.sql.query import page, tally
 from app.store.sql.ruling import change, changes_after, keep, kept
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
@@ -237,6 +237,10 @@ class SqlStore:
     def page(self, wanted: Filter, before: int | None, limit: int) -> Page:
         """See the contract."""
         return self._log.read(lambda connection: page(connection, self._sql, wanted, before, limit))
+
+    def tally(self, version: str, after: int, since: int) -> Tally:
+        """See the contract."""
+        return self._log.read(lambda connection: tally(connection, version, after, since))
 
     def activate(self, activation: Activation) -> bool:
         """See the contract."""

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.store.contract import Store
-from app.store.query import Filter, Recorded
+from app.store.query import Filter, Recorded, Tally
 from app.store.records import Decision, LabelEvent
 from app.store.redis.query import Search
 from app.store.redis.store import RedisStore
+from models.forms.time_patterns import DAY
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label
 
@@ -176,3 +177,15 @@ def test_any_filter_of_any_log(
                     expected.append(Recorded(event, known))
         found = [Recorded(recorded.decision, list(recorded.labels)) for recorded in pages(store, one, limit)]
         assert found == expected[::-1]
+
+
+def test_decisions_are_counted_by_the_day_of_their_transaction(some: Store) -> None:
+    append(some, *(decision(f"n{i}", time=(20_000 + i // 2) * DAY + i, arrived_at=100) for i in range(5)))
+    version, first = decision("x").model_version, 1_700_000_000_000_000 // DAY
+    whole = some.tally(version, 0, 0)
+    assert sorted(whole.days) == [(first, 3, 2), (20_000, 2, 0), (20_001, 2, 0), (20_002, 1, 0)]
+    assert whole.last == some.last_seq()
+    assert sorted(some.tally("other", 0, 0).days) == [(first, 1, 0)]
+    assert sorted(some.tally(version, 0, 100).days) == sorted(whole.days)[1:]
+    assert sorted(some.tally(version, 1, 0).days)[0] == (first, 2, 1)
+    assert some.tally(version, whole.last, 0) == Tally([], whole.last)
