@@ -191,7 +191,7 @@ class Alerts:
         history, more = _history(store, case, top, schema)
         if undoable is not None and not _may_undo(undoable, visit):
             undoable = None
-        own = [_row(one, case, schema) for one in hits]
+        own = [row_of(one, case, schema) for one in hits]
         return (
             Whole(
                 case,
@@ -202,7 +202,7 @@ class Alerts:
                 own,
                 history,
                 more,
-                _drawn(history, top.decision, schema),
+                drawn_of(history, top.decision.time, schema, "this alert"),
                 events[::-1],
             ),
             undoable,
@@ -217,20 +217,25 @@ def _may_undo(event: Event, visit: Visit) -> bool:
 def _history(store: Store, case: Case, top: Recorded, schema: TransactionSchema) -> tuple[list[Row], bool]:
     """What the card paid in the days before the alert and after, newest first; and whether there is more."""
     if case.entity_key is None:
-        return [_row(top, case, schema)], False
+        return [row_of(top, case, schema)], False
     page = store.page(Filter(entities=(case.entity_key,)), None, _MOST)
     early = top.decision.time - DAYS * _DAY if schema.timestamp is not None and not schema.elapsed else None
     rows = [one for one in page.decisions if early is None or one.decision.time >= early]
     if all(one.decision.seq != top.decision.seq for one in rows):
         rows.append(top)
     rows.sort(key=lambda one: (one.decision.time, one.decision.seq), reverse=True)
-    return [_row(one, case, schema) for one in rows], len(rows) == len(page.decisions) and page.before is not None
+    return [row_of(one, case, schema) for one in rows], len(rows) == len(page.decisions) and page.before is not None
 
 
-def _row(recorded: Recorded, case: Case, schema: TransactionSchema) -> Row:
+def row_of(recorded: Recorded, case: Case | None, schema: TransactionSchema) -> Row:
+    """A payment in a list; ``case``: whose highest alert it may be."""
     decision = recorded.decision
     return Row(
-        recorded, Facts.of(decision, schema), _label(recorded), decision.seq == case.seq, cases.is_alert(decision)
+        recorded,
+        Facts.of(decision, schema),
+        _label(recorded),
+        case is not None and decision.seq == case.seq,
+        cases.is_alert(decision),
     )
 
 
@@ -238,10 +243,11 @@ def _label(recorded: Recorded) -> str | None:
     return recorded.labels[-1].label if recorded.labels else None
 
 
-def _drawn(rows: list[Row], top: Decision, schema: TransactionSchema) -> Sketch:
+def drawn_of(rows: list[Row], end: int, schema: TransactionSchema, caption: str) -> Sketch:
+    """Payments of the days before a time, and after."""
     marks = [
         Mark(row.recorded.decision.time, row.facts.value, row.label, row.alert, row.here)
         for row in rows
         if schema.timestamp is not None
     ]
-    return sketch(marks, top.time, DAYS * _DAY)
+    return sketch(marks, end, DAYS * _DAY, caption)

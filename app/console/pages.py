@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -83,6 +84,7 @@ def _environment() -> Environment:
         "ago": ago,
         "score": score,
         "sentence": sentence,
+        "pair": lambda pair: urlencode([pair]),
         "number": lambda value: f"{value:,}",
     }
     return found

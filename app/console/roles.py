@@ -43,3 +43,13 @@ def require(person: Person, right: Right) -> None:
     """Raises Refused where they may not."""
     if not person.may(right):
         raise Refused("forbidden", f"the role {person.role} may not do this; ask a colleague who may, or an admin")
+
+
+def require_four_eyes(author: str, approver: Person) -> None:
+    """The one place that says that two people are needed: for whatever changes what all payments are decided by.
+
+    Raises:
+        Refused: the approver is the author, whatever their role.
+    """
+    if approver.name == author:
+        raise Refused("forbidden", "whoever proposes a change does not approve it: that takes a second person")

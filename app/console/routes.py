@@ -18,13 +18,19 @@ from app.access.guard import Access
 from app.console import pages
 from app.console.account import Account, sign_in_page
 from app.console.alert import Alerts
+from app.console.audit import Audit
 from app.console.door import Door, require_own_page
 from app.console.facts import Explanations
+from app.console.models import Models
+from app.console.overview import Overview
 from app.console.queue import Queue
 from app.console.roles import Right, require
+from app.console.search import Search
 from app.console.visit import Visit, fields, form_of
+from app.drift.watcher import DriftWatcher
 from app.problems import Refused
 from app.refusals import Refusal
+from app.reload.follower import Follower
 from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Desk
@@ -44,18 +50,23 @@ class Console:
     Args:
         settings: of the service.
         serving: what answers, and with it the store.
+        follower: takes over the versions that are activated.
+        drift: whether the version that serves keeps its promise.
 
     Attributes:
         routes: as the application takes them.
     """
 
-    def __init__(self, settings: Settings, serving: Serving) -> None:
+    def __init__(self, settings: Settings, serving: Serving, follower: Follower, drift: DriftWatcher) -> None:
         self._serving = serving
         self._door = Door(settings)
         self._limiter = CapacityLimiter(_READERS)
         self._account = Account(self._door, settings)
         queue = Queue(settings.alert_target_minutes)
-        alerts = Alerts(Explanations(Registry(settings.artifacts)), settings.alert_target_minutes)
+        explanations = Explanations(Registry(settings.artifacts))
+        alerts = Alerts(explanations, settings.alert_target_minutes)
+        search = Search(explanations)
+        models = Models(Registry(settings.artifacts), serving, follower)
         self.routes: list[BaseRoute] = [
             Route(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
@@ -73,6 +84,14 @@ class Console:
             self._page("POST", "/alerts/{case}/take", alerts.take, "work"),
             self._page("POST", "/alerts/{case}/keep", alerts.keep),
             self._page("POST", "/alerts/{case}/release", alerts.release, "work"),
+            self._page("GET", "/search", search.page),
+            self._page("GET", "/payments/{seq}", search.payment),
+            self._page("GET", "/of", search.of),
+            self._page("GET", "/audit", Audit().page, "audit"),
+            self._page("GET", "/overview", Overview(drift, settings.alert_target_minutes).page),
+            self._page("GET", "/models", models.page),
+            self._page("POST", "/models", models.propose, "models"),
+            self._page("POST", "/models/{number}", models.settle, "models"),
             Route(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
         ]
 

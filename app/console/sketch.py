@@ -58,11 +58,12 @@ class Sketch:
     height: int = HEIGHT
 
 
-def sketch(marks: Sequence[Mark], end: int, span: int) -> Sketch:
+def sketch(marks: Sequence[Mark], end: int, span: int, caption: str) -> Sketch:
     """Payments before and after a moment.
 
     Args:
         end: the moment; what came later makes the drawing longer.
+        caption: of the moment.
         span: microseconds before it that are shown, fewer where nothing was paid so early.
     """
     drawn = [mark for mark in marks if mark.value is not None and mark.time >= end - span]
@@ -82,18 +83,15 @@ def sketch(marks: Sequence[Mark], end: int, span: int) -> Sketch:
 
     points = [Point(across(m.time), up(m.value or 0.0), m.label or "none", m.alert, m.here) for m in drawn]
     points.sort(key=lambda point: (point.here, point.alert))  # what matters is drawn on top
-    return Sketch(tuple(points), _days(first, last, end, across), _amounts(most, up))
+    return Sketch(tuple(points), _days(first, end, across, caption, last - first), _amounts(most, up))
 
 
-def _days(first: int, last: int, end: int, across: Callable[[int], float]) -> tuple[Line, ...]:
-    days = (last - first) / _DAY
-    step = next((one for one in (1, 2, 5, 7, 10) if days / one <= 7), 30) * _DAY
-    found = []
-    for count in range(int((end - first) // step) + 1):
-        time = end - count * step
-        text = "this alert" if count == 0 else f"{count * step // _DAY} d before"
-        found.append(Line(across(time), text))
-    return tuple(found)
+def _days(first: int, end: int, across: Callable[[int], float], caption: str, span: int) -> tuple[Line, ...]:
+    step = next((one for one in (1, 2, 5, 7, 10) if span / _DAY / one <= 7), 30) * _DAY
+    counts = range((end - first) // step + 1)
+    return tuple(
+        Line(across(end - count * step), f"{count * step // _DAY} d before" if count else caption) for count in counts
+    )
 
 
 def _amounts(most: float, up: Callable[[float], float]) -> tuple[Line, ...]:

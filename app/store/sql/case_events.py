@@ -57,3 +57,9 @@ def page(
     if action is not None:
         statement = statement.where(case_events.c.action == action)
     return [Event(*row) for row in connection.execute(statement.order_by(case_events.c.id.desc()).limit(limit))]
+
+
+def proposed(connection: Connection) -> list[Event]:
+    """What waits for a second person, oldest first."""
+    waiting = (case_events.c.action == "propose", case_events.c.undone_by.is_(None))
+    return [Event(*row) for row in connection.execute(select(case_events).where(*waiting).order_by(case_events.c.id))]

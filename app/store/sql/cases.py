@@ -127,6 +127,12 @@ def counts(connection: Connection, name: str, now: int) -> Counts:
     return Counts(waiting, passed_on, put_off, mine, sum(by.values()))
 
 
+def decided(connection: Connection, since: int) -> list[Case]:
+    """The cases that were decided since a time, the latest 20,000."""
+    statement = select(cases).where(cases.c.decided_at >= since).order_by(cases.c.decided_at.desc()).limit(20_000)
+    return [Case(*row) for row in connection.execute(statement)]
+
+
 def newer(connection: Connection, since: int) -> int:
     """Cases that were opened after a place in the log, as far as 100."""
     new = select(cases.c.id).where(cases.c.id > since, cases.c.state == "open").limit(100).subquery()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -160,6 +161,13 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "held alert": _to_alert,
     "help": _help,
     "account": _at("/account"),
+    "search": _at("/search?least=0"),
+    "nothing found": _at("/search?q=nothing"),
+    "payment": _at("/payments/1"),
+    "card": _at("/of?" + urlencode({"card_id": "nobody's"})),
+    "models": _at("/models"),
+    "overview": _at("/overview"),
+    "audit": _at("/audit"),
     "not found": _at("/nowhere"),
 }
 

@@ -1,0 +1,137 @@
+"""Search, cards, audit, models and the overview."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.console.roles import RIGHTS, Person, require_four_eyes
+from app.console.sketch import Mark, sketch
+from app.problems import Refused
+from app.store.sql import case_events
+from tests.app.calls import CARDS
+from tests.app.console.conftest import Office
+
+_DAY = 86_400_000_000
+
+
+def a_payment(office: Office) -> dict[str, str]:
+    """Of the highest alert."""
+    case = office.queue()[0]
+    page = office.local().get(f"/alerts/{case.id}").text
+    found = re.findall(r"<dt>(\w+)</dt><dd>(?:<a[^>]*>)?([^<]+)", page)
+    return {name: value.strip() for name, value in found}
+
+
+def test_an_id_a_card_and_a_merchant_are_found_by_name(office: Office) -> None:
+    local, sent = office.local(), a_payment(office)
+    by_id = local.get(f"/search?q={sent['id']}").headers["location"]
+    assert re.fullmatch(r"/console/payments/\d+", by_id)
+    payment = local.get(by_id.removeprefix("/console")).text
+    assert "its alert" in payment
+    assert "without this: 0." in payment
+    for column in ("card_id", "merchant_id"):
+        where = local.get(f"/search?q={sent[column]}").headers["location"]
+        assert where == f"/console/of?{column}={sent[column]}"
+        page = local.get(where.removeprefix("/console")).text
+        assert f"<h1>{sent[column]}</h1>" in page
+        assert "<svg" in page
+    assert "Nothing goes by this name" in local.get("/search?q=nothing").text
+    assert local.get(f"/search?q={CARDS[0]}").status_code == 422
+
+
+def test_amounts_and_days_are_searched(office: Office) -> None:
+    local = office.local()
+    store = office.app.state.serving.ledger.recorder.store
+    count = sum(1 for _ in store.log())
+    row = re.compile(r'href="/console/payments/\d+"')
+    assert len(row.findall(local.get("/search?from=2020-01-01").text)) == min(count, 100)
+    assert "not all was looked through" in local.get("/search?from=2020-01-01").text
+    amounts = sorted(float(found.replace(",", "")) for found in _amounts(local.get("/search?least=0").text))
+    most = amounts[-1]
+    found = _amounts(local.get(f"/search?least={most}").text)
+    assert found
+    assert all(float(amount.replace(",", "")) >= most for amount in found)
+    assert "0 found" in local.get("/search?from=2020-01-01&to=2020-01-02").text
+    for bad in ("least=x", "from=yesterday"):
+        assert local.get(f"/search?{bad}").status_code == 422
+
+
+def _amounts(page: str) -> list[str]:
+    return re.findall(r'<td class="num">([\d,.]+) EUR</td>', page)
+
+
+def test_a_card_shows_what_was_decided(office: Office) -> None:
+    local, sent = office.local(), a_payment(office)
+    case = office.queue()[0]
+    local.send(f"/alerts/{case.id}/take")
+    local.send(f"/alerts/{case.id}", action="fraud")
+    page = local.get(f"/of?card_id={sent['card_id']}").text
+    assert f"{case.hits} fraud" in page
+    assert "by local" in page
+    assert "Nothing is recorded of it" in local.get("/of?card_id=unknown").text
+    assert local.get("/of?amount=1").status_code == 404
+
+
+def test_the_audit_tells_managers_and_auditors_who_did_what(office: Office) -> None:
+    ana, kim = office.user("ana"), office.user("kim", "auditor")
+    case = office.queue()[0]
+    ana.send(f"/alerts/{case.id}/take")
+    done = ana.send(f"/alerts/{case.id}", action="fraud", note="<b>ring</b>").headers["location"].rpartition("=")[2]
+    ana.send("/undo", done=done)
+    assert ana.get("/audit").status_code == 403
+    page = kim.get("/audit").text
+    assert "&lt;b&gt;ring&lt;/b&gt;" in page
+    assert re.search(r"undone in \d+", page)
+    assert len(re.findall("<tr>", kim.get("/audit?action=undo").text)) == 2  # with its head
+    assert "Nothing was done" in kim.get("/audit?actor=ben").text
+
+
+def test_a_change_of_model_takes_two(office: Office) -> None:
+    eve, max_, ana = office.user("eve", "manager"), office.user("max", "admin"), office.user("ana")
+    (serving,) = re.findall(r"(\d{8}T\d{6}Z-[0-9a-f]{8}) <span", eve.get("/models").text)
+    assert ana.send("/models", version=serving, note="x").status_code == 403
+    assert eve.send("/models", version="none", note="x").status_code == 404
+    assert eve.send("/models", version=serving, note="").status_code == 422
+    assert "proposed by eve" in eve.post("/models", version=serving, note="fewer alerts").text
+    (proposal,) = office.desk.read(case_events.proposed)
+    refused = eve.send(f"/models/{proposal.id}", action="approve")
+    assert refused.status_code == 403
+    assert "second person" in refused.text
+    assert max_.send(f"/models/{proposal.id}", action="approve").status_code == 303
+    assert (Path(office.app.state.follower._registry.root) / "active").read_text() == (f"{serving}\nby max for eve\n")
+    assert office.desk.read(case_events.proposed) == []
+    assert max_.send(f"/models/{proposal.id}", action="approve").status_code == 404
+
+
+def test_an_author_never_approves_whatever_the_role() -> None:
+    for role in RIGHTS:
+        with pytest.raises(Refused, match="second person"):
+            require_four_eyes("ana", Person("ana", role))
+        require_four_eyes("ana", Person("ben", role))
+
+
+def test_the_overview_counts_what_was_decided(office: Office) -> None:
+    local = office.local()
+    for label in ("fraud", "legitimate", "legitimate", "disputed"):
+        case = office.queue()[0]
+        local.send(f"/alerts/{case.id}/take")
+        local.send(f"/alerts/{case.id}", action=label)
+    page = local.get("/overview").text
+    tiles = dict(re.findall(r'<h2>([^<]+)</h2><p class="big">([^<]+)</p>', page))
+    assert tiles["Decided in 14 days"] == "4"
+    assert tiles["Fraud among them"] == "33 %"
+    assert "local 4" in page
+
+
+def test_a_sketch_keeps_to_its_frame_and_order() -> None:
+    marks = [Mark(day * _DAY, 10.0**day, None, False, day == 3) for day in range(5)]
+    drawn = sketch(marks, 3 * _DAY, 30 * _DAY, "here")
+    assert all(0 <= point.x <= drawn.width and 0 <= point.y <= drawn.height for point in drawn.points)
+    assert [point.here for point in drawn.points] == [False] * 4 + [True]
+    later = sorted(drawn.points, key=lambda point: point.x)
+    assert [point.y for point in later] == sorted((point.y for point in later), reverse=True)
+    assert [line.text for line in drawn.days] == ["here", "1 d before", "2 d before", "3 d before"]
+    assert sketch([Mark(0, None, None, False, True)], 0, _DAY, "here").points == ()
