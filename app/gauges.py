@@ -29,6 +29,8 @@ def update(metrics: Metrics, serving: Serving) -> None:
     metrics.model_refused.set(serving.succession is not None and serving.succession.state == "refused")
     metrics.rules_refused.set(ledger.recorder.rules is not None and bool(ledger.recorder.rules.trouble))
     metrics.queue_depth.set(ledger.waiting)
+    metrics.rows_waiting.set(ledger.rows)
+    metrics.row_seconds.set(ledger.pace.seconds)
     metrics.store_healthy.set(ledger.healthy)
     metrics.last_seq.set(states.last)
     metrics.states.set(len(states))

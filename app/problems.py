@@ -92,6 +92,7 @@ KINDS = {
     "head-too-large": (431, "Request head too large"),
     "not-ready": (503, "Not ready"),
     "no-room": (503, "No room"),
+    "overloaded": (503, "Overloaded"),
     "store-unavailable": (503, "Store unavailable"),
     "internal-error": (500, "Internal error"),
 }

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from app import openapi, problems
 from app.access.guard import guard
 from app.access.keyring import Keyring
+from app.admission import Admission
 from app.decisions.routes import Decisions
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
@@ -70,6 +71,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     serving = Serving(settings, metrics)
     follower = Follower(settings, serving, metrics, together.crew if together else None)
     decisions, drift, rules = Decisions(settings, serving), DriftWatcher(serving), RulesFollower(serving)
+    admission = Admission(serving, settings.max_wait_ms / 1e3, metrics)
     if scorer is not None:
         serving.start(scorer)
 
@@ -82,7 +84,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTION)
         async with sampling(metrics, serving, drift), follower.following(), rules.following():
-            yield {"metrics": metrics}  # for whom serves it; uvicorn hands it to each connection
+            # For whom serves it: uvicorn hands it to each connection.
+            yield {"metrics": metrics, "admission": admission}
         await run_sync(serving.close)
 
     routes = table(

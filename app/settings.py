@@ -132,6 +132,13 @@ class Settings(BaseSettings):
         description="Largest CSV upload. Memory does not grow with it, but the result waits in a temporary file "
         "for a client that sends everything before it reads",
     )
+    max_wait_ms: int = Field(
+        default=150,
+        ge=10,
+        le=60_000,
+        description="How long a request for scores may have to wait for those before it; one that would wait longer "
+        "is refused at once with 503, before its body is read",
+    )
     default_reasons: int = Field(
         default=3, ge=0, le=MAX_REASONS, description="Reasons per transaction where a JSON request names no number"
     )

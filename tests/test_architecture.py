@@ -16,9 +16,9 @@ HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
 LAYERS = (
     "address", "health", "private_file", "docs_page", "security_headers", "refusals", "store", "access.keys",
     "access.key_changes", "access.exposure", "settings", "problems", "access", "telemetry", "pseudonyms", "requests",
-    "replies", "upload", "rules", "recording", "generation", "replays", "serving", "reload", "drift", "gauges",
-    "decisions", "rules.backtest", "rules.follower", "rules.routes", "shadow", "versions", "console", "endpoints",
-    "routes", "openapi", "request_id", "http", "service", "worker", "workers", "server",
+    "replies", "upload", "rules", "recording", "generation", "replays", "serving", "request_id", "admission", "reload",
+    "drift", "gauges", "decisions", "rules.backtest", "rules.follower", "rules.routes", "shadow", "versions", "console",
+    "endpoints", "routes", "openapi", "http", "service", "worker", "workers", "server",
 )  # fmt: skip
 #: Lines of a module; a longer one says in its docstring why.
 MOST_LINES = 300

@@ -256,7 +256,7 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
         self._written = self.line.written
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, self._edge.let_in(cycle.scope["path"], app))
 
     def on_response_complete(self) -> None:
         """An answer is sent: answer the next request, or wait for one."""

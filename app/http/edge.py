@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, cast
 
+from starlette.types import ASGIApp
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from app.admission import Admission
 from app.http.connection import Connection, Stage
 from app.http.limits import Limits
 from app.http.probes import ProbesOnly
@@ -33,6 +36,7 @@ class Edge:
     Attributes:
         open: connections that are open.
         told: counts those that were closed.
+        admission: says whether requests for scores are let in; None where all are.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -49,6 +53,7 @@ class Edge:
         self._lingering: dict[Connection, float] = {}
         self._ticking = False
         self._turns = Turns()
+        self.admission: Admission | None = None
 
     def __call__(
         self,
@@ -59,7 +64,14 @@ class Edge:
     ) -> Connection:
         """A connection, as uvicorn asks for it."""
         self.told.metrics = app_state.get("metrics", self.told.metrics)
+        self.admission = app_state.get("admission", self.admission)
         return Connection(self, config, server_state, app_state, _loop)
+
+    def let_in(self, path: str, app: ASGI3Application) -> ASGI3Application:
+        """What answers a request for a path: the application, or a refusal where more wait than can be answered."""
+        return (
+            app if self.admission is None else cast(ASGI3Application, self.admission.let_in(path, cast(ASGIApp, app)))
+        )
 
     # What connections tell.
 

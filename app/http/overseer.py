@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+from uvicorn._types import ASGI3Application
+
 from app.http.limits import Limits
 from app.http.told import Told
 
@@ -22,6 +24,9 @@ class Overseer(Protocol[Connection_contra]):
     def limits(self) -> Limits: ...
     @property
     def told(self) -> Told: ...
+
+    def let_in(self, path: str, app: ASGI3Application) -> ASGI3Application:
+        """What answers a request for a path: the application, or a refusal."""
 
     def opened(self, connection: Connection_contra) -> None:
         """There is one more."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 from app.recording.answers import Answer
 from app.recording.breaker import Breaker
 from app.recording.engine import Engine
+from app.recording.pace import Pace
 from app.recording.recorder import Recorder
 from app.refusals import Refusal
 from app.requests.arrival import Arrival
@@ -60,12 +62,16 @@ class Ledger:
     Attributes:
         unlogged: transactions answered without being recorded so far.
         on_failure: as given.
+        rows: that wait for the thread, or for their answers from it. Belongs to the event loop.
+        pace: how fast it answers.
     """
 
     def __init__(self, recorder: Recorder, on_failure: OnStoreFailure = "refuse") -> None:
         self.recorder = recorder
         self.unlogged = 0
         self.on_failure = on_failure
+        self.rows = 0
+        self.pace = Pace()
         self._breaker = Breaker(recorder.try_store, self._consequence)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -135,14 +141,17 @@ class Ledger:
     ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        self.rows += len(arrivals)
         self._queue.put(_Job(loop, future, arrivals, engine, work))
         return future
 
     def _run(self) -> None:
+        ended = 0.0
         while True:
             jobs: list[_Job] = []
+            waited = not self._queue.empty()
             job = self._queue.get()
-            rows = 0
+            rows, begun = 0, ended if waited else time.perf_counter()
             while job is not None:
                 jobs.append(job)
                 rows += len(job.arrivals)
@@ -152,7 +161,11 @@ class Ledger:
                     job = self._queue.get_nowait()
                 except queue.Empty:
                     break
+            only_rows = job is None or job.work is None
             self._carry_out(jobs)
+            ended = time.perf_counter()
+            if rows and only_rows:
+                self.pace.measured(rows, ended - begun)
             if job is None:
                 break
         self._breaker.close()
@@ -211,12 +224,12 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the requests that wait for it
             return None, error
 
-    @staticmethod
-    def _tell(jobs: list[_Job], result: Any, error: Exception | None, *, each: bool = False) -> None:
+    def _tell(self, jobs: list[_Job], result: Any, error: Exception | None, *, each: bool = False) -> None:
         """Hand results over to the event loop, all in one call."""
 
         def deliver(mine: list[tuple[_Job, Any]]) -> None:
             for job, value in mine:
+                self.rows -= len(job.arrivals)
                 if job.future.done():  # its client may have gone away
                     continue
                 if error is not None:

@@ -99,6 +99,11 @@ class Metrics:
             registry=registry,
         )
         self._changes = {outcome: changes.labels(outcome) for outcome in ("done", "refused")}
+        self.overloads = Counter(
+            "counterfoil_overload_refusals",
+            "Requests for scores that were refused unread, because they would have waited for too long",
+            registry=registry,
+        )
         self._closed = Counter(
             "counterfoil_connections_closed",
             "Connections that the service closed, by why",
@@ -111,6 +116,8 @@ class Metrics:
 
         self.connections = gauge("connections", "Connections that are open", "livesum")
         self.queue_depth = gauge("queue_depth", "Requests that wait for the thread that records", "livesum")
+        self.rows_waiting = gauge("rows_waiting", "Transactions that wait for the thread that records", "livesum")
+        self.row_seconds = gauge("row_seconds", "What a transaction takes of that thread, as measured", "livemax")
         self.store_healthy = gauge("store_healthy", "1 while the last transaction with the store went well", "livemin")
         self.store_bytes = gauge(
             "store_size_bytes",

@@ -30,7 +30,7 @@ class Application:
     Attributes:
         called: paths, in order.
         gone: set once an application that waits for its client hears that it is gone.
-        go: ``/hold`` answers once it is set.
+        go: ``/hold``, and ``/v1/score/hold``, answer once it is set.
         sent: bytes that ``/endless`` has sent.
     """
 
@@ -56,7 +56,7 @@ class Application:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             if path == "/stream":
                 await send({"type": "http.response.body", "body": b"three"})
-        elif path == "/hold":
+        elif path in ("/hold", "/v1/score/hold"):
             while not self.go.is_set():
                 await asyncio.sleep(0.001)
             await answer(send, 200, b"held")

@@ -1,0 +1,96 @@
+"""Who is let in while more come than can be answered, and who is told so at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from fastapi import FastAPI
+
+from app.admission import Admission
+from app.http.limits import Limits
+from app.recording.pace import TELLING, Pace
+from app.telemetry.metrics import Metrics
+from tests.app.http.edge_server import one, post, serving
+from tests.waiting import until
+
+
+def test_what_a_row_takes_is_told_by_transactions_of_many() -> None:
+    pace = Pace()
+    pace.measured(1, 0.01)
+    assert pace.seconds == 0  # a row alone pays for the whole sync of the disk
+    pace.measured(100, 0.1)
+    assert pace.seconds == pytest.approx(0.001)
+    for _ in range(50):
+        pace.measured(100, 0.2)
+    assert pace.seconds == pytest.approx(0.002, rel=0.01)
+
+
+def test_a_standstill_of_the_disk_is_forgotten_by_those_few_that_are_let_in() -> None:
+    pace = Pace()
+    pace.measured(200, 60.0)
+    assert pace.seconds > 0.1
+    pace.measured(TELLING - 1, 0.015)
+    assert pace.seconds == pytest.approx(0.001)
+
+
+@pytest.fixture
+def admission(app: FastAPI) -> Iterator[Admission]:
+    """Of a service whose ledger takes a hundredth of a second for a row."""
+    ledger = app.state.serving.ledger
+    before = ledger.pace.seconds
+    ledger.pace.seconds = 0.01
+    yield Admission(app.state.serving, 0.1, Metrics())
+    ledger.pace.seconds = before
+
+
+def test_more_than_can_be_answered_is_refused_before_it_is_read(
+    admission: Admission, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(Limits()) as served, ExitStack() as stack:
+        served.edge.admission = admission
+        clients = [stack.enter_context(served.connect()) for _ in range(TELLING)]
+        for client in clients:
+            client.sendall(post("/v1/score/hold", b"{}"))
+        until(lambda: len(served.app.called) == TELLING)
+        assert admission.wait == pytest.approx(0.01 * TELLING)
+        for _ in range(2):
+            with served.connect() as late:
+                late.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+                head, body = one(late)  # nothing of the body was sent
+                assert head.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in head.lower()
+                problem = json.loads(body)
+                assert problem["type"] == "urn:counterfoil:problem:overloaded"
+                assert problem["request_id"].encode() in head
+        assert "/v1/score" not in served.app.called
+        assert served.ask(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        served.app.go.set()
+        assert all(one(client)[0].startswith(b"HTTP/1.1 200 ") for client in clients)
+        until(lambda: admission.pending == 0)
+        again = clients[0]
+        again.sendall(post("/v1/score", b"{}"))
+        assert one(again)[0].startswith(b"HTTP/1.1 200 ")
+    assert admission._metrics.overloads._value.get() == 2
+    assert caplog.text.count("more requests come than can be answered in time") == 1
+
+
+def test_a_client_that_goes_away_makes_room(admission: Admission) -> None:
+    with serving(Limits()) as served:
+        served.edge.admission = admission
+        with served.connect() as client:
+            client.sendall(post("/v1/score/hold", b"{}"))
+            until(lambda: admission.pending == 1)
+        served.app.go.set()
+        until(lambda: admission.pending == 0)
+
+
+def test_few_are_let_in_however_slow_the_ledger_is(admission: Admission) -> None:
+    async def app(*_: object) -> None: ...
+
+    admission._serving.ledger.pace.seconds = 60.0  # type: ignore[union-attr]
+    passed = [admission.let_in("/v1/score", app) for _ in range(TELLING)]
+    assert len(set(passed)) == TELLING and admission.let_in("/v1/score", app) not in passed
+    assert admission.let_in("/v1/decisions", app) is app
+    assert admission.pending == TELLING
