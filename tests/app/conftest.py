@@ -13,14 +13,11 @@ from app.requests.example import example_transaction
 from app.service import create_app
 from app.settings import Settings
 from models.registry import Registry
-from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import Client, renewed
 from tests.app.traffic import Payments, prepare, prepared, small
 from tests.shared import shared
-from tests.tiny import TINY_FIT, TINY_POLICY
-from training.read import read_history
-from training.train import TrainingJob, train
+from tests.tiny import publish_without_ids
 
 
 @pytest.fixture(scope="session")
@@ -46,16 +43,13 @@ def payments(kernel: None, tmp_path_factory: pytest.TempPathFactory) -> Payments
 
 
 @pytest.fixture(scope="session")
-def nameless(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def nameless(tiny_model: Path, rival_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Two versions of a model whose transactions have no id; the first is active."""
-    columns = {name: column for name, column in tiny_schema.columns.items() if column.kind != "id"}
-    schema = tiny_schema.model_copy(update={"columns": columns}).checked()
 
     def make(folder: Path) -> None:
         registry = Registry(folder / "artifacts")
-        history = read_history(schema, [tiny_csv])
-        for seed in (1, 2):
-            train(TrainingJob(schema, TINY_FIT, TINY_POLICY, seed=seed), history, registry)
+        for version in (tiny_model, rival_model):
+            publish_without_ids(version, registry)
         registry.activate(registry.versions()[0])
 
     return Registry(shared(tmp_path_factory, "nameless", make) / "artifacts")
