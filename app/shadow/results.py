@@ -88,6 +88,8 @@ class Results:
             self._file = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
             if writes:
                 self._file.execute("PRAGMA journal_mode=WAL")
+                # A power cut may take the last moments, decided anew then: the disk is the service's to sync.
+                self._file.execute("PRAGMA synchronous=NORMAL")
                 self._file.executescript(_TABLES)
             made = self._file.execute("SELECT 1 FROM sqlite_master WHERE name = 'progress'").fetchone()
         except sqlite3.Error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.report.clock import Clock, recorded
 from training.report.cost import CostCurve, CostTerms
 from training.report.curves import Curve, thinned
 from training.report.detection import detect
+from training.report.drift import look as look_for_drift
 from training.report.trust import check
 
 DAY = 86_400_000_000
@@ -179,3 +181,26 @@ def test_text_from_data_holds_no_card_number() -> None:
 @pytest.fixture
 def payments() -> TransactionSchema:
     return load_schema("payments")
+
+
+def test_drift_is_told_as_the_service_would(tiny_scorer: Scorer, tiny_part: ScoredPart) -> None:
+    usual = look_for_drift(tiny_scorer, tiny_part)
+    day = tiny_part.history.time // DAY
+    whole = day < day.max()
+    assert usual is not None and usual.days == day.max() - day.min()
+    assert usual.alerts == pytest.approx(
+        tiny_scorer.manifest.threshold.is_anomaly(tiny_part.scores.score[whole]).sum() / usual.days
+    )
+    assert not usual.alarm and usual.gone == ()
+    numeric = tiny_part.batch.numeric.copy()
+    numeric[:, tiny_scorer.schema.numeric.index("amount")] *= 40
+    numeric[:, tiny_scorer.schema.numeric.index("account_age_days")] = np.nan
+    batch = dataclasses.replace(tiny_part.batch, numeric=numeric)
+    shifted = look_for_drift(tiny_scorer, ScoredPart.of(tiny_scorer, batch, tiny_part.history))
+    assert shifted is not None and shifted.alerts > 2 * shifted.high and shifted.above > shifted.below
+    assert shifted.features[0][0] == "amount" and shifted.features[0][1] > usual.alerts
+    assert shifted.gone == (("account_age_days", "missing"),)
+    first = tiny_part.history.take(day == day.min())
+    assert (
+        look_for_drift(tiny_scorer, ScoredPart.of(tiny_scorer, tiny_part.batch.take(day == day.min()), first)) is None
+    )

@@ -9,7 +9,7 @@ from models.manifest import RANKED_WORDS
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
 from training.optimise import FitProgress
-from training.report import charts, charts_choice, charts_trust, facts, format, headline
+from training.report import charts, charts_choice, charts_trust, drift, facts, format, headline
 from training.report.alerts import look_at_alerts
 from training.report.bootstrap import LEVEL
 from training.report.canvas import look
@@ -72,6 +72,7 @@ def render_report(
             currency=format.plain(schema.currency),
             money=format.money,
             trust=trust,
+            drift=drift.look(scorer, part),
             alerts=look_at_alerts(scorer, part, clock),
             evaluated=facts.evaluated(found, clock),
             metrics=facts.metrics(found),
