@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     min_bytes_per_second: int = Field(
         default=1_024,
         ge=0,
-        description="How fast a client must send a body and read an answer, averaged over 5 seconds; 0 for any pace",
+        description="How fast a client must send a body and read an answer, averaged over 7 seconds; 0 for any pace",
     )
     max_body_bytes: int = Field(
         default=1 << 20, ge=1_024, le=64 << 20, description="Largest JSON body, counted while it arrives"

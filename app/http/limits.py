@@ -22,7 +22,7 @@ class Limits:
         head_seconds: from a connection's beginning, or from the first byte of its next request, to the end of the head.
         rate: bytes per second that a client must send of a body, or take of an answer, while the service waits for it;
             0 for any.
-        rate_seconds: time over which that is averaged.
+        rate_seconds: time over which that is averaged: for so long a client may pause that was fast before.
         linger_seconds: for how long the rest of a body is read and thrown away after its answer.
         linger_bytes: as many bytes of it at most.
         head_bytes: of one request's head; also of what comes between pieces of a body, such as trailers.
@@ -36,7 +36,7 @@ class Limits:
     connections: int = 4_096
     head_seconds: float = 5.0
     rate: int = 1_024
-    rate_seconds: float = 5.0
+    rate_seconds: float = 7.0
     linger_seconds: float = 30.0
     linger_bytes: int = 64 << 20
     head_bytes: int = 32 << 10
