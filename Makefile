@@ -15,7 +15,7 @@ LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annot
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint parity crash faults contract bench bench-store bench-detection lock sbom audit clean
+.PHONY: help serve demo test lint parity crash faults contract bench bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,12 +32,17 @@ $(VENV)/bench: $(VENV)/dev
 $(VENV)/tools/done: requirements/tools.lock
 	@$(INSTALL) tools
 
-serve: $(VENV)/serve ## Install, train on simulated payments if no model is active, serve on PORT=8000
-	@test -f artifacts/active || { \
-	  echo "Training a first model on simulated payments (a minute or more)" && \
-	  $(BIN)/counterfoil simulate --cards 1000 --out $(DEMO)/payments.csv --hold-out $(DEMO)/week.csv --hold-out-days 7 && \
-	  $(BIN)/counterfoil train $(DEMO)/payments.csv --profile payments; }
+artifacts/active: | $(VENV)/serve
+	@echo "Training a first model on simulated payments (a minute or more)" && \
+	$(BIN)/counterfoil simulate --cards 1000 --out $(DEMO)/payments.csv --hold-out $(DEMO)/week.csv --hold-out-days 7 && \
+	$(BIN)/counterfoil train $(DEMO)/payments.csv --profile payments;
+
+serve: $(VENV)/serve artifacts/active ## Install, train on simulated payments if no model is active, serve on PORT=8000
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
+
+demo: $(VENV)/serve artifacts/active ## The same with a week's alerts to look at in the console, in a store of its own
+	@test -f $(DEMO)/demo.db || $(BIN)/counterfoil demo $(DEMO)/week.csv --database sqlite:///$(DEMO)/demo.db
+	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT) --database sqlite:///$(DEMO)/demo.db
 
 test: $(VENV)/dev ## Run the whole test suite, in PROCESSES=2 processes
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from cli.audit_sample import audit_sample
 from cli.console import EXIT_ERROR, EXIT_INTERRUPTED, err
 from cli.data import profile, simulate
+from cli.demo import demo
 from cli.drift import drift
 from cli.evaluate import evaluate
 from cli.keys import cli as keys_cli
@@ -43,6 +44,7 @@ COMMANDS = (
     evaluate,
     serve,
     health,
+    demo,
     warm,
     replay,
     export,

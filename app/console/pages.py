@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.store.sql.cases import MOST_COUNTED
+
 PREFIX = "/console"
 #: Name of a file -> its type.
 _FILES = {
@@ -86,6 +88,7 @@ def _environment() -> Environment:
         "sentence": sentence,
         "pair": lambda pair: urlencode([pair]),
         "number": lambda value: f"{value:,}",
+        "many": many,
     }
     return found
 
@@ -111,6 +114,11 @@ def score(value: float) -> str:
     """A score to five digits. Never rounded up to 1, which it cannot be."""
     text = f"{value:.5f}"
     return "0.99999" if text == "1.00000" else text
+
+
+def many(value: int) -> str:
+    """How many cases, of those that are counted."""
+    return f"{value:,}{'+' if value >= MOST_COUNTED else ''}"
 
 
 def sentence(text: str) -> str:

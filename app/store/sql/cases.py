@@ -6,6 +6,7 @@ The queue is read by ``cases_queue`` in its order, from any place on, so that it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +31,8 @@ from app.store.sql.rows import as_decision
 from app.store.sql.tables import case_events, cases, decisions
 from models.behaviour.keys import EntityKey
 
+#: Cases of a state that are counted: beyond it "that many or more" says enough, and costs no more.
+MOST_COUNTED = 10_000
 #: Values in one list of a statement.
 _MOST = 500
 _DECISION = [column for column in decisions.c if column.name != "id_digest"]
@@ -101,11 +104,8 @@ def page(connection: Connection, wanted: Wanted, at: Place, limit: int) -> list[
 
 def first_free(connection: Connection, state: State, name: str, now: int) -> Case | None:
     """What somebody works on next: the highest they hold, or else the highest that nobody holds."""
-    for holder in (name, "free"):
-        found = page(connection, Wanted(state, holder, now), Place(), 1)
-        if found:
-            return found[0]
-    return None
+    own = [one for one in held(connection, name, now) if one.state == state]
+    return next(iter(own or page(connection, Wanted(state, "free", now), Place(), 1)), None)
 
 
 def held(connection: Connection, name: str, now: int) -> list[Case]:
@@ -115,16 +115,19 @@ def held(connection: Connection, name: str, now: int) -> list[Case]:
 
 
 def counts(connection: Connection, name: str, now: int) -> Counts:
-    """How many cases there are in each state, and how many are held."""
-    states = select(cases.c.state, func.count()).where(cases.c.state != "closed").group_by(cases.c.state)
-    found = {row[0]: row[1] for row in connection.execute(states)}
+    """How many cases there are in each state, :data:`MOST_COUNTED` at most, and how many are held."""
     holders = select(cases.c.holder, func.count()).where(
         cases.c.holder.is_not(None), cases.c.held_until > now, cases.c.state != "closed"
     )
     by = {row[0]: row[1] for row in connection.execute(holders.group_by(cases.c.holder))}
     mine = by.pop(name, 0)
-    waiting, passed_on, put_off = (found.get(state, 0) for state in ("open", "escalated", "snoozed"))
-    return Counts(waiting, passed_on, put_off, mine, sum(by.values()))
+    of = partial(_count, connection)
+    return Counts(of("open"), of("escalated"), of("snoozed"), mine, sum(by.values()))
+
+
+def _count(connection: Connection, state: State) -> int:
+    some = select(cases.c.id).where(cases.c.state == state).limit(MOST_COUNTED).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
 def decided(connection: Connection, since: int) -> list[Case]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import create_engine
 
 from app.store.contract import Desk, Store
 from app.store.desk import Case, Counts, Place, Wanted
-from app.store.sql import case_events, cases
+from app.store.sql import case_events, cases, migrations
+from app.store.sql.rows import decision_row, label_row
+from app.store.sql.tables import decisions, labels
 from tests.app.store.conftest import Backend
-from tests.app.store.events import append, decision, key
+from tests.app.store.events import append, decision, key, label
 
 
 @pytest.fixture
@@ -88,30 +91,22 @@ def test_events_are_numbered_and_listed(desk: Desk) -> None:
 
 
 def test_a_log_from_before_there_were_cases_is_open_where_nobody_labelled(sql_backend: Backend) -> None:
-    from sqlalchemy import create_engine, text
-
-    from app.store.sql import migrations
-    from tests.app.store.events import label
-
-    store = sql_backend.open()
-    alert(store, "t1", 0.991, "a")
-    alert(store, "t2", 0.999, "a")
-    alert(store, "t3", 0.992, "b")
-    alert(store, "t4", 0.5, said="approve")
-    append(store, label("t3"))
-    desk = store.desk()
-    assert desk is not None
-    before = [case for case in queue(desk) if case.hits == 2]
-    store.close()
+    said = (("t1", "a", 0.991), ("t2", "a", 0.999), ("t3", "b", 0.992), ("t4", "c", 0.5))
+    rows = [
+        decision_row(decision(name, key(card), seq=seq, score=score, decision="approve" if seq == 4 else "review"))
+        for seq, (name, card, score) in enumerate(said, start=1)
+    ]
     engine = create_engine(sql_backend.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
-        for table in ("cases", "case_events", "sessions"):
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        migrations.upgrade(connection, "log", to="0003")
+        connection.execute(decisions.insert(), [dict(zip(decisions.c.keys(), row, strict=True)) for row in rows])
+        known = dict(zip(labels.c.keys(), label_row(label("t3", seq=5)), strict=True))
+        connection.execute(labels.insert(), [known])
     engine.dispose()
-    assert migrations.HEAD >= "0004"
     store = sql_backend.open()
     found = store.desk()
     assert found is not None
-    assert queue(found) == before
+    (case,) = queue(found)
+    assert (case.id, case.seq, case.last, case.hits, case.score) == (1, 2, 2, 2, 0.999)
+    assert case.entity_key == key("a")
     store.close()
