@@ -47,6 +47,7 @@ class Layout:
         categories: number of known values per categorical feature.
         late: which of the numeric features are compressed beyond :data:`LATE` first; empty: none.
         alike: which cause each feature belongs to, e.g. one for the windows of one word; empty: each its own.
+        told: which reason each feature is told in; empty: its cause.
     """
 
     numeric: int
@@ -56,6 +57,7 @@ class Layout:
     categories: tuple[int, ...]
     late: tuple[bool, ...] = ()
     alike: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
 
     @staticmethod
     def of(schema: TransactionSchema, vocabulary: Vocabulary) -> Layout:
@@ -70,6 +72,7 @@ class Layout:
             categories=tuple(len(values) for values in vocabulary.values),
             late=tuple(column.transform == "late-log" for column in columns),
             alike=schema.things if schema.behaviour else (),
+            told=schema.causes,
         )
 
     @property
@@ -158,12 +161,8 @@ class Normaliser(nn.Module):
     units: Tensor
 
     def fit(self, batch: Batch, least: float | None = None) -> None:
-        """Take center, scale and category frequencies from the training rows.
-
-        Args:
-            least: the numbers are places of one grid, measured alike: they share one scale, and a change below this
-                many scales is never news.
-        """
+        """Take center, scale and category frequencies from the training rows; with ``least`` the numbers are places of
+        one grid, share one scale, and no change below so many scales is news."""
         raw = self._raw(*tensors(batch)).numpy()
         center, spread, size = raw.mean(0), raw.std(0), np.abs(raw).mean(0)
         for column in np.flatnonzero(np.isnan(batch.numeric).any(axis=0)):

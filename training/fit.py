@@ -204,8 +204,9 @@ def _set_whitening(detector: FraudDetector, whitening: Whitening, residual: Tens
     mean, precision = robust_precision(
         residual.numpy(), normaliser.resolution.numpy(), normaliser.departure.numpy(), bound
     )
-    causes = torch.nn.functional.one_hot(torch.tensor(normaliser.layout.causes)).to(torch.float64)
-    whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner @ causes)
+    told = torch.tensor(normaliser.layout.told or normaliser.layout.causes)
+    reasons = torch.nn.functional.one_hot(told).to(torch.float64)
+    whitening.set(torch.from_numpy(mean), torch.from_numpy(precision), detector.owner @ reasons)
 
 
 def _fit_memory(

@@ -8,6 +8,7 @@ from app.decisions.purge_request import json_schema
 from app.decisions.query import CURSOR, DEFAULT_LIMIT, FORMATS, MOST, entity_filters
 from app.requests.feedback import LABELS
 from app.requests.field_schema import NO_NUL, TIME
+from app.settings import MAX_REASONS
 from models.schema import TransactionSchema
 from models.thresholds import DECISIONS
 
@@ -27,6 +28,7 @@ _FILTERS = (
 )
 _CURSOR = {"type": "string", "pattern": CURSOR}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}
+_REASONS = {"type": "integer", "minimum": 0, "maximum": MAX_REASONS}
 _REFUSED = "A parameter is not as expected, or looks like a card number"
 
 
@@ -60,13 +62,15 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
             "required": True,
             "description": "Its id, percent-encoded; slashes may stand as they are",
             "schema": _TEXT,
-        }
+        },
+        _query("reasons", "How many reasons, also where none were asked for then", _REASONS),
     ]
     for operation in (page, export, one):
         operation["responses"]["422"] = {"description": _REFUSED}
     purge = paths[PURGE]["post"]
     purge["requestBody"] = {"required": True, "content": {"application/json": {"schema": json_schema(schema)}}}
     purge["responses"]["409"] = {"description": "Another purge is running"}
+    one["responses"]["409"] = {"description": "The version that scored it cannot tell reasons any more"}
     one["responses"]["404"] = {"description": "No transaction with this id is recorded"}
 
 

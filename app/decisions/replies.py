@@ -84,7 +84,7 @@ class DecisionReply(DecisionLine):
             "category that training did not know. Null as a whole where the model version is gone"
         ),
     ]
-    reasons: Annotated[list[Reason], Field(description="As answered")]
+    reasons: Annotated[list[Reason], Field(description="As answered, or as asked for with ?reasons=N")]
     approximate: Annotated[bool, Field(description="As answered")]
     labels: Annotated[list[LabelReply], Field(description="Oldest first; the last counts")]
 

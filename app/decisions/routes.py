@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
+from app.decisions.later_reasons import later_reasons
 from app.decisions.purge_request import PurgeReply
 from app.decisions.query import DecisionQuery, checked_text, cursor, decision_query, find, refuse
 from app.decisions.replies import DecisionPage, line, whole
@@ -32,11 +34,14 @@ from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.errors import StoreInUse, StoreUnavailable
+from app.store.records import Decision
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest
+from models.reasons import Reason
 from models.registry import Registry
 from models.schema import TransactionSchema
+from models.scorer import Scorer
 from models.tables import write_frames
 
 #: Readers of the store at once, so that they leave the processor and its connections to those who score.
@@ -76,10 +81,11 @@ class Decisions:
 
     async def one(self, request: Request) -> Response:
         """One recorded decision: the transaction as read, the features as scored, the reasons as answered, all labels.
-        Where the schema has no id, its place in the order of arrival (seq) stands for it."""
+        With ?reasons=N the reasons are those that would have been answered then, from the features as scored. Where the
+        schema has no id, its place in the order of arrival (seq) stands for it."""
         generation, ledger = self._serving.now()
-        store, schema, serving = ledger.recorder.store, generation.schema, generation.scorer.manifest
-        score_options(request, ScoreOptions(0), known=())
+        store, schema, scorer = ledger.recorder.store, generation.schema, generation.scorer
+        top = score_options(request, ScoreOptions(0), known=("reasons",)).reasons
         try:
             name = checked_text(request.path_params["transaction_id"])
         except ValueError as error:
@@ -89,7 +95,8 @@ class Decisions:
             recorded = find(store, schema, name)
             if recorded is None:
                 raise Refused("not-found", "no transaction with this id is recorded")
-            return to_json(whole(recorded, schema, self._manifest(recorded.decision.model_version, serving)))
+            told = whole(recorded, schema, self._manifest(recorded.decision.model_version, scorer.manifest))
+            return to_json(replace(told, reasons=self._later(recorded.decision, scorer, top)) if top else told)
 
         return await self._answer(read)
 
@@ -153,6 +160,14 @@ class Decisions:
     def _told(self, parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         with self._telling():
             yield from parts
+
+    def _later(self, decision: Decision, serving: Scorer, top: int) -> list[Reason]:
+        try:
+            return later_reasons(decision, self._registry, top, serving)
+        except CounterfoilError:
+            raise Refused(
+                "conflict", "the version that scored it cannot be loaded any more; ask without reasons"
+            ) from None
 
     def _manifest(self, version: str, serving: Manifest) -> Manifest | None:
         if version == serving.version:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.behaviour.distance import kilometres
 from models.reasons.reason import Direction, Reason
-from models.reasons.sentences import UNSEEN, Row, Sentences
+from models.reasons.sentences import UNSEEN, Row, Sentences, difference
 from models.reasons.times import cycle_text, expected_text
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema
@@ -30,6 +30,7 @@ class Explainer:
         self._sentences = Sentences(schema)
         self._owner = np.array(schema.causes)
         self.members = tuple(np.flatnonzero(self._owner == cause) for cause in range(self._owner.max() + 1))
+        self._things = np.array(schema.things)
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
         if schema.places and schema.behaviour:  # the compiler is there anyway; else its 60 MiB wait for a first reason
@@ -55,7 +56,7 @@ class Explainer:
         members = self.members[cause]
         total = float(contributions.sum()) or 1.0
         share = float(contributions[members].sum()) / total
-        spokesman = int(members[np.argmax(contributions[members])])
+        spokesman = self._spokesman(batch, row, contributions, expected, members)
         for names in self._schema.places:
             if self._at[names[0]] in members:
                 far = self._far(batch, row, expected, members)
@@ -63,6 +64,23 @@ class Explainer:
                     return self._place(batch, row, expected, names, share)
                 spokesman = far
         return self._feature(batch, row, float(expected[spokesman]), spokesman, share)
+
+    def _spokesman(
+        self,
+        batch: Batch,
+        row: int,
+        contributions: NDArray[np.float64],
+        expected: NDArray[np.float64],
+        members: NDArray[np.int64],
+    ) -> int:
+        """The feature that tells most: by contributions times how far values are from the expected ones, first summed
+        over the windows of a word, which share what they tell."""
+        values, numbers = batch.numeric[row], len(self._schema.numeric)
+        apart = [difference(float(values[i]), float(expected[i])) if i < numbers else 1.0 for i in members]
+        telling = contributions[members] * apart
+        word = self._things[members]
+        of_the_word = word == max(word, key=lambda one: float(telling[word == one].sum()))
+        return int(members[of_the_word][np.argmax(telling[of_the_word])])
 
     def _far(self, batch: Batch, row: int, expected: NDArray[np.float64], members: NDArray[np.int64]) -> int | None:
         """The feature that says that a place is far from the usual ones, if one does."""

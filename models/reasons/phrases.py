@@ -14,8 +14,9 @@ class Phrase:
     """A sentence with places for words.
 
     ``{value}``; ``{by}`` "with this card", ``{entity}`` "this card"; ``{window}`` "the last 7 days", ``{span}``
-    "7 days"; ``{known}`` "7 to 35 days ago", the window of what labels say; ``{column}`` "at this merchant", what is
-    counted or new; ``{ago}`` and ``{trip}`` what is known of the last payment; ``{clock}`` "04:15 UTC"; ``{was}``.
+    "7 days"; ``{known}`` "7 to 35 days ago (labels take 7 days)", the window of what labels say; ``{column}`` "at this
+    merchant", what is counted or new; ``{ago}`` and ``{trip}`` what is known of the last payment;
+    ``{clock}`` "04:15 UTC"; ``{was}``.
 
     Attributes:
         kind: of the value.
@@ -61,13 +62,18 @@ PHRASES = {
     "new": Phrase(
         "flag",
         "first payment {by} {column} in {span}",
-        "payments {by} {column} are known, which does not go with the rest",
+        "there were payments {by} {column} before, though the rest looks like a first one",
     ),
     "is_new": Phrase(
-        "flag", "first payment {by} in {span}", "payments {by} are known, which does not go with the rest", ""
+        "flag",
+        "first payment {by} in {span}",
+        "there were payments {by} before, though the rest looks like a first one",
+        "",
     ),
     "hour_rarity": Phrase(
-        "flag", "payments {by} are rare around {clock}", lower="payments {by} are common around {clock}"
+        "flag",
+        "payments {by} are rare around {clock}",
+        lower="payments {by} are common around {clock}, which does not go with the rest",
     ),
 }
 

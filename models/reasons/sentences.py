@@ -24,6 +24,8 @@ _PREPOSITION = {noun: preposition for preposition, nouns in BY.items() for noun 
 _NOT_OF_NOUNS = ("id", "key", "hash", "no", "nr", "number", "code")
 #: Kinds of which it is told what is usual also where there is none.
 _COUNTED = ("count", "share", "streak", "duration")
+#: Numbers that differ by less than this share of the larger one are about the same.
+_ALIKE = 0.2
 #: Characters of a name, of a noun and of a category's value that are shown.
 _NAME, _NOUN, _VALUE = 40, 18, 30
 
@@ -60,7 +62,8 @@ class Sentences:
         shown = self._in_unit(unit)
         if math.isnan(value):
             return _sentence(f"{fit(name, _NAME)} is missing", _about(usual, shown))
-        return _sentence(f"{fit(name, _NAME)} {shown(value)}", _about(usual, self._in_unit(unit, short=True)))
+        said, likely = f"{fit(name, _NAME)} {shown(value)}", _about(usual, self._in_unit(unit, short=True))
+        return _contrast(said, likely, same=difference(value, usual) < _ALIKE)
 
     def category(self, name: str, value: str, usual: str) -> str:
         """Of a categorical feature; "" is a missing value."""
@@ -110,7 +113,7 @@ class Sentences:
                 "entity": f"this {who}",
                 "window": q.latest(seconds),
                 "span": q.span(seconds),
-                "known": q.between(delay, delay + seconds),
+                "known": q.between(delay, delay + seconds) + (f" (labels take {q.span(delay)})" if delay else ""),
                 "noun": what,
                 "column": _by(what),
             }
@@ -194,6 +197,13 @@ class Sentences:
         return lambda value: f"{q.figure(value)} {behind}".rstrip()
 
 
+def difference(value: float, usual: float) -> float:
+    """How far a number is from the expected one, as a share of the larger: at most 1, and where one lacks."""
+    size = max(abs(value), abs(usual))
+    apart = abs(value - usual) / size if size else 0.0
+    return 1.0 if math.isnan(apart) else min(apart, 1.0)
+
+
 def fit(text: str, most: int) -> str:
     """A text of the data fit to be shown: printable, not long, no card number."""
     shown = "".join(sign if sign.isprintable() else " " for sign in text).strip()
@@ -224,4 +234,4 @@ def _contrast(said: str, usual: str, *, same: bool) -> str:
 
 def _sentence(said: str, usual: str) -> str:
     whole = f"{said}, usually {usual}" if usual else said
-    return whole if len(whole) <= MOST_CHARACTERS else said[:MOST_CHARACTERS]
+    return whole if len(whole) <= MOST_CHARACTERS else said[:MOST_CHARACTERS].rstrip()

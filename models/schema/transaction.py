@@ -50,6 +50,8 @@ Column = Annotated[
     Field(discriminator="kind"),
 ]
 _AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "label_timestamp", "scenario")
+#: Behaviour words that compare the amount: told as one reason with it.
+_OF_THE_AMOUNT = ("ratio_to_mean", "zscore")
 #: Kinds of columns that a transaction lacks when it is scored.
 _NOT_SENT = ("label", "label_timestamp", "scenario", "ignore")
 
@@ -242,8 +244,11 @@ class TransactionSchema(BaseModel):
     @cached_property
     def causes(self) -> tuple[int, ...]:
         """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one, and so are a
-        latitude, its longitude and the distance from an entity's usual places."""
-        words: dict[str, tuple[str, ...]] = {f.name: (f.entity, f.word, f.column) for f in self.behaviour}
+        latitude, its longitude and the distance from an entity's usual places, and the amount and what compares it."""
+        words: dict[str, tuple[str, ...]] = {
+            f.name: (self.amount,) if self.amount and f.word in _OF_THE_AMOUNT else (f.entity, f.word, f.column)
+            for f in self.behaviour
+        }
         for place in self.places:
             entities = [name for name, entity in self.entity.items() if entity.place == place]
             usual = [f.name for f in self.behaviour if f.word == "km_from_usual" and f.entity in entities]

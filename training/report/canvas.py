@@ -54,6 +54,7 @@ _LOOK: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "counterfoil",
 }
+_MANY_DECADES = 1e5
 #: Beside a text: how it stands to its point.
 Place = tuple[float, float, str, str]
 RIGHT: Place = (7, 0, "left", "center")
@@ -104,7 +105,7 @@ def label(axes: Axes, text: str, x: float, y: float, place: Place, colour: str =
 def upright(axes: Axes, x: float, text: str, height: float, *, style: str = "--") -> None:
     """A vertical line over the whole chart, named at a height in [0, 1] on its side with more room."""
     axes.axvline(x, color=INK, linestyle=style, linewidth=1.3, zorder=4)
-    left = axes.transAxes.inverted().transform(axes.transData.transform((x, axes.get_ylim()[0])))[0] > 0.62
+    left = axes.transAxes.inverted().transform(axes.transData.transform((x, axes.get_ylim()[0])))[0] > 0.5
     axes.annotate(
         text,
         (x, height),
@@ -154,7 +155,9 @@ def log_scale(axes: Axes, which: str, span: float, *, percent: bool = False) -> 
             )
         )
     )
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,)))
+    # Side by side, numbers of seven digits at every decade would touch.
+    base = 100 if which == "x" and span >= _MANY_DECADES else 10
+    axis.set_major_locator(LogLocator(base, subs=(1, 2, 5) if span < 100 else (1,)))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -89,9 +89,9 @@ def errors(part: ScoredPart, threshold: Threshold, calibration: Calibration, fou
     axes.set_ylim(0, max(top[2] for top in tops) * 1.45)
     for name, x, y, colour in tops:
         c.label(axes, name, x, y, c.ABOVE, colour)
-    c.upright(axes, threshold.error, f"threshold {format.figure(threshold.error)}: alerts to the right", 0.96)
+    c.upright(axes, threshold.error, f"threshold {format.figure(threshold.error)}:\nalerts to the right", 0.94)
     if declined is not None:
-        c.upright(axes, declined, "decline", 0.87, style="-.")
+        c.upright(axes, declined, "decline", 0.83, style="-.")
     caption = f"How transactions spread over the {what}. "
     if len(tops) > 1:
         caption = f"How each class spreads over the {what}; both curves have the same area. "

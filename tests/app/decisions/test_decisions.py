@@ -101,6 +101,19 @@ def test_a_page_tells_what_was_answered_newest_first(log: Log) -> None:
     assert [one["label"] for one in page["decisions"]] == [None] * 6 + ["fraud"] + [None] * 3
 
 
+def test_reasons_can_be_asked_for_afterwards(log: Log) -> None:
+    for body, reply in zip(log.bodies, log.replies, strict=True):
+        path = f"/v1/decisions/{body['transaction_id']}"
+        assert log.client.get(path).json()["reasons"] == reply["reasons"]
+        more = log.client.get(f"{path}?reasons=4").json()
+        assert len(more["reasons"]) == 4
+        for told, answered in zip(more["reasons"], reply["reasons"], strict=False):
+            assert told == answered
+        assert more | {"reasons": []} == log.client.get(path).json() | {"reasons": []}
+    for query in ("reasons=21", "reasons=-1", "reasons=x", "verify=true"):
+        assert log.client.get(f"{path}?{query}").status_code == 422
+
+
 def test_pages_go_on_where_the_one_before_ended(log: Log) -> None:
     found: list[str] = []
     after: dict[str, str] = {}
@@ -214,6 +227,8 @@ def test_a_version_that_is_gone_leaves_the_features_unnamed(log: Log, payments: 
     one = Client(second).get(f"/v1/decisions/{name}").json()
     second.state.serving.close()
     assert one["features"] is None and one["transaction"]["transaction_id"] == name
+    refused = Client(second).get(f"/v1/decisions/{name}?reasons=2")
+    assert refused.status_code == 409 and "ask without reasons" in refused.text
     assert one["model_version"] == payments.scorer.manifest.version
 
 

@@ -97,6 +97,17 @@ def test_a_window_of_its_own_is_the_same_cause_but_counts_by_itself() -> None:
     assert schema.things[first : first + 5] == (*[schema.things[first]] * 4, schema.things[first] + 1)
 
 
+def test_the_amount_and_what_compares_it_are_one_cause_and_count_by_themselves() -> None:
+    schema = schema_of(card=CARD | {"features": ["count", "ratio_to_mean", "zscore", "sum"]})
+    assert schema.amount is not None
+    told = [name for name, cause in zip(schema.features, schema.causes, strict=True) if cause == schema.causes[0]]
+    assert told == [
+        schema.amount,
+        *(f"card.{word}_{window}" for word in ("ratio_to_mean", "zscore") for window in CARD["windows"]),
+    ]
+    assert len({schema.things[schema.features.index(name)] for name in told}) == 3
+
+
 def test_plans_write_every_feature_once() -> None:
     for declared in (CARD, MERCHANT, MIXED):
         schema = schema_of(card=declared)

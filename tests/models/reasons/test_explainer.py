@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.reasons import UNSEEN, Explainer, Reason, largest, put_back
 from models.rows import Batch, Vocabulary
-from models.schema import parse_schema
+from models.schema import load_schema, parse_schema
 from models.times import parse_time
 
 SCHEMA = parse_schema(
@@ -195,3 +195,21 @@ def test_a_place_that_is_usual_for_the_card_is_told_by_the_expected_one() -> Non
     assert odd.text == "16,000 km from where such payments usually are"
     missing, _ = _told(counts=(1.0, 5.0), place=(np.nan, 151.2), usual_km=0.0)
     assert (missing.value, missing.direction, missing.text) == (None, "missing", "place of the payment is missing")
+
+
+def test_of_one_cause_what_is_not_as_expected_speaks() -> None:
+    schema = load_schema("payments")
+    explainer = Explainer(schema, Vocabulary((("travel",), ("chip",), ("PT",))))
+    batch = Batch(np.ones((1, len(schema.numeric))), np.ones((1, 3), np.int64), np.zeros(1, np.int64))
+    cause = schema.causes[schema.features.index("amount")]
+    ratio = schema.features.index("card.ratio_to_mean_7d")
+    batch.numeric[0, schema.numeric.index("amount")], batch.numeric[0, ratio] = 743.14, 26.0
+    batch.numeric[0, schema.numeric.index("card.is_new")] = 0.0
+    parts, expected = np.zeros(len(schema.features)), np.ones(len(schema.features))
+    parts[schema.features.index("amount")], parts[ratio] = 3.0, 1.0
+    expected[schema.features.index("amount")] = 680.0
+    told = explainer.reason(batch, 0, parts, expected, cause)
+    assert told.share == 1.0
+    assert told.text == "amount is 26 times the mean of this card in the last 7 days, usually about 1"
+    expected[ratio] = 26.0
+    assert explainer.reason(batch, 0, parts, expected, cause).text == "amount 743.14 EUR does not go with the rest"
