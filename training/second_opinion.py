@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,14 +157,14 @@ def fit_second_opinion(
     fold = np.empty(len(rows), np.int64)
     for kind in (fraud, ~fraud):
         fold[kind] = np.arange(kind.sum()) * _FOLDS // kind.sum()
-    inputs, novel = _look(detector, batch.take(rows))
+    inputs, novel = look(detector, batch.take(rows))
     width = detector.owner.shape[0]
     out_of_fold = np.empty(len(rows))
     for held_out in range(_FOLDS):
         inside = fold != held_out
-        grown = _grow(inputs[inside], fraud[inside], width, seed)
-        out_of_fold[~inside] = np.mean([one.decision_function(inputs[~inside, : _seen(one)]) for one in grown], axis=0)
-    grown_trees = as_trees(*_grow(inputs, fraud, width, seed))
+        grown = grow(inputs[inside], fraud[inside], width, seed)
+        out_of_fold[~inside] = odds(grown, inputs[~inside])
+    grown_trees = as_trees(*grow(inputs, fraud, width, seed))
     if grown_trees is None:
         return None
     trees, constant, lowest = grown_trees
@@ -190,7 +191,7 @@ def tail(values: NDArray[np.float64]) -> Tail:
     return Tail(torch.from_numpy(x), torch.from_numpy(y), 1 / scale)
 
 
-def _look(detector: FraudDetector, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def look(detector: FraudDetector, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the trees look at [n, inputs], and how far the first opinion goes [n]."""
     inputs, novel = [], []
     for start in range(0, len(batch), _BLOCK_ROWS):
@@ -200,7 +201,7 @@ def _look(detector: FraudDetector, batch: Batch) -> tuple[NDArray[np.float64], N
     return np.concatenate(inputs), np.concatenate(novel)
 
 
-def _grow(
+def grow(
     inputs: NDArray[np.float64], fraud: NDArray[np.bool_], width: int, seed: int
 ) -> list[HistGradientBoostingClassifier]:
     """Two classifiers: of the features alone, the first ``width`` inputs, and of all."""
@@ -218,8 +219,10 @@ def _grow(
     ]
 
 
-def _seen(model: HistGradientBoostingClassifier) -> int:
-    return int(model.n_features_in_)
+def odds(models: Sequence[HistGradientBoostingClassifier], inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean log-odds [n] of classifiers of the first inputs."""
+    each = [model.decision_function(inputs[:, : model.n_features_in_]) for model in models]
+    return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
 
 def as_trees(*models: HistGradientBoostingClassifier) -> tuple[Trees, float, float] | None:

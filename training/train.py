@@ -60,6 +60,8 @@ from models.threshold_choice import choose_threshold, known_cases, require_cases
 from models.thresholds import Policy
 from training.behaviour import forget_some, remember, warm_up_end
 from training.coverage import without_uncovered_cycles
+from training.drill import Part as DrillPart
+from training.drill import Unshown, drill, scenario_names
 from training.evaluate import measure
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
@@ -198,6 +200,7 @@ def train(
         scorer,
         ScoredPart.of(scorer, test, history.take(split.test)),
         loss=result.history,
+        drilled=_drill(job, result.detector, batch, history, split, threshold.alert_rate, on_stage),
     )
     files = {
         DETECTOR: detector,
@@ -242,6 +245,26 @@ def _learn_from_labels(
     train, later = ((batch.take(rows), label[rows]) for rows in (split.train, split.calibration))
     record = add_second_opinion(detector, train, later, share=job.novel_share, seed=job.seed)
     return record, EVIDENCE if record.used else ERROR
+
+
+def _drill(
+    job: TrainingJob,
+    detector: FraudDetector,
+    batch: Batch,
+    history: History,
+    split: Split,
+    alert_rate: float,
+    on_stage: Callable[[str], None],
+) -> tuple[Unshown, ...]:
+    """Recall on scenarios whose labels are hidden; empty without a second opinion, or where none are recorded."""
+    if detector.second is None or history.scenario is None:
+        return ()
+    on_stage("drilling")
+    parts = [
+        DrillPart(batch.take(rows), history.label[rows], scenario_names(history.scenario.gather(rows)))
+        for rows in (split.train, split.calibration, split.test)
+    ]
+    return drill(detector, *parts, alert_rate=alert_rate, share=job.novel_share, seed=job.seed)
 
 
 def _golden(detector: FraudDetector, graph: Graph, train: Batch, layout: Layout, seed: int) -> Golden:

@@ -256,7 +256,9 @@ def test_labels_give_a_second_opinion_that_serves_like_any_other(
     )
     np.testing.assert_array_equal(scores.score, manifest.calibration.to_score(scores.evidence))
     np.testing.assert_allclose(scores.contributions.sum(1), scores.error, rtol=1e-6)
-    assert "Second opinion, from labels" in (folder / REPORT).read_text()
+    report = (folder / REPORT).read_text()
+    assert "Second opinion, from labels" in report
+    assert "Fraud whose labels were never shown" in report
     row = int(np.argmax(scores.score))
     reasons = scorer.reasons(test.batch(scorer.vocabulary), scores, row, 3, verify=True)
     drops = [reason.verified.drop for reason in reasons if reason.verified]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from models.manifest import RANKED_WORDS
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
+from training.drill import Unshown
 from training.optimise import FitProgress
 from training.report import charts, charts_choice, charts_trust, drift, facts, format, headline
 from training.report.alerts import look_at_alerts
@@ -39,6 +40,7 @@ def render_report(
     part: ScoredPart,
     *,
     loss: tuple[FitProgress, ...] | None,
+    drilled: tuple[Unshown, ...] = (),
 ) -> bytes:
     """The report as HTML. The same arguments give the same bytes.
 
@@ -46,6 +48,7 @@ def render_report(
         scorer: the version.
         part: the test part, or any data evaluated later, with or without labels; at least one row.
         loss: the course of training; None where the page is about data evaluated later.
+        drilled: what is found of scenarios whose labels were never shown; empty where that was not tried.
     """
     manifest = scorer.manifest
     schema, threshold = scorer.schema, manifest.threshold
@@ -67,6 +70,7 @@ def render_report(
             tiles=headline.tiles(found, terms, schema.currency),
             prevalence=headline.prevalence(found),
             found=found,
+            drilled=drilled,
             threshold=threshold,
             terms=terms,
             currency=format.plain(schema.currency),
