@@ -10,14 +10,19 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
     Executable,
+    LargeBinary,
+    Text,
     and_,
     case,
     func,
+    literal,
     literal_column,
+    null,
     or_,
     select,
     tuple_,
@@ -26,7 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.store.desk import Case, Counts, Place, State, Wanted
-from app.store.records import Decision
+from app.store.packing import id_digest
+from app.store.records import Decision, LabelEvent
 from app.store.sql.rows import as_decision
 from app.store.sql.tables import case_events, cases, decisions
 from models.behaviour.keys import EntityKey
@@ -67,6 +73,22 @@ def case_row(decision: Decision) -> tuple[Any, ...]:
     entity, key = decision.keys[0] if decision.keys else (None, None)
     seq = decision.seq
     return seq, entity, key, seq, seq, 1, decision.score, decision.arrived_at, "open"
+
+
+def settled() -> Executable:
+    """The statement that closes the case of a single alert that was labelled, by whatever way; parameters:
+    :func:`settled_row`. A case of several alerts waits for somebody who looks at all of them."""
+    bound = [literal(value, type_) for value, type_ in (("", Text), ("", Text), (0, BigInteger), (b"", LargeBinary))]
+    alert = select(decisions.c.seq).where(decisions.c.id_digest == bound[3]).scalar_subquery()
+    statement = update(cases).values(
+        verdict=bound[0], decided_by=bound[1], decided_at=bound[2], state=_literal("closed"), holder=null()
+    )
+    return statement.where(cases.c.id == alert, cases.c.hits == _literal(1), cases.c.state != _literal("closed"))
+
+
+def settled_row(label: LabelEvent) -> tuple[Any, ...]:
+    """What is known, from whom and since when."""
+    return label.label, label.caller or "the API", label.arrived_at, id_digest(label.transaction_id)
 
 
 def find(connection: Connection, case_id: int) -> Case | None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.store.sql.cases import opened
+from app.store.sql.cases import opened, settled
 from app.store.sql.tables import base_states, decision_keys, decisions, labels, meta, states
 
 _MOST = 256
@@ -81,6 +81,7 @@ class Statements:
         self.save_state = text(_upsert(dialect, states, ("entity", "key"), ("seq", "content")))
         self.set_meta = text(_upsert(dialect, meta, ("name",), ("value",)))
         self.open_case = text(opened(dialect))
+        self.settle_case = text(settled())
         self.get_meta = text(select(meta.c.value).where(meta.c.name == ""))
         # A place that was erased is compacted, and stays taken.
         compacted = select(cast(meta.c.value, BigInteger)).where(meta.c.name == literal_column("'folded'"))

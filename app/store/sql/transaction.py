@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from app.store.packing import id_digest
 from app.store.records import Decision, LabelEvent, Name, Origin, SavedState, View, Writes
 from app.store.sql import tables
-from app.store.sql.cases import case_row, is_alert
+from app.store.sql.cases import case_row, is_alert, settled_row
 from app.store.sql.rows import Row, as_decision, as_label, decision_row, label_row
 from app.store.sql.statements import Lookup, Statements
 from models.behaviour.keys import EntityKey
@@ -85,6 +85,7 @@ def write(connection: Connection, sql: Statements, writes: Writes) -> None:
         (sql.insert_decision, [decision_row(decision) for decision in writes.decisions]),
         (sql.insert_key, [(*key, event.seq) for event in writes.decisions for key in dict.fromkeys(event.keys)]),
         (sql.insert_label, [label_row(label) for label in writes.labels]),
+        (sql.settle_case, [settled_row(label) for label in writes.labels if label.label != "disputed"]),
         (sql.open_case, [case_row(decision) for decision in writes.decisions if is_alert(decision)]),
         (sql.save_state, [(*key, state.seq, state.content) for key, state in writes.states.items()]),
         (sql.set_meta, [] if writes.watermark is None else [(WATERMARK, str(writes.watermark))]),

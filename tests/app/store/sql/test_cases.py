@@ -110,3 +110,19 @@ def test_a_log_from_before_there_were_cases_is_open_where_nobody_labelled(sql_ba
     assert (case.id, case.seq, case.last, case.hits, case.score) == (1, 2, 2, 2, 0.999)
     assert case.entity_key == key("a")
     store.close()
+
+
+def test_a_label_from_elsewhere_closes_the_case_of_a_single_alert(store: Store, desk: Desk) -> None:
+    one, two = alert(store, "t1", 0.991, "a"), alert(store, "t2", 0.992, "b")
+    alert(store, "t3", 0.993, "b")
+    open_ = alert(store, "t4", 0.994, "c")
+    append(store, label("t1", "legitimate"), label("t2"), label("t4", "disputed"))
+    assert [case.id for case in queue(desk)] == [open_, two]
+    closed = desk.read(lambda connection: cases.find(connection, one))
+    assert closed is not None
+    assert (closed.state, closed.verdict, closed.decided_by, closed.decided_at) == (
+        "closed",
+        "legitimate",
+        "analyst",
+        7,
+    )
