@@ -62,9 +62,9 @@ def workers(parent: int) -> list[int]:
     return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def post(port: int, body: bytes) -> dict[str, Any]:
+def post(port: int, body: bytes, path: str = "/v1/score") -> dict[str, Any]:
     """Over a connection of its own, so that either process may get it."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/score", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=FAR) as answer:
         reply: dict[str, Any] = json.load(answer)
         return reply
@@ -150,9 +150,12 @@ def test_all_workers_change_over_together_and_one_that_takes_anothers_place_too(
         until(lambda: set(both()) == {manifest.version}, "the change in all workers")
         with closing(RedisStore(server.url, read_only=True)) as store:
             assert [(one.version, one.by) for one in store.activations()] == [(old, None), (manifest.version, "alice")]
+        told = post(port, b"{}", "/v1/models/rollback")
+        assert (told["version"], told["state"]) == (old, "serving")
+        assert set(both()) == {old}  # at once: it was answered when all had changed over
         for pid in workers(process.pid):
             os.kill(pid, signal.SIGKILL)
-        assert set(both()) == {manifest.version}  # it waits until somebody takes the connection
+        assert set(both()) == {old}  # it waits until somebody takes the connection
 
 
 def test_a_store_of_one_process_is_refused(payments: Payments, own_store: str) -> None:
