@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +21,21 @@ from models.familiarity import unfamiliar
 
 #: Bytes of the upload taken to a worker thread at once.
 _PIECE = 1 << 20
+#: How long an upload steps back, beside the time that it worked; seconds between looks whether it still must.
+_REST, _LOOK_SECONDS = 3.0, 0.02
 log = logging.getLogger("counterfoil")
+
+
+async def step_back(busy: Callable[[], bool], worked: float) -> None:
+    """Leave the processor to payments for as long as they wait for it, and for no longer than three times as long as
+    was worked: an upload gets a quarter of the time at least.
+
+    Args:
+        worked: seconds.
+    """
+    until = time.monotonic() + _REST * worked
+    while busy() and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class CsvResponse(Response):
@@ -30,16 +46,18 @@ class CsvResponse(Response):
         request: its body is the CSV.
         scoring: does the work.
         max_bytes: largest upload.
+        busy: whether payments wait that want the processor.
     """
 
     media_type = "text/csv"
 
-    def __init__(self, request: Request, scoring: CsvScoring, max_bytes: int) -> None:
+    def __init__(self, request: Request, scoring: CsvScoring, max_bytes: int, busy: Callable[[], bool]) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._request = request
         self._scoring = scoring
         self._max_bytes = max_bytes
+        self._busy = busy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with Spool() as spool:
@@ -75,8 +93,10 @@ class CsvResponse(Response):
             async for data in limited_stream(self._request, self._max_bytes):
                 piece += data
                 if len(piece) >= _PIECE:
+                    begun = time.monotonic()
                     await self._hand_on(spool, await run_sync(self._scoring.feed, bytes(piece)))
                     piece.clear()
+                    await step_back(self._busy, time.monotonic() - begun)
             await self._hand_on(spool, await run_sync(self._scoring.feed, bytes(piece)))
             await self._hand_on(spool, await run_sync(self._scoring.finish))
             for name in self._scoring.familiarity.news():

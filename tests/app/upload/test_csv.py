@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.service import create_app
 from app.settings import Settings
+from app.upload.response import step_back
 from app.upload.scoring import CsvScoring
 from models.annotate import WITHHELD, added_columns, scored_frame
 from models.behaviour.events import Behaviour
@@ -272,3 +273,11 @@ def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
         lines = (scoring.feed((header + rows).encode()) + scoring.finish()).decode().splitlines()
         assert len(lines) == 1 + bool(rows)
         assert lines[-1].startswith(lines[0][:10] if not rows else "x,,")
+
+
+def test_an_upload_steps_back_while_payments_wait_and_not_for_ever() -> None:
+    looks = iter([True, True, False])
+    asyncio.run(step_back(lambda: next(looks), 3_600.0))
+    assert next(looks, None) is None
+    asyncio.run(step_back(lambda: True, 0.01))
+    asyncio.run(step_back(lambda: True, 0.0))
