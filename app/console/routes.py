@@ -27,6 +27,7 @@ from app.console.queue import Queue
 from app.console.roles import Right, require
 from app.console.search import Search
 from app.console.visit import Visit, fields, form_of
+from app.console.what_if import WhatIf
 from app.drift.watcher import DriftWatcher
 from app.problems import Refused
 from app.refusals import Refusal
@@ -89,6 +90,7 @@ class Console:
             self._page("GET", "/of", search.of),
             self._page("GET", "/audit", Audit().page, "audit"),
             self._page("GET", "/overview", Overview(drift, settings.alert_target_minutes).page),
+            self._page("GET", "/what-if", WhatIf().page),
             self._page("GET", "/models", models.page),
             self._page("POST", "/models", models.propose, "models"),
             self._page("POST", "/models/{number}", models.settle, "models"),

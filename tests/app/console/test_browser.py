@@ -166,6 +166,7 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "payment": _at("/payments/1"),
     "card": _at("/of?" + urlencode({"card_id": "nobody's"})),
     "models": _at("/models"),
+    "what if": _at("/what-if?a_day=3"),
     "overview": _at("/overview"),
     "audit": _at("/audit"),
     "not found": _at("/nowhere"),

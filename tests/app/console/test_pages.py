@@ -9,8 +9,10 @@ import pytest
 
 from app.console.roles import RIGHTS, Person, require_four_eyes
 from app.console.sketch import Mark, sketch
+from app.console.what_if import choices
 from app.problems import Refused
 from app.store.sql import case_events
+from app.store.sql.what_if import Ranked
 from tests.app.calls import CARDS
 from tests.app.console.conftest import Office
 
@@ -135,3 +137,33 @@ def test_a_sketch_keeps_to_its_frame_and_order() -> None:
     assert [point.y for point in later] == sorted((point.y for point in later), reverse=True)
     assert [line.text for line in drawn.days] == ["here", "1 d before", "2 d before", "3 d before"]
     assert sketch([Mark(0, None, None, False, True)], 0, _DAY, "here").points == ()
+
+
+def test_other_thresholds_are_counted_from_the_log(office: Office) -> None:
+    local = office.local()
+    for label in ("fraud", "legitimate"):
+        case = office.queue()[0]
+        local.send(f"/alerts/{case.id}/take")
+        local.send(f"/alerts/{case.id}", action=label)
+    page = local.get("/what-if?a_day=2").text
+    rows = re.findall(r"<tr.*?</tr>", page, re.S)[1:]
+    alerts = [int(re.findall(r'<td class="num">([\d,]+)</td>', row)[0].replace(",", "")) for row in rows]
+    assert alerts == sorted(alerts)
+    store = office.app.state.serving.ledger.recorder.store
+    now = sum(getattr(one, "decision", "approve") != "approve" for one in store.log())
+    (current,) = (row for row in rows if ">now<" in row)
+    assert f'<td class="num">{now}</td><td class="num">+0</td>' in current
+    assert "asked for" in page
+    assert local.get("/what-if?a_day=none").status_code == 400
+
+
+def test_scores_that_are_equal_alert_together_and_unknown_labels_count_as_neither() -> None:
+    rows = [Ranked(0.9, "fraud"), Ranked(0.8, None), Ranked(0.8, "legitimate"), Ranked(0.5, "disputed")]
+    found = choices(rows, 0.85, 2.0, asked=1.0)
+    assert [(one.alerts, one.a_day, one.fraud, one.legitimate, one.more) for one in found] == [
+        (1, 0.5, 1, 0, 0),
+        (3, 1.5, 1, 1, 2),
+    ]
+    assert [one.precision for one in found] == [1.0, 0.5]
+    assert [(one.now, one.asked) for one in found] == [(True, False), (False, True)]
+    assert choices([], 0.9, 1.0, None) == []

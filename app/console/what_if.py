@@ -1,0 +1,110 @@
+"""What another threshold would have alerted, from the log: alerts a day, fraud found, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.responses import Response
+
+from app.console.visit import Visit
+from app.problems import Refused
+from app.store.sql import what_if
+from app.store.sql.what_if import Ranked
+
+DAYS = 30
+_DAY = 86_400_000_000
+#: Times the alerts a day that the threshold gives now.
+_SHARES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+_MOST_A_DAY = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold, and what it would have come to.
+
+    Attributes:
+        a_day: alerts a day.
+        fraud, legitimate: of those alerts, as known.
+        more: alerts more than now, fewer where negative.
+        now: whether it is the one in force; ``asked``: whether somebody asked for it.
+    """
+
+    threshold: float
+    a_day: float
+    alerts: int
+    fraud: int
+    legitimate: int
+    more: int
+    now: bool = False
+    asked: bool = False
+
+    @property
+    def precision(self) -> float | None:
+        """Fraud among the alerts that turned out one way or the other."""
+        known = self.fraud + self.legitimate
+        return self.fraud / known if known else None
+
+
+def choices(rows: Sequence[Ranked], threshold: float, days: float, asked: float | None) -> list[Choice]:
+    """Thresholds from few alerts to many.
+
+    Args:
+        rows: the highest score first.
+        threshold: in force.
+        days: that the rows are of.
+        asked: alerts a day that somebody asked for.
+    """
+    now = sum(row.score >= threshold for row in rows)
+    wanted = {max(1, round(share * now)): False for share in _SHARES} if now else {}
+    if asked is not None:
+        wanted[max(1, round(asked * days))] = True
+    found: dict[int, Choice] = {}
+    for count, own in sorted(wanted.items()):
+        if count > len(rows):
+            continue
+        cut = threshold if count == now else rows[count - 1].score
+        alerts = [row for row in rows if row.score >= cut]  # those of one score alert together
+        labels = [row.label for row in alerts]
+        frauds, legitimate = labels.count("fraud"), labels.count("legitimate")
+        a_day, more = len(alerts) / days, len(alerts) - now
+        before = found.get(len(alerts))
+        is_asked = own or (before is not None and before.asked)
+        found[len(alerts)] = Choice(cut, a_day, len(alerts), frauds, legitimate, more, more == 0, is_asked)
+    return list(found.values())
+
+
+class WhatIf:
+    """The page."""
+
+    async def page(self, visit: Visit) -> Response:
+        """The table; ``?a_day=`` adds a line of one's own."""
+        manifest = visit.generation.scorer.manifest
+        since = visit.now - DAYS * _DAY
+        rows, first = await visit.read(partial(what_if.ranked, version=manifest.version, since=since))
+        days = 1.0 if first is None else max(1.0, (visit.now - first) / _DAY)
+        threshold = manifest.threshold.score
+        found = choices(rows, threshold, days, _a_day(visit.one("a_day")))
+        most = max((one.alerts for one in found), default=1)
+        return visit.page(
+            "what-if.html",
+            found=found,
+            threshold=threshold,
+            days=days,
+            most=most,
+            version=manifest.version,
+            asked=visit.one("a_day"),
+        )
+
+
+def _a_day(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= _MOST_A_DAY:
+        raise Refused("bad-request", f"alerts a day are a number above 0 and at most {_MOST_A_DAY:,}")
+    return value
