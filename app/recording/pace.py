@@ -5,18 +5,20 @@ from __future__ import annotations
 #: Rows from which a transaction of the store says what a row costs: fewer pay most of a sync of the disk each.
 TELLING = 16
 #: How much one measurement counts beside those before.
-_WEIGHT = 0.2
+_WEIGHT = 0.5
+#: Until something was measured: else all of the first rush would be let in.
+_ASSUMED = 0.001
 
 
 class Pace:
     """Measured by one thread; any may read.
 
     Attributes:
-        seconds: per row; 0 until something was measured.
+        seconds: per row.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = _ASSUMED
 
     def measured(self, rows: int, seconds: float) -> None:
         """Take in what one transaction of the store took.
@@ -26,6 +28,6 @@ class Pace:
         """
         each = seconds / rows
         if rows >= TELLING:
-            self.seconds = each if self.seconds == 0 else self.seconds + _WEIGHT * (each - self.seconds)
+            self.seconds += _WEIGHT * (each - self.seconds)
         elif each < self.seconds:
             self.seconds = each

@@ -19,10 +19,10 @@ from tests.waiting import until
 
 def test_what_a_row_takes_is_told_by_transactions_of_many() -> None:
     pace = Pace()
+    assumed = pace.seconds
+    assert assumed > 0  # the first rush is not let in whole
     pace.measured(1, 0.01)
-    assert pace.seconds == 0  # a row alone pays for the whole sync of the disk
-    pace.measured(100, 0.1)
-    assert pace.seconds == pytest.approx(0.001)
+    assert pace.seconds == assumed  # a row alone pays for the whole sync of the disk
     for _ in range(50):
         pace.measured(100, 0.2)
     assert pace.seconds == pytest.approx(0.002, rel=0.01)
