@@ -93,7 +93,7 @@ def table(
         Declared("POST", "/v1/purge", decisions.purge, "admin", LOG, PurgeReply),
         Declared("GET", "/v1/rules", rules.rules, "read", RULES, RulesReply, plain=True),
         Declared("GET", "/v1/lists", rules.entries, "read", RULES, ListPage),
-        Declared("POST", "/v1/lists", rules.add, "admin", RULES, ListReply),
+        Declared("POST", "/v1/lists/add", rules.add, "admin", RULES, ListReply),
         Declared("POST", "/v1/lists/remove", rules.remove, "admin", RULES, ListReply),
         Declared("GET", "/v1/models", versions.all, "admin", MODELS, VersionsReply),
         Declared("GET", "/v1/models/at", versions.at, "admin", MODELS, Served),

@@ -56,7 +56,7 @@ def add(
 ) -> None:
     """Put values on a list. A value that is on it already gets the new end and note.
 
-    A service that runs on SQLite or PostgreSQL changes its lists itself: POST /v1/lists.
+    A service that runs on SQLite or PostgreSQL changes its lists itself: POST /v1/lists/add.
 
     Example: counterfoil lists add block merchant_id m-17 m-21 --until 30d --note "chargebacks in May"
     """
@@ -170,7 +170,7 @@ def _change(
         store = open_store(settings.database_url, durability=settings.durability)
     except StoreInUse as error:
         raise CounterfoilError(
-            f"{error}. A service that runs changes its lists itself: POST /v1/lists, or /v1/lists/remove"
+            f"{error}. A service that runs changes its lists itself: POST /v1/lists/add, or /v1/lists/remove"
         ) from None
     with closing(store):
         require_pseudonyms(store.origin(), pseudonyms)

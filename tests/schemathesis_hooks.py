@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know from the OpenAPI document: which times are past, and what a CSV of transactions is."""
+"""What Schemathesis cannot know from the document: which times are past or to come, what a CSV of transactions is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 EXAMPLE = "COUNTERFOIL_TEST_EXAMPLE"
 #: Past, and near enough to each other that none comes too late for its card.
 _FROM, _TO = datetime(2026, 1, 1), datetime(2026, 1, 25)
+_LATER, _END = datetime(2900, 1, 1), datetime(2999, 1, 1)
 
 
 def _text(moment: datetime) -> str:
@@ -31,4 +32,5 @@ def _table(amounts: list[int]) -> bytes:
 
 
 schemathesis.openapi.format("date-time", st.datetimes(_FROM, _TO, timezones=st.just(UTC)).map(_text))
+schemathesis.openapi.format("date-time-to-come", st.datetimes(_LATER, _END, timezones=st.just(UTC)).map(_text))
 schemathesis.openapi.media_type("text/csv", st.lists(st.integers(1, 10**8), max_size=3).map(_table))

@@ -27,6 +27,12 @@ def columns_of(schema: TransactionSchema) -> tuple[str, ...]:
     return tuple(name for name, column in inputs if isinstance(column, TextColumn) and name != schema.id)
 
 
+def longest_value(schema: TransactionSchema) -> int:
+    """The most characters that a value of any of these columns has, as it is kept."""
+    columns = [schema.columns[name].plain() for name in columns_of(schema)]
+    return max((column.max_length for column in columns if isinstance(column, TextColumn)), default=1)
+
+
 def changes(
     schema: TransactionSchema,
     pseudonyms: Pseudonyms,
@@ -46,7 +52,7 @@ def changes(
         until: a time, or a duration from now; None for as long as nobody takes it off.
 
     Raises:
-        Refused: 422, naming the field at fault, never its value.
+        Refused: 422, or 409 where the column has no values as long, naming the field at fault, never its value.
     """
     now = time.time_ns() // 1_000
     if not isinstance(values, list) or not 0 < len(values) <= MOST:
@@ -91,6 +97,9 @@ def stored_value(schema: TransactionSchema, pseudonyms: Pseudonyms, column: Any,
     hasher = schema.key_hasher if column in schema.hashed else None
     plain = declared if hasher is not None else declared.plain()
     assert isinstance(plain, TextColumn)
+    if isinstance(value, str) and plain.max_length < len(value) <= longest_value(schema):
+        fault = FieldProblem(field=field, message=f"longer than {plain.max_length} characters, the most of {column}")
+        raise Refused("conflict", "no list was changed", [fault])
     try:
         text = read_text(plain, [value], hasher)
     except Unusable as error:

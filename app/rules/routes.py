@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -19,21 +20,31 @@ from app.problems import Refused, name_or_withheld
 from app.recording.ledger import Ledger
 from app.refusals import FieldProblem
 from app.requests.bodies import read_body, require_media_type
+from app.requests.field_schema import NO_NUL
 from app.requests.strict_object import StrictObject
 from app.rules.changing import change
-from app.rules.entries import LONGEST_NOTE, MOST, changes, columns_of, list_name, stored_value
+from app.rules.entries import LONGEST_NOTE, MOST, changes, columns_of, list_name, longest_value, stored_value
 from app.rules.facts import Facts, Kind
 from app.rules.lists import NAMES
 from app.rules.rulebook import Rulebook
 from app.serving import Serving
 from app.settings import Settings
 from app.store.records import ListChange, ListName
+from models.pan import contains_card_number
 from models.schema import TransactionSchema
 from models.thresholds import Decision
 from models.times import iso_text
 
 _JSON = "application/json"
 DEFAULT_LIMIT, MOST_ENTRIES = 100, 1_000
+#: A time to come, or a duration from now.
+UNTIL: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^[1-9][0-9]{0,4}[smhd]$"},
+        {"type": "string", "format": "date-time-to-come"},
+    ],
+    "examples": ["30d", "2027-01-31T00:00:00Z"],
+}
 _PARAMETERS = ("list", "column", "value", "limit", "cursor")
 
 
@@ -152,7 +163,7 @@ class RulesReply:
 class _Query:
     name: ListName | None
     column: str | None
-    value: str | None
+    values: frozenset[tuple[str, str]] | None
     limit: int
     before: int | None
 
@@ -179,8 +190,7 @@ def _query(request: Request, generation: Generation) -> _Query:
         name = list_name(given["list"]) if "list" in given else None
         if column is not None and column not in columns_of(schema):
             raise _bad("column", f"expected one of {', '.join(columns_of(schema))}")
-        if value is not None:
-            value = stored_value(schema, generation.pseudonyms, column, value, "value")
+        values = None if value is None else _values(generation, column, value)
     except Refused as refused:
         raise Refused("invalid-query", "the query is not as expected", refused.errors) from None
     limit, cursor = given.get("limit", str(DEFAULT_LIMIT)), given.get("cursor")
@@ -188,7 +198,22 @@ def _query(request: Request, generation: Generation) -> _Query:
         raise _bad("limit", f"expected a whole number from 1 to {MOST_ENTRIES:,}")
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
         raise _bad("cursor", 'expected the "next" of an earlier page')
-    return _Query(name, column, value, int(limit), None if cursor is None else int(cursor))
+    return _Query(name, column, values, int(limit), None if cursor is None else int(cursor))
+
+
+def _values(generation: Generation, column: str | None, value: str) -> frozenset[tuple[str, str]]:
+    """The columns that may have a value, with the value as each keeps it."""
+    schema = generation.schema
+    longest = longest_value(schema)
+    if not 0 < len(value) <= longest or "\0" in value:
+        raise _bad("value", f"expected 1 to {longest:,} characters, none of them NUL")
+    found = set[tuple[str, str]]()
+    for name in columns_of(schema) if column is None else (column,):
+        with suppress(Refused):  # no value of this column, so it stands on no list
+            found.add((name, stored_value(schema, generation.pseudonyms, name, value, "value")))
+    if not found and contains_card_number(value):
+        raise _bad("value", "looks like a card number; no card number is kept here")
+    return frozenset(found)
 
 
 def _page(rulebook: Rulebook, query: _Query) -> bytes:
@@ -198,7 +223,7 @@ def _page(rulebook: Rulebook, query: _Query) -> bytes:
         if (query.before is None or one.number < query.before)
         and query.name in (None, one.name)
         and query.column in (None, one.column)
-        and query.value in (None, one.value)
+        and (query.values is None or (one.column, one.value) in query.values)
     ]
     shown = wanted[: query.limit]
     more = len(wanted) > len(shown)
@@ -208,6 +233,10 @@ def _page(rulebook: Rulebook, query: _Query) -> bytes:
 def _entry(one: ListChange) -> Entry:
     until = None if one.until is None else iso_text(one.until)
     return Entry(one.name, one.column, one.value, iso_text(one.at), until, one.by, one.note)
+
+
+def _text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": longest, "pattern": NO_NUL}
 
 
 def _bad(field: str, message: str) -> Refused:
@@ -221,24 +250,33 @@ def describe(paths: dict[str, Any], schema: TransactionSchema | None) -> None:
         schema: of the model that serves.
     """
     column = {"type": "string"} if schema is None else {"type": "string", "enum": list(columns_of(schema))}
-    own: dict[str, Any] = {
-        "list": {"type": "string", "enum": list(NAMES)},
-        "column": {**column, "description": "Of the transaction, with texts"},
-        "values": {"type": "array", "minItems": 1, "maxItems": MOST, "description": "As a transaction has them"},
-    }
-    until = "No longer on the list from then on: ISO 8601, or a duration from now, e.g. 30d"
-    more = {
-        "until": {"type": "string", "description": until},
-        "note": {"type": "string", "maxLength": LONGEST_NOTE, "description": "Why"},
-    }
-    for path, properties in (("/v1/lists", own | more), ("/v1/lists/remove", own)):
-        shape = {"type": "object", "properties": properties, "required": list(own), "additionalProperties": False}
-        paths[path]["post"]["requestBody"] = {"required": True, "content": {_JSON: {"schema": shape}}}
+    longest = 1 if schema is None else longest_value(schema)
+    values = {"type": "array", "items": _text(longest), "minItems": 1, "maxItems": MOST}
+    lists = {"type": "string", "enum": list(NAMES)}
+    until = {**UNTIL, "description": "No longer on the list from then on: a time to come, or a duration from now"}
+    note = {"type": "string", "maxLength": LONGEST_NOTE, "pattern": NO_NUL, "description": "Why"}
+
+    def shape(which: dict[str, Any], more: dict[str, Any], *required: str) -> dict[str, Any]:
+        own = {
+            "list": which,
+            "column": {**column, "description": "Of the transaction, with texts"},
+            "values": {**values, "description": "As a transaction has them"},
+        }
+        always = [*own, *required]
+        return {"type": "object", "properties": own | more, "required": always, "additionalProperties": False}
+
+    snooze = {"type": "string", "const": "snooze"}
+    others = {"type": "string", "enum": [name for name in NAMES if name != "snooze"]}
+    more = {"until": until, "note": note}
+    added = {"anyOf": [shape(others, more), shape(snooze, more, "until")]}
+    for path, body in (("/v1/lists/add", added), ("/v1/lists/remove", shape(lists, {}))):
+        paths[path]["post"]["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+        paths[path]["post"]["responses"]["409"] = {"description": "The column takes no values of this length"}
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "default": DEFAULT_LIMIT}
     parameters = (
-        ("list", "On this list", own["list"]),
+        ("list", "On this list", lists),
         ("column", "Of this column", column),
-        ("value", "This value of the column", {"type": "string"}),
+        ("value", "This value, of the column or of any", _text(longest)),
         ("limit", "Most entries in the page", limit),
         ("cursor", "The next of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     )

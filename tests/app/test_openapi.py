@@ -82,7 +82,7 @@ def test_every_operation_documents_its_problems(client: Client, app: FastAPI) ->
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         "/v1/score", "/v1/score/batch", "/v1/score/csv", "/v1/feedback", "/v1/decisions", "/v1/decisions/export",
-        "/v1/decisions/{transaction_id}", "/v1/purge", "/v1/lists", "/v1/lists/remove", "/v1/rules",
+        "/v1/decisions/{transaction_id}", "/v1/purge", "/v1/lists", "/v1/lists/add", "/v1/lists/remove", "/v1/rules",
         "/v1/drift", "/v1/model", "/v1/models", "/v1/models/at",
         "/v1/models/rollback", "/v1/models/{version}", "/v1/models/{version}/activate", "/v1/models/{version}/diff",
         "/v1/models/{version}/shadow", "/v1/models/{version}/verify", "/healthz", "/readyz",

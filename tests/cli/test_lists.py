@@ -54,7 +54,7 @@ def test_a_running_service_changes_its_lists_itself(cli: Cli, model: Path, tiny_
     app = create_app(Settings(artifacts=model.parent, database_url=url), tiny_scorer)
     try:
         found = cli("lists", "add", "block", "card_id", "c-1", "--database", url)
-        assert found.code == 2 and "POST /v1/lists" in found.err
+        assert found.code == 2 and "POST /v1/lists/add" in found.err
         assert "Nothing is listed" in cli("lists", "show", "--database", url).out
     finally:
         app.state.serving.close()

@@ -56,9 +56,9 @@ def entries(app: FastAPI, query: str = "") -> list[list[Any]]:
 def test_what_is_listed_decides_and_is_told(app: FastAPI, transaction: dict[str, Any]) -> None:
     assert "rules" not in post(app, "/v1/score", **transaction)
     card, country = transaction["card_id"], transaction["country"]
-    made = post(app, "/v1/lists", list="block", column="card_id", values=[card, "c-2", "c-2"], note="asked for")
+    made = post(app, "/v1/lists/add", list="block", column="card_id", values=[card, "c-2", "c-2"], note="asked for")
     assert made == {"changed": 2, "number": 2}
-    assert post(app, "/v1/lists", list="watch", column="country", values=[country], until="2h")["changed"] == 1
+    assert post(app, "/v1/lists/add", list="watch", column="country", values=[country], until="2h")["changed"] == 1
     reply = post(app, "/v1/score", **renewed(transaction))
     assert (reply["decision"], reply["rules"]) == ("decline", ["block:card_id", "watch:country"])
     assert reply["rules_version"] == "none.3"
@@ -68,6 +68,7 @@ def test_what_is_listed_decides_and_is_told(app: FastAPI, transaction: dict[str,
     }
     assert entries(app) == [["watch", "country", country], ["block", "card_id", "c-2"], ["block", "card_id", card]]
     assert entries(app, f"?list=block&column=card_id&value={card}") == [["block", "card_id", card]]
+    assert entries(app, f"?value={card}") == [["block", "card_id", card]]
     first = Client(app).get("/v1/lists?limit=2").json()
     assert [one["by"] for one in first["entries"]] == [None, None] and first["entries"][1]["note"] == "asked for"
     assert first["entries"][0]["until"] > first["entries"][0]["since"]
@@ -98,7 +99,7 @@ def test_what_is_listed_decides_and_is_told(app: FastAPI, transaction: dict[str,
 )
 def test_what_cannot_be_listed_is_refused(app: FastAPI, body: dict[str, Any], field: str, told: str) -> None:
     whole = {"list": "block", "column": "card_id", "values": ["c-1"], **body}
-    answer = Client(app).post("/v1/lists", json=whole)
+    answer = Client(app).post("/v1/lists/add", json=whole)
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (422, "urn:counterfoil:problem:invalid-list")
     assert [error["field"] for error in problem["errors"]] == [field] and told in problem["errors"][0]["message"]
@@ -107,7 +108,7 @@ def test_what_cannot_be_listed_is_refused(app: FastAPI, body: dict[str, Any], fi
 
 
 @pytest.mark.parametrize(
-    "query", ["?list=grey", "?column=amount", "?value=x", "?limit=0", "?cursor=x", "?colour=red", "?limit=1&limit=2"]
+    "query", ["?list=grey", "?column=amount", "?value=", "?limit=0", "?cursor=x", "?colour=red", "?limit=1&limit=2"]
 )
 def test_a_wrong_query_is_refused(app: FastAPI, query: str) -> None:
     answer = Client(app).get(f"/v1/lists{query}")
@@ -179,14 +180,14 @@ def test_cards_are_listed_under_their_pseudonyms(
     app = create_app(settings, tiny_scorer)
     try:
         card = transaction["card_id"]
-        post(app, "/v1/lists", list="block", column="card_id", values=[card])
+        post(app, "/v1/lists/add", list="block", column="card_id", values=[card])
         ((_, _, kept),) = entries(app, f"?column=card_id&value={card}")
         assert kept.startswith("pn_") and entries(app, f"?column=card_id&value={kept}")
         assert post(app, "/v1/score", **renewed(transaction))["rules"] == ["block:card_id"]
         assert post(app, "/v1/lists/remove", list="block", column="card_id", values=[kept])["changed"] == 1
         assert post(app, "/v1/score", **renewed(transaction))["rules"] == []
         masked = {"list": "block", "column": "country", "values": ["NL"], "note": "411111******1111"}
-        assert Client(app).post("/v1/lists", json=masked).status_code == 422
+        assert Client(app).post("/v1/lists/add", json=masked).status_code == 422
     finally:
         app.state.serving.close()
 
