@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
         headers = ["--header", f"Authorization: Bearer {key}"]
     scorer = payments.scorer
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
-    with running(payments.artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings) as (process, port, _):
+    artifacts = shutil.copytree(payments.artifacts, tmp_path / "artifacts")  # it activates and rolls back, too
+    with running(artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings) as (process, port, _):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *headers]
         command += ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
         command += ["--max-examples", "300" if long else "8", "--generation-deterministic", "--no-color"]
