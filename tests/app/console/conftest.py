@@ -33,9 +33,12 @@ HERE = {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"}
 
 
 def opened(payments: Payments, folder: Path, **settings: Any) -> FastAPI:
-    """The service over a folder's store."""
+    """The service over a folder's store, with models of its own: the console changes the active one."""
+    artifacts = folder / "artifacts"
+    if not artifacts.exists():
+        shutil.copytree(payments.artifacts, artifacts)
     found = Settings(
-        artifacts=payments.artifacts,
+        artifacts=artifacts,
         database_url=f"sqlite:///{folder / 'log.db'}",
         users_file=folder / "users.json",
         keys_file=folder / "keys.json",
