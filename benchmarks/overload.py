@@ -104,6 +104,8 @@ async def open_loop(
         due = int(now * rate)
         seen.late = max(seen.late, (due - seen.sent) / rate)
         while seen.sent < due:
+            while idle and idle[0].transport.is_closing():  # it said nothing for too long
+                idle.popleft()
             if not idle:
                 await loop.create_connection(lambda: _added(Wire(seen, idle), idle), "127.0.0.1", server.port)
                 wires += 1
