@@ -8,8 +8,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from models.errors import InvalidInput
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_private(path: Path) -> bytes:
@@ -28,6 +33,33 @@ def read_private(path: Path) -> bytes:
         if stat.S_IMODE(status.st_mode) & 0o077 & ~allowed:
             raise InvalidInput(f"{path}: others than its owner may use this file; chmod 600 {path}")
         return file.read()
+
+
+def read_private_model(path: Path, model: type[Model], what: str, instead: str) -> Model | None:
+    """The JSON of such a file as a model; None where there is no file.
+
+    Args:
+        what: the file holds, for messages.
+        instead: of a good copy, what there is to do after it was deleted.
+
+    Raises:
+        InvalidInput: it cannot be read, is damaged, or others could read or write it.
+    """
+    try:
+        content = read_private(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"{path}: the {what} cannot be read: {error.strerror}") from None
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(
+            f"{path}: the file of {what} is damaged: {f'{where}: ' if where else ''}{first['msg']}; "
+            f"put back a good copy, or delete it and {instead}"
+        ) from None
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import secrets
 import time
@@ -17,6 +16,7 @@ from typing import Literal, get_args
 
 from app.access.bucket import Bucket
 from app.access.keys import KEY_SHAPE, Key, Scope, read_keys
+from app.file_signature import file_signature
 from app.problems import Refused
 from models.errors import InvalidInput
 
@@ -64,7 +64,7 @@ class Keyring:
         # Compared with where there is no such id, so that the time taken does not tell which ids there are.
         self._nobody = _Held("", secrets.token_bytes(32), frozenset(), 0.0, None)
         self.required = False
-        self._seen = self._signature()
+        self._seen = file_signature(self._path)
         self._take(read_keys(path))
         self._look_at = time.monotonic() + _LOOK_EVERY
 
@@ -107,7 +107,7 @@ class Keyring:
 
     def look(self) -> None:
         """Take over the file's keys if it has changed."""
-        signature = self._signature()
+        signature = file_signature(self._path)
         if signature == self._seen:
             return
         self._seen = signature
@@ -120,13 +120,6 @@ class Keyring:
             return
         self._take(keys)
         _log.info("%s: %d API keys read", self._path, len(keys))
-
-    def _signature(self) -> tuple[int, ...] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - half the time of Path.stat
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _take(self, keys: tuple[Key, ...] | None) -> None:
         self.required |= keys is not None

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.private_file import read_private
+from app.private_file import read_private_model
 from models.errors import InvalidInput
 
 Scope = Literal["score", "read", "feedback", "metrics", "admin"]
@@ -61,21 +61,10 @@ def read_keys(path: Path) -> tuple[Key, ...] | None:
     Raises:
         InvalidInput: it cannot be read, is damaged, or others could read or write it.
     """
-    try:
-        content = read_private(path)
-    except FileNotFoundError:
+    found = read_private_model(path, KeysFile, "API keys", "create new keys")
+    if found is None:
         return None
-    except OSError as error:
-        raise InvalidInput(f"{path}: the API keys cannot be read: {error.strerror}") from None
-    try:
-        keys = KeysFile.model_validate_json(content).keys
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(
-            f"{path}: the file of API keys is damaged: {f'{where}: ' if where else ''}{first['msg']}; "
-            "put back a good copy, or delete it and create new keys"
-        ) from None
+    keys = found.keys
     if len({key.id for key in keys}) < len(keys):
         raise InvalidInput(f"{path}: the file of API keys is damaged: two keys have one id")
     return keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -11,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.private_file import alone, read_private, write_private
+from app.file_signature import file_signature
+from app.private_file import alone, read_private_model, write_private
 from models.errors import InvalidInput
 from models.pan import contains_card_number
 
@@ -55,21 +55,10 @@ def read_users(path: Path) -> tuple[User, ...] | None:
     Raises:
         InvalidInput: it cannot be read, is damaged, or others could read or write it.
     """
-    try:
-        content = read_private(path)
-    except FileNotFoundError:
+    found = read_private_model(path, UsersFile, "users", "create the users anew")
+    if found is None:
         return None
-    except OSError as error:
-        raise InvalidInput(f"{path}: the users cannot be read: {error.strerror}") from None
-    try:
-        users = UsersFile.model_validate_json(content).users
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(
-            f"{path}: the file of users is damaged: {f'{where}: ' if where else ''}{first['msg']}; "
-            "put back a good copy, or delete it and create the users anew"
-        ) from None
+    users = found.users
     if len({user.name for user in users}) < len(users):
         raise InvalidInput(f"{path}: the file of users is damaged: two users have one name")
     return users
@@ -93,12 +82,10 @@ class Users:
         Raises:
             InvalidInput: it is damaged: nobody is let in by a file that says nothing.
         """
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - with every request
-        except OSError:
+        signature = file_signature(self._path)
+        if signature is None:
             self._seen = self._users = None
             return None
-        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         if signature != self._seen:
             users = read_users(self._path)
             self._users = None if users is None else {user.name: user for user in users}

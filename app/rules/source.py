@@ -6,11 +6,11 @@ Rules that are wrong change nothing: those before stay in force, after a restart
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.file_signature import file_signature
 from app.rules.conditions import Conditions
 from app.rules.document import parse
 from app.rules.rulebook import Rulebook
@@ -92,7 +92,7 @@ class RuleSource:
 
     def look(self, schema: TransactionSchema) -> Reading | None:
         """What is to be put in force; None where nothing has changed, or wrongly. Any thread, one at a time."""
-        signature = self._signature()
+        signature = file_signature(self._path)
         if signature == self._seen:
             return None
         if signature is None:
@@ -123,10 +123,3 @@ class RuleSource:
             _log.warning("%s is gone: no rules are in force", self._path)
         rulebook.take(rules)
         self._seen, self.trouble, self.since = reading.signature, "", None if rules is None else now
-
-    def _signature(self) -> tuple[int, ...] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - half the time of Path.stat
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
