@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from detection import Trees
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.behaviour.events import Behaviour
@@ -58,10 +58,9 @@ def trees(train: Batch, label: NDArray[np.int8], test: Batch) -> Floats:
     """Log-odds of the test rows by trees on the features as they are, the usual way to use labels."""
     known = label != UNKNOWN
     columns = [np.hstack([rows.numeric, rows.categorical.astype(np.float64)]) for rows in (train, test)]
-    model = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_leaf_nodes=15, min_samples_leaf=50, l2_regularization=1.0, early_stopping=False
-    ).fit(columns[0][known], label[known])
-    return np.asarray(model.decision_function(columns[1]))
+    model = Trees()
+    model.fit(columns[0][known], label[known])
+    return model.score(columns[1])
 
 
 def main() -> None:
