@@ -100,7 +100,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     if settings.console:
         from app.console.routes import Console  # noqa: PLC0415 - templates and forms, only where they are wanted
 
-        console = Console(settings, serving, follower, drift)
+        console = Console(settings, serving, follower, drift, rules)
         declared += console.routes
         who |= console.access
     app = FastAPI(

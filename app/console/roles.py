@@ -9,14 +9,17 @@ from app.console.users import Role
 from app.problems import Refused
 
 #: ``look`` at everything but the audit; ``work`` on alerts; decide ``escalated`` ones; ``release`` what others hold;
-#: read the ``audit``; propose and approve ``models``.
-Right = Literal["look", "work", "escalated", "release", "audit", "models"]
+#: read the ``audit``; propose and approve ``models``; propose changes of ``lists``; propose ``rules`` and approve both.
+Right = Literal["look", "work", "escalated", "release", "audit", "models", "lists", "rules"]
+_ANALYST: frozenset[Right] = frozenset({"look", "work", "lists"})
+_SENIOR: frozenset[Right] = _ANALYST | {"escalated"}
+_MANAGER: frozenset[Right] = _SENIOR | {"release", "audit", "models", "rules"}
 RIGHTS: dict[Role, frozenset[Right]] = {
-    "analyst": frozenset({"look", "work"}),
-    "senior": frozenset({"look", "work", "escalated"}),
-    "manager": frozenset({"look", "work", "escalated", "release", "audit", "models"}),
+    "analyst": _ANALYST,
+    "senior": _SENIOR,
+    "manager": _MANAGER,
     "auditor": frozenset({"look", "audit"}),
-    "admin": frozenset({"look", "work", "escalated", "release", "audit", "models"}),
+    "admin": _MANAGER,
 }
 
 

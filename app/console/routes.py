@@ -21,10 +21,12 @@ from app.console.alert import Alerts
 from app.console.audit import Audit
 from app.console.door import Door, require_own_page
 from app.console.facts import Explanations
+from app.console.lists import ListPages
 from app.console.models import Models
 from app.console.overview import Overview
 from app.console.queue import Queue
 from app.console.roles import Right, require
+from app.console.rules import RulePages
 from app.console.search import Search
 from app.console.visit import Visit, fields, form_of
 from app.console.what_if import WhatIf
@@ -32,6 +34,7 @@ from app.drift.watcher import DriftWatcher
 from app.problems import Refused
 from app.refusals import Refusal
 from app.reload.follower import Follower
+from app.rules.follower import RulesFollower
 from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Desk
@@ -53,12 +56,20 @@ class Console:
         serving: what answers, and with it the store.
         follower: takes over the versions that are activated.
         drift: whether the version that serves keeps its promise.
+        rules: takes over the rules that are put in force.
 
     Attributes:
         routes: as the application takes them.
     """
 
-    def __init__(self, settings: Settings, serving: Serving, follower: Follower, drift: DriftWatcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        serving: Serving,
+        follower: Follower,
+        drift: DriftWatcher,
+        rules: RulesFollower,
+    ) -> None:
         self._serving = serving
         self._door = Door(settings)
         self._limiter = CapacityLimiter(_READERS)
@@ -68,6 +79,7 @@ class Console:
         alerts = Alerts(explanations, settings.alert_target_minutes)
         search = Search(explanations)
         models = Models(Registry(settings.artifacts), serving, follower)
+        lists, rule_pages = ListPages(), RulePages(settings, rules)
         self.routes: list[BaseRoute] = [
             Route(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
@@ -94,6 +106,14 @@ class Console:
             self._page("GET", "/models", models.page),
             self._page("POST", "/models", models.propose, "models"),
             self._page("POST", "/models/{number}", models.settle, "models"),
+            self._page("GET", "/lists", lists.page),
+            self._page("POST", "/lists", lists.propose, "lists"),
+            self._page("POST", "/lists/test", lists.test, "lists"),
+            self._page("POST", "/lists/{number}", lists.settle, "lists"),
+            self._page("GET", "/rules", rule_pages.page),
+            self._page("POST", "/rules", rule_pages.propose, "rules"),
+            self._page("POST", "/rules/test", rule_pages.test),
+            self._page("POST", "/rules/{number}", rule_pages.settle, "rules"),
             Route(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
         ]
 

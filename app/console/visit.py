@@ -19,15 +19,17 @@ from app.console import pages
 from app.console.roles import Person
 from app.console.work import Work
 from app.generation import Generation
-from app.problems import Refused
+from app.problems import KINDS, Refused
 from app.recording.ledger import Ledger
+from app.refusals import Conflict
 from app.requests.bodies import read_body
 from app.store.contract import Desk
+from models.errors import CounterfoilError
 from models.pan import contains_card_number
 
 T = TypeVar("T")
 #: Bytes of a form, and characters of a note.
-_MOST_BYTES, MOST_NOTE = 64 << 10, 4_000
+_MOST_BYTES, MOST_NOTE = 256 << 10, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,10 @@ class Visit:
         if "\0" in text or contains_card_number(text):
             raise Refused("bad-request", "the note looks as if it held a card number; no card number is kept here")
         return text
+
+    def text(self) -> str:
+        """The text of a form that is one, its lines ended as in files."""
+        return self.one("text").replace("\r\n", "\n")
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Read in a thread, beside those who score."""
@@ -127,6 +133,13 @@ def whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refused("not-found", "there is no such page")
     return int(text)
+
+
+def status_of(error: CounterfoilError) -> int:
+    """The status of a page that says what was not done, and why."""
+    if isinstance(error, Refused) and error.kind != "bad-request":
+        return KINDS[error.kind][0]
+    return 409 if isinstance(error, Conflict) else 422
 
 
 def go(path: str) -> Response:

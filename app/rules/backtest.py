@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pydantic_core import from_json
 
@@ -107,13 +108,13 @@ class Trial:
                 why = self._unfit(decision.model_version)
                 yield recorded, why or self._ruling(decision)
 
-    def run(self, since: int, progress: Callable[[int], None] = lambda rows: None) -> Backtest:
-        """Count them."""
+    def run(self, since: int, progress: Callable[[int], None] = lambda rows: None, most: int | None = None) -> Backtest:
+        """Count them; ``most``: decisions that are tried, the latest."""
         found, first, last = Backtest(), 0, 0
         rules = self._rulebook.rules
         if rules is not None:
             found.rules = {rule.name: Tally() for rule in rules.document.rules}
-        for place, (recorded, ruling) in enumerate(self.rulings(since), 1):
+        for place, (recorded, ruling) in enumerate(islice(self.rulings(since), most), 1):
             if place % 1_000 == 0:
                 progress(place)
             if isinstance(ruling, str):

@@ -28,6 +28,7 @@ class RulesFollower:
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
+        self._looking = asyncio.Lock()
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -51,7 +52,11 @@ class RulesFollower:
                 _log.exception("cannot look for other rules or lists")
 
     async def look(self) -> None:
-        """Take over what has changed."""
+        """Take over what has changed; at once where somebody has just changed it."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         generation, ledger = self._serving.generation, self._serving.ledger
         if generation is None or ledger is None:
             return

@@ -57,9 +57,9 @@ class Event:
 
     Attributes:
         id: place among them, from 1, without gaps.
-        subject: what it was done to, where that is no case: a user, a model version.
+        subject: what it was done to, where that is no case: a user, a model version, a list.
         text: a note, or a reason. None once it is erased.
-        before: what it replaced, as JSON, so that it can be undone.
+        before: JSON: what it replaced, so that it can be undone; or what it proposes, until that is decided.
         undone_by: the event that took it back.
     """
 

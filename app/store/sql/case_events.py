@@ -34,6 +34,11 @@ def find(connection: Connection, number: int) -> Event | None:
     return None if row is None else Event(*row)
 
 
+def settled(connection: Connection, number: int, by: int) -> None:
+    """Say which event decided a proposal; what was proposed is kept where it counts, or no longer."""
+    connection.execute(update(case_events).where(case_events.c.id == number).values(undone_by=by, before=None))
+
+
 def undone(connection: Connection, number: int, by: int) -> None:
     """Say which event took another one back."""
     connection.execute(update(case_events).where(case_events.c.id == number).values(undone_by=by))
@@ -59,7 +64,7 @@ def page(
     return [Event(*row) for row in connection.execute(statement.order_by(case_events.c.id.desc()).limit(limit))]
 
 
-def proposed(connection: Connection) -> list[Event]:
-    """What waits for a second person, oldest first."""
-    waiting = (case_events.c.action == "propose", case_events.c.undone_by.is_(None))
+def proposed(connection: Connection, action: str) -> list[Event]:
+    """What waits for a second person, oldest first; ``action``: that proposed it."""
+    waiting = (case_events.c.action == action, case_events.c.undone_by.is_(None))
     return [Event(*row) for row in connection.execute(select(case_events).where(*waiting).order_by(case_events.c.id))]

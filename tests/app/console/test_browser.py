@@ -165,6 +165,8 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "nothing found": _at("/search?q=nothing"),
     "payment": _at("/payments/1"),
     "card": _at("/of?" + urlencode({"card_id": "nobody's"})),
+    "lists": _at("/lists?list=block&column=card_id&values=x"),
+    "rules": _at("/rules"),
     "models": _at("/models"),
     "what if": _at("/what-if?a_day=3"),
     "overview": _at("/overview"),
@@ -325,3 +327,12 @@ def test_everything_works_without_scripts(site: Site) -> None:
         boxes.nth(place).check()
     page.get_by_role("button", name="Disputed").click()
     assert page.get_by_text("Recorded: 2 alerts").is_visible()
+    page.goto(f"{site.url}/lists?column=merchant_id&values={_EVIL}")
+    page.get_by_label("Why").fill("by hand")
+    page.get_by_role("button", name="What it would have hit").click()
+    assert page.get_by_text("0 payments had this value").is_visible()
+    page.get_by_role("button", name="Propose").click()
+    page.get_by_role("button", name="Withdraw").click()
+    page.goto(f"{site.url}/rules")
+    page.get_by_role("button", name="Try them").click()
+    assert page.get_by_text("these rules and the lists").is_visible()
