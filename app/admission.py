@@ -11,6 +11,7 @@ import secrets
 import time
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app import problems
 from app.recording.pace import TELLING
@@ -27,20 +28,34 @@ _SAY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-class _Refusal:
-    """An ASGI application that says so. Written once but for the request's id: each costs a part of an answer."""
+class Refusal:
+    """The answer to those that are not let in: as bytes for a request that is whole, and as an ASGI application.
+
+    Made once but for the request's id: what a refusal costs is taken from those that are let in.
+    """
 
     def __init__(self) -> None:
         placeholder = secrets.token_hex(12)
         response = problems.response(problems.Refused("overloaded", _DETAIL), placeholder)
-        self._status, self._headers = response.status_code, [*response.raw_headers, *API]
-        self._before, _, self._after = bytes(response.body).partition(placeholder.encode())
+        self._status = response.status_code
+        self._headers = [*response.raw_headers, *API, (HEADER, placeholder.encode())]
+        lines = b"".join(b"%b: %b\r\n" % header for header in self._headers)
+        self._head, self._body = (
+            part.replace(b"%", b"%%").replace(placeholder.encode(), b"%b")
+            for part in (STATUS_LINE[self._status] + lines, bytes(response.body))
+        )
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """The status line with the headers, and the body, of one refusal."""
+        request_id = secrets.token_hex(12).encode()
+        return self._head % request_id, self._body % request_id
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Refuse a request that may have more to send."""
         request_id = secrets.token_hex(12).encode()
-        headers = [*self._headers, (HEADER, request_id)]
+        headers = [*self._headers[:-1], (HEADER, request_id)]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._before + request_id + self._after})
+        await send({"type": "http.response.body", "body": self._body % request_id})
 
 
 class Admission:
@@ -57,7 +72,7 @@ class Admission:
     def __init__(self, serving: Serving, most_seconds: float, metrics: Metrics) -> None:
         self._serving, self._most, self._metrics = serving, most_seconds, metrics
         self.pending = 0
-        self._refusal = _Refusal()
+        self._refusal = Refusal()
         self._said, self._since = -_SAY_SECONDS, 0
 
     @property
@@ -66,24 +81,30 @@ class Admission:
         ledger = self._serving.ledger
         return 0.0 if ledger is None else max(self.pending, ledger.rows) * ledger.pace.seconds
 
-    def let_in(self, path: str, app: ASGIApp) -> ASGIApp:
+    def let_in(self, path: str, app: ASGIApp, waited: float = 0.0, *, whole: bool = True) -> ASGIApp:
         """What answers a request: ``app``, or the refusal.
 
         Args:
             path: of the request.
+            waited: seconds since it came.
+            whole: whether its body is here: of one whose client still sends, the time says nothing of the service.
         """
         if not path.startswith(_PATHS):
             return app
-        if self.pending >= TELLING and self.wait > self._most:
+        if self.pending >= TELLING and waited + self.wait > self._most:
             self._tell()
             return self._refusal
         self.pending += 1
+        ledger = self._serving.ledger
+        begun, before = time.perf_counter(), 0 if ledger is None else ledger.answered
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 await app(scope, receive, send)
             finally:
                 self.pending -= 1
+                if whole and ledger is not None and ledger.answered > before:
+                    ledger.pace.measured(ledger.answered - before, time.perf_counter() - begun)
 
         return counted
 

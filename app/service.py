@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -42,6 +43,9 @@ from models.scorer import Scorer
 
 #: Collections of young objects before one of all: objects of thousands of new connections are walked through in it.
 _FULL_COLLECTION = 100
+#: How long one thread may keep another waiting for the interpreter (5 ms by default): the event loop asks for it anew
+#: for each connection that has something to say, while the ledger's thread works.
+_SWITCH_SECONDS = 0.001
 
 
 def load_scorer(settings: Settings) -> Scorer:
@@ -83,6 +87,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTION)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         async with sampling(metrics, serving, drift), follower.following(), rules.following():
             # For whom serves it: uvicorn hands it to each connection.
             yield {"metrics": metrics, "admission": admission}

@@ -11,6 +11,7 @@ Longer than other modules: what happens on a connection is one state that the lo
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import Enum
 from typing import Any, cast
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.admission import Refusal
 from app.http.cycle import Cycle
 from app.http.line import Line
 from app.http.overseer import Overseer
@@ -87,6 +89,7 @@ class Connection(HttpToolsProtocol):
         self.line: Line
         self._entered = False
         self._first = b""  # what came before that
+        self._came = 0.0  # when what is being read came; uvloop's time is that of when it last looked for what has come
         self._deaf = False  # no further request is read
         self._linger_until = 0
         self._feeding = 0  # bytes that the parser was given last
@@ -117,6 +120,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what the client sent: its first bytes when the edge lets it, the rest at once."""
+        self._came = self._came or self.loop.time()
         if self._entered:
             self._read(data)
             return
@@ -154,6 +158,7 @@ class Connection(HttpToolsProtocol):
                 self._edge.told.closed(found.kind, self.loop.time())
                 self.refuse(found.kind, str(found))
             return
+        self._came = 0.0
         self._framing = 0 if self._advanced else self._framing + len(data)
         if self._framing > self._edge.limits.head_bytes:
             self._edge.told.closed("head-too-large", self.loop.time())
@@ -248,7 +253,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         if self._waits:
             self._answer()
-        if self.cycle.response_complete:  # long ago: this was the rest of its body
+        elif self.cycle.response_complete:  # long ago: this was the rest of its body
             self._rest()
 
     # What answers call.
@@ -256,7 +261,13 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
         self._written = self.line.written
-        super()._start_asgi_task(cycle, self._edge.let_in(cycle.scope["path"], app))
+        waited = time.monotonic() - self._came if self._came else 0.0
+        whole = not cycle.more_body
+        answers = self._edge.let_in(cycle.scope["path"], app, waited, whole)
+        if whole and isinstance(answers, Refusal) and cycle.scope["method"] != "HEAD":
+            cast(Cycle, cycle).answer(*answers.parts())
+        else:
+            super()._start_asgi_task(cycle, cast(ASGI3Application, answers))
 
     def on_response_complete(self) -> None:
         """An answer is sent: answer the next request, or wait for one."""

@@ -31,6 +31,21 @@ class Cycle(RequestResponseCycle):
         """Whether the client would take what it has for the whole answer if the connection closed now."""
         return self._ends_with_connection and not self.response_complete
 
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Send an answer that is ready, without an application: to a request that is whole.
+
+        Args:
+            head: the status line and the headers but those of every answer, each with its line's end.
+        """
+        self.response_started = self.response_complete = True
+        lines = b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"%b%b%b\r\n%b" % (head, lines, close, body))
+        self.body.clear()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Answer; nothing of the body is kept after that."""
         await super().run_asgi(app)

@@ -67,11 +67,10 @@ class Edge:
         self.admission = app_state.get("admission", self.admission)
         return Connection(self, config, server_state, app_state, _loop)
 
-    def let_in(self, path: str, app: ASGI3Application) -> ASGI3Application:
+    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool) -> ASGIApp:
         """What answers a request for a path: the application, or a refusal where more wait than can be answered."""
-        return (
-            app if self.admission is None else cast(ASGI3Application, self.admission.let_in(path, cast(ASGIApp, app)))
-        )
+        application = cast(ASGIApp, app)
+        return application if self.admission is None else self.admission.let_in(path, application, waited, whole=whole)
 
     # What connections tell.
 

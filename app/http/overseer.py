@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 
 from app.http.limits import Limits
@@ -25,8 +26,8 @@ class Overseer(Protocol[Connection_contra]):
     @property
     def told(self) -> Told: ...
 
-    def let_in(self, path: str, app: ASGI3Application) -> ASGI3Application:
-        """What answers a request for a path: the application, or a refusal."""
+    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool) -> ASGIApp:
+        """What answers a request for a path that came so many seconds ago: the application, or a refusal."""
 
     def opened(self, connection: Connection_contra) -> None:
         """There is one more."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,14 +62,15 @@ class Ledger:
         unlogged: transactions answered without being recorded so far.
         on_failure: as given.
         rows: that wait for the thread, or for their answers from it. Belongs to the event loop.
-        pace: how fast it answers.
+        answered: rows so far. Belongs to the event loop.
+        pace: how fast the service answers, as :class:`app.admission.Admission` measures it.
     """
 
     def __init__(self, recorder: Recorder, on_failure: OnStoreFailure = "refuse") -> None:
         self.recorder = recorder
         self.unlogged = 0
         self.on_failure = on_failure
-        self.rows = 0
+        self.rows = self.answered = 0
         self.pace = Pace()
         self._breaker = Breaker(recorder.try_store, self._consequence)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -146,12 +146,10 @@ class Ledger:
         return future
 
     def _run(self) -> None:
-        ended = 0.0
         while True:
             jobs: list[_Job] = []
-            waited = not self._queue.empty()
             job = self._queue.get()
-            rows, begun = 0, ended if waited else time.perf_counter()
+            rows = 0
             while job is not None:
                 jobs.append(job)
                 rows += len(job.arrivals)
@@ -161,11 +159,7 @@ class Ledger:
                     job = self._queue.get_nowait()
                 except queue.Empty:
                     break
-            only_rows = job is None or job.work is None
             self._carry_out(jobs)
-            ended = time.perf_counter()
-            if rows and only_rows:
-                self.pace.measured(rows, ended - begun)
             if job is None:
                 break
         self._breaker.close()
@@ -230,6 +224,7 @@ class Ledger:
         def deliver(mine: list[tuple[_Job, Any]]) -> None:
             for job, value in mine:
                 self.rows -= len(job.arrivals)
+                self.answered += len(job.arrivals)
                 if job.future.done():  # its client may have gone away
                     continue
                 if error is not None:

@@ -1,17 +1,17 @@
-"""How fast the ledger answers: seconds per row, measured while it works."""
+"""How fast the service answers: seconds per row, measured by those who wait for their answers."""
 
 from __future__ import annotations
 
-#: Rows from which a transaction of the store says what a row costs: fewer pay most of a sync of the disk each.
+#: Rows from which a stay tells what a row takes: fewer pay most of a sync of the disk each.
 TELLING = 16
 #: How much one measurement counts beside those before.
-_WEIGHT = 0.5
+_WEIGHT = 0.1
 #: Until something was measured: else all of the first rush would be let in.
 _ASSUMED = 0.001
 
 
 class Pace:
-    """Measured by one thread; any may read.
+    """Belongs to the event loop; any thread may read.
 
     Attributes:
         seconds: per row.
@@ -21,10 +21,12 @@ class Pace:
         self.seconds = _ASSUMED
 
     def measured(self, rows: int, seconds: float) -> None:
-        """Take in what one transaction of the store took.
+        """Take in one request's stay: how many rows were answered meanwhile, its own among them, in how many seconds.
 
-        Of few rows only that it was fast: what a standstill of the disk has made of the figure would otherwise stay
-        once everybody is turned away because of it.
+        The service had something to do all that time, so that their ratio is what it can do (Little's law), whatever
+        holds it up: the store, the model or the event loop. Where few rows were answered it only tells that it was
+        fast: what a standstill of the disk has made of the figure would otherwise stay once everybody is turned away
+        because of it.
         """
         each = seconds / rows
         if rows >= TELLING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 from fastapi import FastAPI
 
-from app.admission import Admission
+from app.admission import Admission, Refusal
 from app.http.limits import Limits
 from app.recording.pace import TELLING, Pace
 from app.telemetry.metrics import Metrics
@@ -17,20 +18,21 @@ from tests.app.http.edge_server import one, post, serving
 from tests.waiting import until
 
 
-def test_what_a_row_takes_is_told_by_transactions_of_many() -> None:
+def test_what_a_row_takes_is_told_by_stays_beside_many() -> None:
     pace = Pace()
     assumed = pace.seconds
     assert assumed > 0  # the first rush is not let in whole
     pace.measured(1, 0.01)
-    assert pace.seconds == assumed  # a row alone pays for the whole sync of the disk
-    for _ in range(50):
+    assert pace.seconds == assumed  # a row alone waits for the whole sync of the disk
+    for _ in range(100):
         pace.measured(100, 0.2)
     assert pace.seconds == pytest.approx(0.002, rel=0.01)
 
 
 def test_a_standstill_of_the_disk_is_forgotten_by_those_few_that_are_let_in() -> None:
     pace = Pace()
-    pace.measured(200, 60.0)
+    for _ in range(200):
+        pace.measured(200, 60.0)
     assert pace.seconds > 0.1
     pace.measured(TELLING - 1, 0.015)
     assert pace.seconds == pytest.approx(0.001)
@@ -74,6 +76,70 @@ def test_more_than_can_be_answered_is_refused_before_it_is_read(
         assert one(again)[0].startswith(b"HTTP/1.1 200 ")
     assert admission._metrics.overloads._value.get() == 2
     assert caplog.text.count("more requests come than can be answered in time") == 1
+
+
+def test_a_whole_request_is_refused_on_a_connection_that_stays(admission: Admission) -> None:
+    with serving(Limits()) as served, ExitStack() as stack:
+        served.edge.admission = admission
+        clients = [stack.enter_context(served.connect()) for _ in range(TELLING)]
+        for client in clients:
+            client.sendall(post("/v1/score/hold", b"{}"))
+        until(lambda: admission.pending == TELLING)
+        with served.connect() as late:
+            late.sendall(post("/v1/score", b"{}") * 3 + post("/elsewhere", b"!"))
+            heads = [one(late) for _ in range(4)]
+            ids = {json.loads(body)["request_id"].encode() for _, body in heads[:3]}
+            assert len(ids) == 3 and all(any(one in head for one in ids) for head, _ in heads[:3])
+            assert all(b"\r\ndate: " in head and b"connection: close" not in head for head, _ in heads[:3])
+            assert heads[3][1] == b"POST /elsewhere !"
+            served.app.go.set()
+            until(lambda: admission.pending == 0)
+            late.sendall(post("/v1/score", b"{}"))
+            assert one(late)[0].startswith(b"HTTP/1.1 200 ")
+        assert served.app.called.count("/v1/score") == 1
+
+
+def test_who_asks_to_close_is_refused_and_let_go(admission: Admission) -> None:
+    with serving(Limits()) as served, ExitStack() as stack:
+        served.edge.admission = admission
+        for _ in range(TELLING):
+            stack.enter_context(served.connect()).sendall(post("/v1/score/hold", b"{}"))
+        until(lambda: admission.pending == TELLING)
+        for request in (
+            post("/v1/score", b"{}", "Connection: close"),
+            post("/v1/score", b"{}").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        ):
+            answer = served.ask(request)  # it ends
+            head, body = answer.split(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nconnection: close" in head
+            assert json.loads(body)["status"] == 503
+
+
+def test_what_a_request_has_waited_for_counts(admission: Admission) -> None:
+    async def app(*_: object) -> None: ...
+
+    admission._serving.ledger.pace.seconds = 0.001  # type: ignore[union-attr]
+    for _ in range(TELLING):
+        assert not isinstance(admission.let_in("/v1/score", app, 0.2), Refusal)
+    assert not isinstance(admission.let_in("/v1/score", app, 0.05), Refusal)
+    assert isinstance(admission.let_in("/v1/score", app, 0.2), Refusal)
+
+
+def test_those_who_wait_measure_what_a_row_takes(admission: Admission) -> None:
+    ledger = admission._serving.ledger
+    assert ledger is not None
+
+    async def app(*_: object) -> None:
+        ledger.answered += 2 * TELLING
+
+    async def idle(*_: object) -> None: ...
+
+    before = ledger.pace.seconds
+    for whole, answers in ((False, app), (True, idle)):
+        asyncio.run(admission.let_in("/v1/score", answers, whole=whole)({}, None, None))  # type: ignore[arg-type]
+        assert ledger.pace.seconds == before
+    asyncio.run(admission.let_in("/v1/score", app)({}, None, None))  # type: ignore[arg-type]
+    assert ledger.pace.seconds < before and admission.pending == 0
 
 
 def test_a_client_that_goes_away_makes_room(admission: Admission) -> None:
