@@ -15,7 +15,7 @@ LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annot
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint parity crash faults contract bench bench-store bench-detection lock sbom audit clean
+.PHONY: help serve demo test lint parity crash consume faults contract bench bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit f
 crash: $(VENV)/dev ## 80 x kill -9 under load: nothing answered is lost, nothing is done twice (a quarter of an hour)
 	$(LONG) tests/app/test_crash.py tests/app/requests/test_idempotency.py
 
+consume: $(VENV)/dev ## 50 x kill -9 of a worker over 100,000 messages, from Kafka and from Redis (half an hour)
+	$(LONG) tests/app/consume/test_kills.py
+
 faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories beside an oracle (half an hour)
 	$(LONG) tests/app/test_faults.py tests/app/test_sync.py tests/app/test_state_machine.py
 
@@ -80,9 +83,9 @@ bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/da
 
 lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock
-	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis --extra rules \
-	  --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
-	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra rules \
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis --extra kafka \
+	  --extra rules --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra kafka --extra rules \
 	  --constraint requirements/dev.lock --output-file requirements/serve.lock
 	$(TOOLS)/uv $(LOCK) --group pyproject.toml:tools --output-file requirements/tools.lock
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from cli.audit_sample import audit_sample
 from cli.console import EXIT_ERROR, EXIT_INTERRUPTED, err
+from cli.consume import consume
 from cli.data import profile, simulate
 from cli.demo import demo
 from cli.drift import drift
@@ -44,6 +45,7 @@ COMMANDS = (
     evaluate,
     serve,
     health,
+    consume,
     demo,
     warm,
     replay,

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "requirements"
 #: Lock -> the extras in it, besides the core.
 EXTRAS = {
-    "serve": ("postgresql", "redis", "rules"),
-    "train": ("training", "postgresql", "redis", "rules", "excel"),
+    "serve": ("postgresql", "redis", "kafka", "rules"),
+    "train": ("training", "postgresql", "redis", "kafka", "rules", "excel"),
     "dev": ("dev",),
 }
 ENVIRONMENTS = [
