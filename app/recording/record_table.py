@@ -18,12 +18,12 @@ from app.refusals import Refusal
 from app.requests.arrival import ScoreOptions
 from app.requests.encoder import Encoder
 from models.annotate import added_columns, with_added
-from models.batch import BatchReport, KeptRows, OnError, Progress, transform_table
 from models.parsing import parse_rows
 from models.rows import ParsedRows
 from models.schema import TransactionSchema
 from models.strict_tables import checked_chunks
 from models.tables import TableReader
+from models.transform import BatchReport, KeptRows, OnError, Progress, transform_table
 
 _AT_ONCE = 256
 
