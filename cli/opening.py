@@ -30,13 +30,16 @@ def registry_at(artifacts: Path | None) -> Registry:
 
 def open_scorer(model: str | None, artifacts: Path | None) -> Scorer:
     """A version's scorer on all cores; the active version's where none is named."""
-    from app.pseudonyms import keyed_scorer
     from app.settings import load_settings
     from models.scorer import Scorer
 
     settings = load_settings()
     folder = registry_at(artifacts).resolve(model or settings.model)
-    scorer = keyed_scorer(Scorer.load(folder, threads=os.cpu_count() or 1), settings)
+    scorer = Scorer.load(folder, threads=os.cpu_count() or 1)
+    if scorer.schema.hashed:
+        from app.pseudonyms import keyed_scorer
+
+        scorer = keyed_scorer(scorer, settings)
     say_cache_trouble(scorer.schema)
     return scorer
 
@@ -70,6 +73,8 @@ def settings_with(given: dict[str, Any]) -> Settings:
 
 def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateFork | None:
     """What behaviour features of a table go on from; None where the model has none."""
+    if not scorer.schema.behaviour:
+        return None
     from app.pseudonyms import Pseudonyms
     from app.recording.startup import live_states, snapshot_of
     from app.store.open import open_store
@@ -77,8 +82,6 @@ def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateF
     from models.behaviour.state_fork import StateFork
 
     behaviour = Behaviour(scorer.schema)
-    if not behaviour:
-        return None
     if state is State.empty:
         return StateFork(behaviour, lambda keys: {})
     if state is State.live:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,10 @@ from cli.options import (
 )
 from cli.say import say_rejected
 from models.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from models.scorer import Scorer
+    from models.transform import BatchReport
 
 
 def score(
@@ -45,11 +50,6 @@ def score(
 
     Example: counterfoil score today.csv --out scored.csv --reasons 3 --on-error reject
     """
-    from app.pseudonyms import Pseudonyms
-    from app.recording.engine import Engine
-    from app.recording.record_table import record_table
-    from app.recording.recorder import Recorder
-    from app.requests.encoder import Encoder
     from models.batch import score_table
     from models.familiarity import unfamiliar
 
@@ -59,20 +59,7 @@ def score(
         if record:
             if state is not State.live:
                 raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
-            settings = settings_with({"database_url": database})
-            pseudonyms = Pseudonyms.open(settings, scorer.schema)
-            with closing(Recorder.open(settings, scorer, pseudonyms)) as recorder:
-                report = record_table(
-                    recorder,
-                    Engine(scorer, settings.future_tolerance_seconds),
-                    Encoder(scorer.schema, scorer.vocabulary, pseudonyms),
-                    scorer.schema,
-                    data,
-                    output,
-                    reasons=reasons,
-                    on_error=on_error.value,
-                    on_progress=advance(bars, task),
-                )
+            report = _recorded(scorer, data, output, reasons, on_error, database, advance(bars, task))
         else:
             report = score_table(
                 scorer,
@@ -88,6 +75,37 @@ def score(
     for name in report.unfamiliar:
         err.print(f"Note: {unfamiliar(name)}", markup=False)
     say_rejected(report.rejected, report.rejects)
+
+
+def _recorded(
+    scorer: Scorer,
+    data: Path,
+    output: Path,
+    reasons: int,
+    on_error: OnError,
+    database: str | None,
+    on_progress: Callable[[int, int], None],
+) -> BatchReport:
+    from app.pseudonyms import Pseudonyms
+    from app.recording.engine import Engine
+    from app.recording.record_table import record_table
+    from app.recording.recorder import Recorder
+    from app.requests.encoder import Encoder
+
+    settings = settings_with({"database_url": database})
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    with closing(Recorder.open(settings, scorer, pseudonyms)) as recorder:
+        return record_table(
+            recorder,
+            Engine(scorer, settings.future_tolerance_seconds),
+            Encoder(scorer.schema, scorer.vocabulary, pseudonyms),
+            scorer.schema,
+            data,
+            output,
+            reasons=reasons,
+            on_error=on_error.value,
+            on_progress=on_progress,
+        )
 
 
 def embed(

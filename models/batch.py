@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from models.annotate import added_columns, scored_frame
-from models.behaviour.events import Behaviour
-from models.behaviour.state_fork import StateFork
+from models.bulk import for_many
 from models.familiarity import Familiarity
 from models.parsing import parse_rows
 from models.rows import ParsedRows
@@ -20,6 +20,9 @@ from models.schema import TransactionSchema
 from models.scorer import Scorer
 from models.tables import TableReader
 from models.transform import BatchReport, KeptRows, OnError, Prepared, Progress, transform_table
+
+if TYPE_CHECKING:
+    from models.behaviour.state_fork import StateFork
 
 
 def score_table(
@@ -49,14 +52,24 @@ def score_table(
         InvalidInput: naming file, line, column and cause.
     """
     familiarity = Familiarity(scorer.schema, scorer.vocabulary)
+    many = for_many(scorer)
 
     def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
-        familiarity.look(parsed.batch(scorer.vocabulary).categorical)
-        return scored_frame(scorer, frame, parsed, reasons, behaviour)
+        return scored_frame(many, frame, parsed, reasons, behaviour)
 
     prepare = partial(_prepared, scorer, source, fork)
-    added = added_columns(reasons)
-    report = transform_table(scorer.schema, source, output, added, prepare, annotate, on_error, on_progress)
+    report = transform_table(
+        scorer.schema,
+        source,
+        output,
+        added_columns(reasons),
+        prepare,
+        annotate,
+        on_error,
+        on_progress,
+        threads=scorer.graph.threads,
+        seen=lambda parsed: familiarity.look(parsed.batch(scorer.vocabulary).categorical),
+    )
     return replace(report, unfamiliar=familiarity.news())
 
 
@@ -81,10 +94,13 @@ def embed_table(
 
 
 def _prepared(scorer: Scorer, source: Path, fork: StateFork | None) -> Prepared[NDArray[np.float64]]:
-    behaviour = Behaviour(scorer.schema)
-    if not behaviour:
+    if not scorer.schema.behaviour:
         return _NoHistory(scorer.schema)
-    return _History(scorer, source, fork or StateFork(behaviour, lambda _: {}))
+    # Only here: they bring the compiler of the behaviour kernel, which takes half a second.
+    from models.behaviour.events import Behaviour  # noqa: PLC0415
+    from models.behaviour.state_fork import StateFork  # noqa: PLC0415
+
+    return _History(scorer, source, fork or StateFork(Behaviour(scorer.schema), lambda _: {}))
 
 
 class _NoHistory:
@@ -93,7 +109,7 @@ class _NoHistory:
     def __init__(self, schema: TransactionSchema) -> None:
         self._schema = schema
 
-    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
+    def chunk(self, number: int, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
         """All rows."""
         parsed = parse_rows(self._schema, frame)
         return parsed, np.empty((len(parsed.time), 0))
@@ -110,7 +126,6 @@ class _History:
         parts = [parse_rows(scorer.schema, chunk.frame) for chunk in TableReader(source, scorer.schema.file).chunks()]
         self._kept = KeptRows(source, parts)
         self._timestamp = scorer.schema.timestamp or ""
-        self._given = 0
         self._late, self._cause = np.empty(0, bool), ""
         self._features = np.empty((0, fork.behaviour.width))
         if not parts:
@@ -124,11 +139,9 @@ class _History:
         self._features[order[kept.good]] = features
         self._cause = kept.errors[0].cause if kept.errors else ""
 
-    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
-        """The next chunk's rows that can be scored, with their features."""
-        parsed = self._kept.next(frame)
-        mine = slice(self._given, self._given + len(parsed.time))
-        self._given = mine.stop
+    def chunk(self, number: int, frame: pl.DataFrame) -> tuple[ParsedRows, NDArray[np.float64]]:
+        """The chunk's rows that can be scored, with their features."""
+        parsed, mine = self._kept.take(number, frame)
         late, features = self._late[mine], self._features[mine]
         if late.any():
             parsed, features = parsed.refuse(late, self._timestamp, self._cause), features[~late]

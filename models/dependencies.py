@@ -15,11 +15,14 @@ from pathlib import Path
 #: Without it, ONNX Runtime from 1.29 on looks up its maker's telemetry host, and keeps a device id and queued events
 #: (operating system, CPU, how often which model ran) under ~/.cache. It reads this when it is first used.
 _SILENCE = {"ORT_DISABLE_TELEMETRY": "1"}
+#: Rows are spread over threads in blocks: threads of NumPy's own for a matrix product would only wait for each other.
+#: OpenBLAS reads this when NumPy is imported.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def silence() -> None:
-    """Turn off what dependencies would send, in this process and in those that it starts."""
-    for name, value in _SILENCE.items():
+    """Turn off what dependencies would send or spin up, in this process and in those that it starts."""
+    for name, value in {**_SILENCE, **_ONE_THREAD}.items():
         os.environ.setdefault(name, value)
 
 

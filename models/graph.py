@@ -66,7 +66,7 @@ class Graph:
         for head in HEADS:
             if head.issuperset(outputs):
                 if head not in self._heads:
-                    self._heads[head] = _session(_part(self._detector, head))
+                    self._heads[head] = _session(part_of(self._detector, head))
                 return self._heads[head]
         return self._whole
 
@@ -82,7 +82,7 @@ def _session(graph: bytes) -> Any:
         raise InvalidBundle(DETECTOR, "loads", f"ONNX Runtime refuses it: {type(error).__name__}") from None
 
 
-def _part(graph: bytes, outputs: frozenset[str]) -> bytes:
+def part_of(graph: bytes, outputs: frozenset[str]) -> bytes:
     """What of a graph these outputs need, as a graph of the same inputs."""
     model = onnx.load_model_from_string(graph)
     names = [output.name for output in model.graph.output if output.name in outputs]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 
+from models.ahead import in_order
 from models.annotate import CardMask, hashed_fields, require_free_names, withheld
 from models.aside import written_aside
+from models.csv_stream import Chunk
 from models.errors import InvalidInput
 from models.parsing import parse_rows
 from models.rows import ParsedRows, RowError
@@ -28,8 +30,12 @@ _Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in func
 class Prepared(Protocol[_Found]):
     """Parses each row of a table once: a chunk at a time, or all of them before the first is written."""
 
-    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, _Found]:
-        """The next chunk's rows that can be written, and what was found out of them."""
+    def chunk(self, number: int, frame: pl.DataFrame) -> tuple[ParsedRows, _Found]:
+        """The rows of a chunk that can be written, and what was found out of them; asked for once, by any thread.
+
+        Args:
+            number: of the chunk, counted from 0.
+        """
 
     def none(self) -> _Found:
         """What was found out of no rows."""
@@ -44,18 +50,21 @@ class KeptRows:
     """
 
     def __init__(self, source: Path, parts: Iterable[ParsedRows]) -> None:
-        self._source, self._parts = source, deque(parts)
+        self._source = source
+        self._parts: list[ParsedRows | None] = list(parts)
+        self._ends = list(accumulate(len(part.time) for part in self._parts if part))
 
-    def next(self, frame: pl.DataFrame) -> ParsedRows:
-        """The rows of the next chunk, which are let go.
+    def take(self, number: int, frame: pl.DataFrame) -> tuple[ParsedRows, slice]:
+        """The rows of a chunk, which are let go, and their places among all rows.
 
         Raises:
             InvalidInput: the table has changed since.
         """
-        part = self._parts.popleft() if self._parts else None
+        part = self._parts[number] if number < len(self._parts) else None
         if part is None or len(part.good) != frame.height:
             raise InvalidInput(f"{self._source}: the file changed while it was read; run it again")
-        return part
+        self._parts[number] = None
+        return part, slice(self._ends[number] - len(part.time), self._ends[number])
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,19 @@ def transform_table(
     annotate: Callable[[pl.DataFrame, ParsedRows, _Found], pl.DataFrame],
     on_error: OnError,
     on_progress: Progress | None,
+    *,
+    threads: int = 1,
+    seen: Callable[[ParsedRows], None] = lambda _: None,
 ) -> BatchReport:
     """Write a table's rows with further columns. Card numbers in columns that the schema does not name are withheld.
 
     Args:
         added: names of the further columns.
         prepare: called once the table is known to have the columns of the schema.
-        annotate: a chunk, its good rows, and what was prepared of them, to the frame that is written.
+        annotate: a chunk, its good rows, and what was prepared of them, to the frame that is written; called by several
+            threads at the same time.
+        threads: chunks worked on at the same time.
+        seen: told the rows that are written, in their order.
 
     Raises:
         InvalidInput: naming file, line, column and cause.
@@ -111,21 +126,27 @@ def transform_table(
     rejected: list[RowError] = []
     rows = alerts = 0
 
+    def work(item: tuple[int, Chunk, int]) -> _Worked:
+        number, chunk, position = item
+        parsed, found = prepared.chunk(number, chunk.frame)
+        bad = chunk.errors(parsed)
+        if bad and on_error == "stop":
+            raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
+        return _Worked(withheld(annotate(chunk.frame, parsed, found), secret), parsed, bad, position)
+
     def frames() -> Iterator[pl.DataFrame]:
         nonlocal rows, alerts
         empty = True
-        for chunk in reader.chunks():
-            parsed, found = prepared.next(chunk.frame)
-            bad = chunk.errors(parsed)
-            if bad and on_error == "stop":
-                raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
-            rejected.extend(bad)
-            frame = mask.hide(withheld(annotate(chunk.frame, parsed, found), secret), unchecked)
+        items = ((number, chunk, reader.position) for number, chunk in enumerate(reader.chunks()))
+        for done in in_order(work, items, threads):
+            rejected.extend(done.bad)
+            seen(done.parsed)
+            frame = mask.hide(done.frame, unchecked)
             rows += frame.height
             if "is_anomaly" in added:
                 alerts += int(frame["is_anomaly"].sum())
             if on_progress:
-                on_progress(reader.position, reader.size)
+                on_progress(done.position, reader.size)
             empty = False
             yield frame
         if empty:
@@ -140,6 +161,16 @@ def transform_table(
         else:
             rejects_path.unlink(missing_ok=True)
     return BatchReport(rows, alerts, len(rejected), rejects_path if rejected else None)
+
+
+@dataclass(frozen=True)
+class _Worked:
+    """A chunk as it is written, but for card numbers; its rows, good and bad; how far the table was read then."""
+
+    frame: pl.DataFrame
+    parsed: ParsedRows
+    bad: list[RowError]
+    position: int
 
 
 def _rejects_frame(rejected: list[RowError], reader: TableReader) -> pl.DataFrame:

@@ -164,13 +164,11 @@ class _Recorded:
     """The answers to all rows of a table, given out in the order of the file."""
 
     def __init__(self, kept: KeptRows, answers: _Answers) -> None:
-        self._kept, self._answers, self._given = kept, answers, 0
+        self._kept, self._answers = kept, answers
 
-    def next(self, frame: pl.DataFrame) -> tuple[ParsedRows, _Answers]:
-        """The next chunk's rows that are recorded, with their answers."""
-        parsed = self._kept.next(frame)
-        mine = slice(self._given, self._given + len(parsed.time))
-        self._given = mine.stop
+    def chunk(self, number: int, frame: pl.DataFrame) -> tuple[ParsedRows, _Answers]:
+        """The chunk's rows that are recorded, with their answers."""
+        parsed, mine = self._kept.take(number, frame)
         kept = np.ones(len(parsed.time), bool)
         refused = [row for row in range(mine.start, mine.stop) if row in self._answers.refused]
         for row in reversed(refused):

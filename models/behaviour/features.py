@@ -13,9 +13,6 @@ from models.behaviour.records import events_of, latest_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
-#: Legitimate events that a fraud share has seen before any: one fraud among one is no certainty. The last digits let
-#: :func:`models.behaviour.shares.counted` tell how many frauds among how many events a share is.
-UNKNOWN = 2.0 + 1.0 / 1024.0
 #: One in so many of an entity's events is nearer than its usual distance.
 _USUAL = 10
 _SHORTEST_TRIP = 60_000_000  # microseconds; a speed over less says nothing
@@ -159,7 +156,7 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = (n * event[L.E_AMOUNT] - sum_) / (n * max(std, abs(mean) / 10.0, 1.0)) if n > 1 else 0.0
         elif kind == P.FRAUD_SHARE:
             delayed = plan[P.DELAYED_AT] + which * L.D_SIZE
-            value = state[delayed + L.D_FRAUD] / (state[delayed + L.D_N] + UNKNOWN)
+            value = state[delayed + L.D_FRAUD] / (state[delayed + L.D_N] + L.UNKNOWN)
         elif kind == P.FRAUD_COUNT:
             value = float(state[plan[P.DELAYED_AT] + which * L.D_SIZE + L.D_FRAUD])
         elif kind == P.FRAUD_STREAK:

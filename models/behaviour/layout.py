@@ -30,3 +30,6 @@ HIDDEN_BITS = 20
 E_TIME, E_AMOUNT, E_FRAUD, E_PLACE, E_CODES = range(5)
 #: The place of an event without one.
 NO_PLACE = -1
+#: Legitimate events that a fraud share has seen before any: one fraud among one is no certainty. The last digits let
+#: :func:`models.behaviour.shares.counted` tell how many frauds among how many events a share is.
+UNKNOWN = 2.0 + 1.0 / 1024.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.behaviour.features import UNKNOWN
+from models.behaviour.layout import UNKNOWN
 
 #: More frauds than these are not looked for: the share itself says enough then.
 MOST_FRAUDS = 500

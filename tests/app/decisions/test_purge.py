@@ -28,8 +28,8 @@ from app.settings import Settings
 from app.store.errors import StoreInUse, StoreUnavailable
 from app.store.open import open_store
 from app.store.records import Decision, Label, LabelEvent
-from models.behaviour.features import UNKNOWN
 from models.behaviour.keys import EntityKey
+from models.behaviour.layout import UNKNOWN
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.schema import TransactionSchema

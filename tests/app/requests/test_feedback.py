@@ -14,7 +14,7 @@ from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
-from models.behaviour.features import UNKNOWN
+from models.behaviour.layout import UNKNOWN
 from tests.app.calls import CARDS, Client
 from tests.app.recording.test_recorder import behaviour_of
 from tests.app.records import changed, sent

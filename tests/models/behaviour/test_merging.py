@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.events import Behaviour, EntityEvents
-from models.behaviour.features import UNKNOWN, kilometres
+from models.behaviour.features import kilometres
 from models.behaviour.kernel import relabel
+from models.behaviour.layout import UNKNOWN
 from models.behaviour.replay import State, content, packed, replay
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, START, schema_of
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.behaviour.features import UNKNOWN
+from models.behaviour.layout import UNKNOWN
 from models.behaviour.shares import MOST_FRAUDS, counted
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.behaviour.features import UNKNOWN
+from models.behaviour.layout import UNKNOWN
 from models.behaviour.plan import KINDS
 from models.pan import contains_card_number
 from models.reasons import MOST_CHARACTERS, UNSEEN, Sentences
