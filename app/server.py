@@ -26,6 +26,7 @@ from app.reload.crew import Together
 from app.requests.example import example_transaction
 from app.service import create_app, load_scorer
 from app.settings import Settings, port_of_kubernetes, share_metrics
+from app.store.open import shared_url
 from app.telemetry import logs
 from app.worker import worker
 from app.workers import ANSWERING, prepare, supervise
@@ -52,6 +53,7 @@ def run(settings: Settings, workers: int = 1) -> None:
     listener = listen(settings.host, settings.port)
     require_keys(listener, keys, settings.keys_file)
     if workers > 1:
+        settings = settings.model_copy(update={"database_url": shared_url(settings.database_url, shared=True)})
         recovered, risks = prepare(settings, scorer, workers)
         shared = tempfile.TemporaryDirectory(prefix="counterfoil-workers-")
         together = Together(Path(shared.name))
@@ -70,7 +72,7 @@ def run(settings: Settings, workers: int = 1) -> None:
     print(f"Serving model {scorer.manifest.version}. API page: {address}/docs. Score a transaction:\n")
     print(curl(address, example, keyed=keys is not None) + "\n", flush=True)
     say_keys(keys, settings.keys_file)
-    if settings.console and workers == 1 and not settings.database_url.startswith("redis"):
+    if settings.console and not settings.database_url.startswith("redis"):
         print(f"Console for analysts: {address}/console", flush=True)
     logs.configure(settings.log_level, settings.log_format)
     if port_of_kubernetes():

@@ -40,7 +40,8 @@ class Settings(BaseSettings):
         default="sqlite:///counterfoil.db",
         min_length=1,
         description="Where decisions, labels and the states of cards and merchants are kept: sqlite:///FILE, "
-        "postgresql://USER@HOST/NAME, or redis://HOST, which several processes may share",
+        "postgresql://USER@HOST/NAME (with ?shared=true where several processes share it), or redis://HOST, which any "
+        "number may share",
     )
     shadow_file: Path = Field(
         default=Path("shadow.db"), description="Where counterfoil shadow keeps what challengers decided, an SQLite file"

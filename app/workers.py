@@ -11,10 +11,10 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.pseudonyms import Pseudonyms
+from app.recording.opening import open_to_record
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
 from app.settings import Settings
-from app.store.open import open_store
 from models.behaviour.events import Behaviour
 from models.errors import CounterfoilError
 from models.scorer import Scorer
@@ -29,15 +29,18 @@ def prepare(settings: Settings, scorer: Scorer, workers: int) -> tuple[Recovered
     Raises:
         CounterfoilError: the store cannot be had, or belongs to one process.
     """
-    with closing(open_store(settings.database_url, durability=settings.durability)) as store:
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    store, ready = open_to_record(settings, scorer, pseudonyms)
+    with closing(store):
         if not store.shared:
             raise CounterfoilError(
                 f"--workers {workers}: this store belongs to one process, which holds the states of cards in its "
-                "memory; let several processes share one with COUNTERFOIL_DATABASE_URL=redis://HOST"
+                "memory; let several processes share one with COUNTERFOIL_DATABASE_URL=postgresql://HOST/NAME or "
+                "redis://HOST"
             )
-        pseudonyms = Pseudonyms.open(settings, scorer.schema)
         states = StateCache(store, Behaviour(scorer.schema), 0)
-        return recover(store, scorer, states, pseudonyms), store.risks
+        recovered = recover(store, scorer, states, pseudonyms)
+        return ready or recovered, store.risks
 
 
 def supervise(config: Config, listener: socket) -> None:

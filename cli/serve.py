@@ -37,7 +37,7 @@ def serve(
             "[dim]\\[default: $COUNTERFOIL_ON_STORE_FAILURE or refuse][/]"
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; several need a redis:// store.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; several need PostgreSQL or Redis.")] = 1,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Answer scoring requests over HTTP. Stops cleanly on SIGTERM and Ctrl-C.

@@ -13,6 +13,7 @@ from app.recording.answers import Answer, Decided, rules_of
 from app.recording.commit import Commits, Work
 from app.recording.engine import Engine
 from app.recording.labelling import labelled, plausible_time
+from app.recording.opening import open_to_record
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
 from app.recording.steps import Steps
@@ -24,7 +25,6 @@ from app.rules.source import RuleSource
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
-from app.store.open import open_store
 from app.store.records import Decision, Label, LabelEvent, Name, View, Writes
 from app.telemetry.metrics import Metrics
 from models.behaviour.events import Behaviour
@@ -83,7 +83,7 @@ class Recorder:
             StoreUnavailable: it cannot be reached.
             InvalidInput: the URL is not one of a store, or its ids are under other pseudonyms.
         """
-        store = open_store(settings.database_url, durability=settings.durability)
+        store, ready = open_to_record(settings, scorer, pseudonyms)
         try:
             states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20, steps)
             refill = partial(recover, store, scorer, states, pseudonyms)
@@ -91,7 +91,7 @@ class Recorder:
             catch_up(store, rulebook.lists)
             rules.start(store, rulebook, scorer.schema)
             tolerance = settings.future_tolerance_seconds
-            return Recorder(states, refill, recovered, metrics, tolerance, rulebook, rules)
+            return Recorder(states, refill, ready or recovered, metrics, tolerance, rulebook, rules)
         except BaseException:
             store.close()
             raise

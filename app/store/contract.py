@@ -52,7 +52,7 @@ class Desk(Protocol):
 
 
 class Store(Protocol):
-    """A log with states. One thread at a time; the embedded one belongs to one process at a time.
+    """A log with states. One thread at a time; one that is not shared belongs to one process at a time.
 
     Every method raises :class:`~app.store.errors.StoreUnavailable` where the database is gone, locked, full or
     failing; the store can be used again once it is back.
@@ -117,6 +117,10 @@ class Store(Protocol):
 
     def compacted(self) -> int:
         """Events up to here are in the base: what is made from the base goes on after them. 0 if none are."""
+
+    def unfinished(self) -> frozenset[str] | None:
+        """Transactions under way that may have reserved a place, by names that are not used again; None where that
+        cannot be told. Once one is over, what it wrote is in the log. Any thread, beside the one that writes."""
 
     def settle(self) -> int:
         """A place after which every event comes that is not in the log yet; no earlier than the last one that is."""

@@ -17,9 +17,17 @@ class BegunMeanwhile(StoreUnavailable):
     """Another process began anew since the origin was read; read it again."""
 
 
+class Contended(StoreUnavailable):
+    """Another process got in between; the same again may go well at once."""
+
+
 class OtherStates(StoreUnavailable):
     """The store's states are of another declaration than this process's model: they are neither read nor written."""
 
 
 class StoreInUse(CounterfoilError):
-    """Another process owns the embedded store."""
+    """Another process owns the store."""
+
+
+class NotShared(StoreInUse):
+    """One process has owned the store so far, and its saved states lack events of the log."""

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from app.store.contract import Durability, Store
 
 _EXPECTED = (
-    "sqlite:///FILE (sqlite:////ABSOLUTE/FILE), postgresql://USER@HOST/DATABASE or redis://HOST:6379/0; "
-    "special characters in a password are percent-encoded"
+    "sqlite:///FILE (sqlite:////ABSOLUTE/FILE), postgresql://USER@HOST/DATABASE (several processes: …/DATABASE?"
+    "shared=true) or redis://HOST:6379/0; special characters in a password are percent-encoded"
 )
+
+#: The parameter of a PostgreSQL store's URL by which several processes share it.
+_SHARED = "shared"
 
 
 def open_store(
@@ -25,7 +28,9 @@ def open_store(
     """A store, its tables made or brought up to date.
 
     Args:
-        url: ``sqlite:///file``, ``postgresql://…``, ``redis://…`` or ``rediss://…``.
+        url: ``sqlite:///file``, ``postgresql://…``, ``redis://…`` or ``rediss://…``. Of PostgreSQL, ``shared=true``
+            among the query's parameters lets several processes write, at the price of a state read and written with
+            each event.
         durability: "full": what was written survives a loss of power; "normal": it survives the end of the process,
             and a loss of power may take the last moment with it, never the order. Redis does as its server is told:
             what ``risks`` are measured by.
@@ -35,6 +40,7 @@ def open_store(
     Raises:
         InvalidInput: the URL is of no known kind, or its driver is not installed. No message repeats a password.
         StoreInUse: another process owns the store.
+        NotShared: it is to be shared, and the states that its last owner left lack events.
         StoreUnavailable: it cannot be reached.
     """
     scheme = url.partition(":")[0].lower()
@@ -75,18 +81,41 @@ def _postgresql(url: str, durability: Durability, read_only: bool, patience: flo
 
     from app.store.sql.engines import postgresql_engine  # noqa: PLC0415
     from app.store.sql.ownership import SessionClaim  # noqa: PLC0415
+    from app.store.sql.shared import SharedSqlStore  # noqa: PLC0415
+    from app.store.sql.sharing import SharedClaim  # noqa: PLC0415
+    from app.store.sql.statements import Statements  # noqa: PLC0415
     from app.store.sql.store import SqlStore  # noqa: PLC0415
 
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise InvalidInput(f"store URL: expected {_EXPECTED}") from None
+    shared = parsed.query.get(_SHARED, "false")
+    if shared not in ("true", "false"):
+        raise InvalidInput(f"store URL: {_SHARED}: expected true or false")
+    parsed = parsed.difference_update_query([_SHARED])
     try:
         engine = postgresql_engine(parsed, durability, read_only, patience)
     except ImportError:
         raise InvalidInput("a PostgreSQL store needs psycopg: pip install 'counterfoil[postgresql]'") from None
     name = f"PostgreSQL database {parsed.database or ''} at {parsed.host or 'the local socket'}:{parsed.port or 5432}"
-    return SqlStore(engine, name, None if read_only else SessionClaim(name))
+    if read_only:
+        return SqlStore(engine, name, None)
+    if shared == "true":
+        return SharedSqlStore(engine, name, SharedClaim(name, Statements(engine.dialect)))
+    return SqlStore(engine, name, SessionClaim(name))
+
+
+def shared_url(url: str, shared: bool) -> str:
+    """The URL of the same store, for several processes or for one. As it is where the store knows no such choice."""
+    if not url.lower().startswith("postgresql:"):
+        return url
+    from sqlalchemy import make_url  # noqa: PLC0415
+
+    parsed = make_url(url).difference_update_query([_SHARED])
+    if shared:
+        parsed = parsed.update_query_dict({_SHARED: "true"})
+    return parsed.render_as_string(hide_password=False)
 
 
 def _redis(url: str, durability: Durability, read_only: bool) -> Store:

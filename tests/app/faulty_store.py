@@ -93,6 +93,9 @@ class FaultyStore:
         self._write(lambda: found.append(self.store.erase(decisions, entities)))
         return found[0] if found else 0
 
+    def unfinished(self) -> frozenset[str] | None:
+        return self.store.unfinished()
+
     def settle(self) -> int:
         return self.store.settle()
 

@@ -1,7 +1,7 @@
 """Any order of payments, repeats, labels, restarts, saves and purges leaves what lists in memory would hold.
 
-python -m pytest tests/app/test_state_machine.py                            # 24 histories
-python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 900; half an hour
+python -m pytest tests/app/test_state_machine.py                            # 36 histories
+python -m pytest -p tests.long --long tests/app/test_state_machine.py       # 1,500; an hour
 """
 
 from __future__ import annotations
@@ -368,18 +368,24 @@ def postgresql_places() -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture
+def shared_postgresql_places(postgresql_places: Callable[[], str]) -> Callable[[], str]:
+    """The same, for several processes."""
+    return lambda: f"{postgresql_places()}&shared=true"
+
+
+@pytest.fixture
 def redis_places(empty_redis: Callable[[], str]) -> Callable[[], str]:
     """The same database for each run, empty."""
     return empty_redis
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8), ("redis", 8)])
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8), ("shared_postgresql", 4), ("redis", 8)])
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, kind: str, runs: int
 ) -> None:
     place = request.getfixturevalue(f"{kind}_places")
     if request.config.getoption("--long", default=False):
-        runs = {"sqlite": 600, "postgresql": 300, "redis": 300}[kind]
+        runs = {"sqlite": 600, "postgresql": 300, "shared_postgresql": 300, "redis": 300}[kind]
     limits = settings(max_examples=runs, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
     class Here(Machine):

@@ -195,6 +195,9 @@ class RedisStore:
         self._compacting, compacted = self._purge.compacted()
         return compacted
 
+    def unfinished(self) -> None:
+        """See the contract: the server does not know."""
+
     def settle(self) -> int:
         """See the contract."""
         return self._writing().settle()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from app.store.errors import StoreUnavailable
+from app.store.errors import Contended, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ _SQLITE_ADVICE = {
 #: SQLSTATE classes whose message speaks of the server and never of values: connection, authorisation, transaction
 #: state, missing database, resources, locks, operator intervention, system.
 _SAFE_CLASSES = ("08", "28", "25", "3D", "53", "55", "57", "58")
+#: SQLSTATEs of transactions that another one was in the way of.
+_CONTENDED = ("40001", "40P01")
 
 
 def guard(name: str, act: Callable[[], T]) -> T:
@@ -44,7 +46,9 @@ def guard(name: str, act: Callable[[], T]) -> T:
 
 def translated(name: str, error: SQLAlchemyError) -> StoreUnavailable:
     """The error to raise; its message holds no value that was written or asked for."""
-    return StoreUnavailable(f"{name}: {_reason(error)}")
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    contended = isinstance(error, IntegrityError) or state in _CONTENDED
+    return (Contended if contended else StoreUnavailable)(f"{name}: {_reason(error)}")
 
 
 def _reason(error: SQLAlchemyError) -> str:

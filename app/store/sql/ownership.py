@@ -12,16 +12,18 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from app.store.errors import StoreInUse, StoreUnavailable
+from app.store.sql.advisory import OWNER
 
-#: One lock for each schema of each database. It goes with the connection: who has lost the one has lost the other.
-_TAKE = "SELECT pg_try_advisory_lock(hashtext('counterfoil'), hashtext(current_schema()))"
+#: It goes with the connection: who has lost the one has lost the other.
+_TAKE = f"SELECT pg_try_advisory_lock({OWNER})"
 #: A server notices within a minute that the owner's machine is gone, and lets another have the claim.
 _NOTICE = (
     "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
     "set_config('tcp_keepalives_count', '3', false)"
 )
 _WHO = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start::text = %s"
+_OWN = "FROM pg_stat_activity WHERE pid = %s AND backend_start::text = %s"
+_END, _LIVES = f"SELECT pg_terminate_backend(pid) {_OWN}", f"SELECT 1 {_OWN}"
 #: Seconds for a session that was ended to be gone.
 _PATIENCE = 2.0
 
@@ -68,7 +70,7 @@ def require_place(claim: Claim | None, name: str) -> None:
 
 
 class SessionClaim:
-    """The claim to a PostgreSQL store, taken on each connection that is to write.
+    """The claim to be the only one that writes to a PostgreSQL store, taken on each connection that is to write.
 
     Once it is taken again, the session that had it is over, and so is whatever it was committing.
     """
@@ -79,24 +81,34 @@ class SessionClaim:
 
     def take(self, connection: Connection) -> None:
         """See :class:`Claim`."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self._try(connection):
-            if self._session is None or time.monotonic() > deadline:
+        self._end_own(connection)
+        with connection.begin():
+            if not connection.exec_driver_sql(_TAKE).scalar():
                 raise StoreInUse(
-                    f"{self._name}: another process owns this store; stop it, give this one another database or "
-                    "schema, or use Redis where several processes serve"
+                    f"{self._name}: another process owns this store, or several share it; stop it, give this one "
+                    "another database or schema, or start all of them with ?shared=true in the URL"
                 )
+        self._remember(connection)
+
+    def _end_own(self, connection: Connection) -> None:
+        """End our own session, whose connection broke: the server may not know that yet."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._session is not None:
+            with connection.begin():
+                connection.exec_driver_sql(_END, self._session)
+            with connection.begin():
+                if connection.exec_driver_sql(_LIVES, self._session).first() is None:
+                    self._session = None
+                    return
+            if time.monotonic() > deadline:
+                raise StoreInUse(f"{self._name}: this process's own session, whose connection broke, does not end")
             time.sleep(0.05)
+
+    def _remember(self, connection: Connection) -> None:
         with connection.begin():
             connection.exec_driver_sql(_NOTICE)
             pid, started = connection.exec_driver_sql(_WHO).one()
             self._session = pid, started
-
-    def _try(self, connection: Connection) -> bool:
-        with connection.begin():
-            if self._session is not None:  # our own, whose connection broke: the server may not know that yet
-                connection.exec_driver_sql(_END, self._session)
-            return bool(connection.exec_driver_sql(_TAKE).scalar())
 
     def moved(self) -> str | None:
         """See :class:`Claim`. A server's database goes with its server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Engine, Table, bindparam, delete
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, select
 
 from app.store.errors import StoreUnavailable
 from app.store.packing import id_digest
@@ -13,6 +13,7 @@ from app.store.records import Decision
 from app.store.sql import cases, tables
 from app.store.sql.engines import wait_for
 from app.store.sql.failures import guard
+from app.store.sql.rows import as_label
 from app.store.sql.statements import Statements
 from app.store.sql.tables import base_states, case_events, decision_keys, decisions, labels, states
 from app.store.sql.transaction import COMPACTED
@@ -41,6 +42,24 @@ def erase(connection: Connection, some: Sequence[Decision], entities: Sequence[E
     cases.forget(connection, [one.seq for one in some], entities)
     for table in (states, base_states):
         _delete(connection, table, ("entity", "key"), entities)
+
+
+def unchanged(connection: Connection, sql: Statements, some: Sequence[Decision], compacted: int) -> list[Decision]:
+    """Those that are there and have no label after a place: another process may have erased or labelled them."""
+    there = {row[0] for row in sql.by_seq.rows(connection, [one.seq for one in some])}
+    ids = [id_digest(one.transaction_id) for one in some if one.transaction_id is not None]
+    later = {label.transaction_id for label in map(as_label, sql.labels.rows(connection, ids)) if label.seq > compacted}
+    return [one for one in some if one.seq in there and one.transaction_id not in later]
+
+
+def without_decisions(connection: Connection, entities: Sequence[EntityKey]) -> list[EntityKey]:
+    """Those of which no decision is left."""
+    of = decision_keys.c
+    return [
+        (entity, key)
+        for entity, key in entities
+        if connection.execute(select(of.seq).where(of.entity == entity, of.key == key).limit(1)).first() is None
+    ]
 
 
 def _delete(

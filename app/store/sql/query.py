@@ -43,10 +43,13 @@ def page(connection: Connection, sql: Statements, wanted: Filter, before: int | 
     )
 
 
-def tally(connection: Connection, version: str, after: int, since: int) -> Tally:
-    """See :meth:`app.store.contract.Store.tally`. Nothing of a decision is read but what is counted."""
+def tally(connection: Connection, version: str, after: int, last: int, since: int) -> Tally:
+    """See :meth:`app.store.contract.Store.tally`. Nothing of a decision is read but what is counted.
+
+    Args:
+        last: the last place to count, nothing can come before it any more.
+    """
     column = decisions.c
-    last = connection.execute(select(func.max(column.seq))).scalar() or 0
     # Division of whole numbers rounds towards zero; transactions from before 1970 are not kept.
     day = (column.time // DAY).label("day")
     alert = case((column.score >= column.threshold, 1), else_=0)

@@ -78,6 +78,7 @@ class Statements:
         self.insert_label = text(insert(labels))
         self.insert_base = text(insert(base_states))
         self.save_base = text(_upsert(dialect, base_states, ("entity", "key"), ("content",)))
+        self.insert_state = text(insert(states))
         self.save_state = text(_upsert(dialect, states, ("entity", "key"), ("seq", "content")))
         self.set_meta = text(_upsert(dialect, meta, ("name",), ("value",)))
         self.open_case = text(opened(dialect))
@@ -95,8 +96,20 @@ class Statements:
         self.known = Lookup(dialect, select(*_DECISION), decisions.c.id_digest, b"")
         self.known_by_key = Lookup(dialect, select(*_DECISION), decisions.c.idempotency_digest, b"")
         self.by_seq = Lookup(dialect, select(*_DECISION), decisions.c.seq, 0)
+        self.labels_by_seq = Lookup(dialect, select(labels.c.seq), labels.c.seq, 0)
         self.labels = Lookup(dialect, select(*_LABEL), labels.c.id_digest, b"")
         self.states = Lookup(dialect, saved, states.c.key, b"")
+        # Of several processes that share a store, one at a time: each waits for the others in the order of the keys.
+        # (SQLite knows no such lock, and SQLAlchemy leaves it out there.)
+        self.held_states = Lookup(
+            dialect, saved.order_by(states.c.key).with_for_update(key_share=True), states.c.key, b""
+        )
+        self.held_decisions = Lookup(
+            dialect,
+            select(decisions.c.seq).order_by(decisions.c.id_digest).with_for_update(key_share=True),
+            decisions.c.id_digest,
+            b"",
+        )
         self.base = Lookup(dialect, base, base_states.c.key, b"")
 
         self.decision_page = page(select(*_DECISION), decisions.c.seq)

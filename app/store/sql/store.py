@@ -1,8 +1,12 @@
-"""The store on SQLite (embedded) or PostgreSQL: one process owns it, others may read. As long as the contract is."""
+"""The store on SQLite (embedded) or PostgreSQL: one process owns it, others may read. As long as the contract is.
+
+:mod:`app.store.sql.shared` lets several write.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +30,7 @@ from app.store.records import (
     Writes,
 )
 from app.store.sql import activations, migrations
+from app.store.sql.advisory import unfinished
 from app.store.sql.engines import version_of
 from app.store.sql.log import SqlLog
 from app.store.sql.ownership import Claim, require_place
@@ -34,17 +39,30 @@ from app.store.sql.query import page, tally
 from app.store.sql.ruling import change, changes_after, keep, kept
 from app.store.sql.size import size
 from app.store.sql.statements import Statements
-from app.store.sql.tables import base_states, states
-from app.store.sql.transaction import COMPACTED, ORIGIN, WATERMARK, last_seq, of_entities, origin_of, prove, view, write
+from app.store.sql.tables import base_states, meta, states
+from app.store.sql.transaction import (
+    COMPACTED,
+    ORIGIN,
+    SHARED,
+    WATERMARK,
+    last_seq,
+    of_entities,
+    origin_of,
+    prove,
+    view,
+    write,
+)
 from app.store.sql.writer import T, Writer
 from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 
 _BASE_ROWS = 10_000
+#: Seconds for transactions of other processes that were under way to be over, and between two looks at them.
+_OTHERS, _LOOK = 5.0, 0.002
 #: No database's version.
 _UNKNOWN = -1
 #: Seconds for each statement that requests wait for.
-_ANSWERING = 10.0
+ANSWERING = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,11 @@ class SqlStore:
         """After a lost connection too: another process may have owned the store in between."""
         with connection.begin():
             migrations.upgrade(connection, self._name)
+            connection.execute(meta.delete().where(meta.c.name == SHARED))  # not all states are saved from now on
             self._last = self._look(connection)
+
+    def _alone(self, connection: Connection) -> None:
+        """Have nobody else write until the transaction is over. Nobody else does."""
 
     def _look(self, connection: Connection) -> _Last:
         version = version_of(connection)
@@ -143,7 +165,7 @@ class SqlStore:
         def landed(connection: Connection) -> bool:
             return bool(written) and last_seq(connection, self._sql) >= max(written)
 
-        self._writer.run(act, lambda: not called, landed, _ANSWERING)
+        self._writer.run(act, lambda: not called, landed, ANSWERING)
         self._last = replace(self._last, next_seq=max([self._last.next_seq, *(seq + 1 for seq in written)]))
 
     def prove(self) -> None:
@@ -163,15 +185,15 @@ class SqlStore:
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         """See the contract."""
-        if self._writer is None:
-            raise self._refusal()
-        if self.origin() != instead_of:
-            raise BegunMeanwhile(f"{self._name}: its states have begun from something else; read its origin again")
+        writer = self._writer_or_refuse()
         rows = ((*key, content) for key, content in base)
         started = False
 
         def act(connection: Connection) -> None:
             nonlocal started
+            self._alone(connection)
+            if origin_of(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar()) != instead_of:
+                raise BegunMeanwhile(f"{self._name}: its states have begun from something else; read its origin again")
             for table in (states, base_states):
                 connection.execute(table.delete())
             started = True
@@ -180,7 +202,7 @@ class SqlStore:
             values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, "0"), (COMPACTED, "0")]
             connection.exec_driver_sql(self._sql.set_meta, values)
 
-        self._writer.run(act, lambda: not started)
+        writer.run(act, lambda: not started)
         self._last = replace(self._last, spec=origin.spec)
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
@@ -196,9 +218,20 @@ class SqlStore:
         """See the contract."""
         return int(self._meta(COMPACTED) or 0)
 
+    def unfinished(self) -> frozenset[str] | None:
+        """See the contract. A replica of PostgreSQL does not know."""
+        return frozenset() if self._engine.dialect.name == "sqlite" else self._log.read(unfinished)
+
     def settle(self) -> int:
-        """See the contract. Nobody else writes."""
-        return self._log.last_seq()
+        """See the contract."""
+        last, waiting = self._log.last_seq(), self.unfinished()
+        deadline = time.monotonic() + _OTHERS
+        while waiting:
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"{self._name}: another process's transaction takes too long; try again")
+            time.sleep(_LOOK)
+            waiting &= self.unfinished() or frozenset()
+        return last
 
     def purging(self) -> AbstractContextManager[None]:
         """See the contract. Nobody else writes."""
@@ -240,7 +273,8 @@ class SqlStore:
 
     def tally(self, version: str, after: int, since: int) -> Tally:
         """See the contract."""
-        return self._log.read(lambda connection: tally(connection, version, after, since))
+        last = self.settle()
+        return self._log.read(lambda connection: tally(connection, version, after, last, since))
 
     def activate(self, activation: Activation) -> bool:
         """See the contract."""
@@ -276,9 +310,7 @@ class SqlStore:
 
     def write(self, act: Callable[[Connection], T]) -> T:
         """See :class:`app.store.contract.Desk`."""
-        if self._writer is None:
-            raise self._refusal()
-        return self._writer.run(act, seconds=_ANSWERING)
+        return self._write(act, ANSWERING)
 
     def size(self) -> int:
         """See the contract."""
@@ -290,11 +322,19 @@ class SqlStore:
             self._writer.end()
         self._engine.dispose()
 
-    def _write(self, act: Callable[[Connection], T]) -> T:
+    def _write(self, act: Callable[[Connection], T], seconds: float | None = None) -> T:
         """A transaction that may be repeated: it comes to the same."""
+
+        def run(connection: Connection) -> T:
+            self._alone(connection)
+            return act(connection)
+
+        return self._writer_or_refuse().run(run, seconds=seconds)
+
+    def _writer_or_refuse(self) -> Writer:
         if self._writer is None:
             raise self._refusal()
-        return self._writer.run(act)
+        return self._writer
 
     def _meta(self, name: str) -> str | None:
         return self._log.read(lambda connection: connection.exec_driver_sql(self._sql.get_meta, (name,)).scalar())

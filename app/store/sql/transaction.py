@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from operator import attrgetter
 
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from app.store.sql.statements import Lookup, Statements
 from models.behaviour.keys import EntityKey
 
 #: Names in the table ``meta``.
-ORIGIN, WATERMARK, COMPACTED = "origin", "watermark", "folded"
+ORIGIN, WATERMARK, COMPACTED, SHARED = "origin", "watermark", "folded", "shared"
 #: An entity of no profile, and the bytes of each long value, about those of a decision.
 _PROOF, _PROOF_BYTES = ("", b"proof"), 1_000
 
@@ -41,11 +41,13 @@ def view(
     labelled: Sequence[str],
     next_seq: int,
     spec: str | None,
+    saved: Mapping[EntityKey, Row] | None = None,
 ) -> View:
     """What the store holds of these names and entities.
 
     Args:
         labelled: ids whose latest label is wanted.
+        saved: the entities' rows of the table ``states``, where they were read already.
         next_seq: the next free place.
         spec: of the states.
     """
@@ -55,7 +57,8 @@ def view(
     asked = set(names)
     labels = [as_label(row) for row in sql.labels.rows(connection, [id_digest(name) for name in labelled])]
     labels.sort(key=attrgetter("seq"))
-    states = {key: SavedState(*row) for key, row in of_entities(connection, sql.states, keys).items()}
+    found = of_entities(connection, sql.states, keys) if saved is None else saved
+    states = {key: SavedState(*row) for key, row in found.items()}
     missing = [key for key in keys if key not in states]
     states |= {key: SavedState(0, row[0]) for key, row in of_entities(connection, sql.base, missing).items()}
     return View(
@@ -79,15 +82,23 @@ def of_entities(connection: Connection, lookup: Lookup, keys: Sequence[EntityKey
     }
 
 
-def write(connection: Connection, sql: Statements, writes: Writes) -> None:
-    """All of it; the transaction around it makes it all or nothing."""
+def write(connection: Connection, sql: Statements, writes: Writes, saved: Container[EntityKey] | None = None) -> None:
+    """All of it; the transaction around it makes it all or nothing.
+
+    Args:
+        saved: entities that have a row in ``states``, held by this transaction; None where nobody else writes. Of the
+            others another process may have written the first state meanwhile: then this is refused.
+    """
+    states = [(key, (*key, state.seq, state.content)) for key, state in sorted(writes.states.items())]
     statements = (
+        # First, and in their order, so that of two processes with the same new entities one waits for the other.
+        (sql.insert_state, [row for key, row in states if saved is not None and key not in saved]),
+        (sql.save_state, [row for key, row in states if saved is None or key in saved]),
         (sql.insert_decision, [decision_row(decision) for decision in writes.decisions]),
         (sql.insert_key, [(*key, event.seq) for event in writes.decisions for key in dict.fromkeys(event.keys)]),
         (sql.insert_label, [label_row(label) for label in writes.labels]),
         (sql.settle_case, [settled_row(label) for label in writes.labels if label.label != "disputed"]),
         (sql.open_case, [case_row(decision) for decision in writes.decisions if is_alert(decision)]),
-        (sql.save_state, [(*key, state.seq, state.content) for key, state in writes.states.items()]),
         (sql.set_meta, [] if writes.watermark is None else [(WATERMARK, str(writes.watermark))]),
     )
     for statement, rows in statements:

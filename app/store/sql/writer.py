@@ -1,4 +1,4 @@
-"""The one connection that writes to an SQL store, and with it the claim to be the only one that does."""
+"""The one connection of a process that writes to an SQL store, and with it the claim to do so."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Writer:
             lost = isinstance(error, DBAPIError) and error.connection_invalidated
             if isinstance(error, IntegrityError):
                 self._look_again()
-        if lost or (self._connection is not None and self._connection.in_transaction()):
+        if lost or self._unusable():
             self.close()
         if lost and committing and self._has_landed(landed):
             return result[0]
@@ -123,6 +123,10 @@ class Writer:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
+
+    def _unusable(self) -> bool:
+        connection = self._connection
+        return connection is not None and (connection.invalidated or connection.in_transaction())
 
     def _look_again(self) -> None:
         """Read anew what may have changed: another program has written to the database."""

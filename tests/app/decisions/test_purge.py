@@ -40,12 +40,28 @@ from tests.app.decisions.test_decisions import ask
 from tests.app.faulty_store import FaultyStore, Stop
 from tests.app.recording.test_recorder import behaviour_of
 from tests.app.records import Till, changed, sent
-from tests.app.store.conftest import empty_redis, postgresql_backend, postgresql_server, sqlite_backend, url
+from tests.app.store.conftest import (
+    empty_redis,
+    postgresql_backend,
+    postgresql_server,
+    shared_postgresql_backend,
+    shared_store,
+    sqlite_backend,
+    url,
+)
 from tests.app.traffic import Payments, label_body, same_states
 from tests.command_line import Cli
 from tests.waiting import FAR
 
-__all__ = ["empty_redis", "postgresql_backend", "postgresql_server", "sqlite_backend", "url"]  # fixtures
+__all__ = [  # fixtures
+    "empty_redis",
+    "postgresql_backend",
+    "postgresql_server",
+    "shared_postgresql_backend",
+    "shared_store",
+    "sqlite_backend",
+    "url",
+]
 LATE = 2**51
 _JSON = {"Content-Type": "application/json"}
 FIRST, THEN, CARD = 160, 60, "card-to-forget"
@@ -291,18 +307,17 @@ def test_broken_off_anywhere_beside_others_it_goes_on(
     assert purged and writes > 4
 
 
-def test_two_purges_of_two_processes_take_turns(payments: Payments, empty_redis: Callable[[], str]) -> None:
-    url = empty_redis()
-    with till(payments, url) as one, till(payments, url) as other:
+def test_two_purges_of_two_processes_take_turns(payments: Payments, shared_store: str) -> None:
+    with till(payments, shared_store) as one, till(payments, shared_store) as other:
         one.send(*sent(payments, 3))
         with one.recorder.store.purging(), pytest.raises(StoreInUse, match="another purge is running"):
             Purge(other.recorder, payments.schema).before(LATE)
         assert Purge(other.recorder, payments.schema).before(LATE).decisions == 3
 
 
-def test_others_write_while_it_is_erased(payments: Payments, empty_redis: Callable[[], str]) -> None:
+def test_others_write_while_it_is_erased(payments: Payments, shared_store: str) -> None:
     """Payments of the card that goes, of others, and labels of what goes, from two other processes."""
-    url, rows, key = empty_redis(), card_rows(payments, FIRST + THEN), entity_key("card", CARD)
+    url, rows, key = shared_store, card_rows(payments, FIRST + THEN), entity_key("card", CARD)
     verdicts: tuple[Label, ...] = ("fraud", "legitimate")
 
     def pay(mine: list[bytes]) -> None:
@@ -477,8 +492,8 @@ def test_the_command_line_erases_what_no_service_has_open(cli: Cli, payments: Pa
     assert checked.code == 0 and checked.out == "0 decisions recomputed, 0 differ\n"
 
 
-def test_on_redis_both_erase_beside_each_other(cli: Cli, payments: Payments, empty_redis: Callable[[], str]) -> None:
-    url = empty_redis()
+def test_service_and_command_erase_beside_each_other(cli: Cli, payments: Payments, shared_store: str) -> None:
+    url = shared_store
     app = create_app(Settings(database_url=url, artifacts=payments.artifacts), payments.scorer)
     client, place = Client(app), ("--database", url, "--artifacts", payments.artifacts)
     try:

@@ -112,6 +112,9 @@ class Reserved(FaultyStore):
         super().__init__(store)
         self.shared, self.empty = True, empty
 
+    def unfinished(self) -> None:
+        """It does not know."""
+
     def log(self, after: int = 0, keys: Sequence[EntityKey] | None = None) -> Iterator[Decision | LabelEvent]:
         return (event for event in self.store.log(after, keys) if event.seq not in self.empty)
 

@@ -1,4 +1,4 @@
-"""The three stores, each with a place of its own per test."""
+"""The stores, each with a place of its own per test."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ def postgresql_backend(postgresql_server: str) -> Iterator[Backend]:
 
 
 @pytest.fixture
+def shared_postgresql_backend(postgresql_backend: Backend) -> Backend:
+    """The same, for several processes."""
+    return Backend("shared_postgresql", f"{postgresql_backend.url}&shared=true")
+
+
+@pytest.fixture
 def redis_backend() -> Iterator[Backend]:
     """A prefix of its own, with characters that patterns know."""
     from redis import Redis
@@ -72,7 +78,7 @@ def redis_backend() -> Iterator[Backend]:
             client.unlink(name)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+@pytest.fixture(params=["sqlite", "postgresql", "shared_postgresql", "redis"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each of them."""
     found: Backend = request.getfixturevalue(f"{request.param}_backend")
@@ -124,6 +130,16 @@ def empty_redis() -> Callable[[], str]:
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
 def url(request: pytest.FixtureRequest) -> str:
     """That of an empty store of each kind."""
+    if request.param == "redis":
+        place: Callable[[], str] = request.getfixturevalue("empty_redis")
+        return place()
+    found: Backend = request.getfixturevalue(f"{request.param}_backend")
+    return found.url
+
+
+@pytest.fixture(params=["shared_postgresql", "redis"])
+def shared_store(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store of each kind that several processes may share."""
     if request.param == "redis":
         place: Callable[[], str] = request.getfixturevalue("empty_redis")
         return place()

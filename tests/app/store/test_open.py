@@ -67,5 +67,5 @@ def test_a_password_that_is_wrong(postgresql_backend: Backend) -> None:
 
 def test_each_kind_says_whether_it_is_shared(backend: Backend) -> None:
     store = backend.open()
-    assert store.shared == (backend.kind == "redis")
+    assert store.shared == (backend.kind in ("redis", "shared_postgresql"))
     store.close()
