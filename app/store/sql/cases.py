@@ -38,7 +38,7 @@ from app.store.sql.tables import case_events, cases, decisions
 from models.behaviour.keys import EntityKey
 
 #: Cases of a state that are counted: beyond it "that many or more" says enough, and costs no more.
-MOST_COUNTED = 10_000
+MOST_COUNTED = 1_000
 #: Values in one list of a statement.
 _MOST = 500
 _DECISION = [column for column in decisions.c if column.name != "id_digest"]
@@ -114,6 +114,7 @@ def of_entity(connection: Connection, key: EntityKey, limit: int) -> list[Case]:
 
 def page(connection: Connection, wanted: Wanted, at: Place, limit: int) -> list[Case]:
     """Cases in the order of the queue: the highest score first, of equals the newest."""
+    _by_index(connection)
     order = (cases.c.score, cases.c.id)
     statement = select(cases).where(*_conditions(wanted))
     if at.score is not None and at.id is not None:
@@ -231,6 +232,13 @@ def forget(connection: Connection, seqs: Sequence[int], entities: Sequence[Entit
     for start in range(0, len(every), _MOST):
         of_case = case_events.c.case_id.in_(every[start : start + _MOST])
         connection.execute(update(case_events).where(of_case).values(text=None, before=None, subject=None))
+
+
+def _by_index(connection: Connection) -> None:
+    """Have PostgreSQL read the queue by its index, in this transaction: while it has no statistics of a table that has
+    just grown, it takes the cases that pass a filter for few, and would gather and sort all of them for a page."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
