@@ -11,12 +11,15 @@ from functools import partial
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from app.console.money import Money
 from app.console.visit import Visit
 from app.drift.watcher import DriftWatcher
+from app.requests.feedback import LABELS
 from app.store.desk import Case
-from app.store.sql import cases
+from app.store.sql import cases, verdicts
 
-DAYS = 14
+#: Days that verdicts are counted of, and days of payments: what became of those is known later.
+DAYS, MONEY_DAYS = 14, 60
 _DAY = 86_400_000_000
 
 
@@ -78,14 +81,30 @@ class Overview:
     async def page(self, visit: Visit) -> Response:
         """The page."""
 
-        def read(connection: Connection) -> list[Case]:
-            return cases.decided(connection, visit.now - DAYS * _DAY)
+        since = visit.now - DAYS * _DAY
 
-        found = await visit.read(read)
+        def read(connection: Connection) -> tuple[list[Case], int, int]:
+            undone = verdicts.undone(connection, since, LABELS)
+            return cases.decided(connection, since), undone, verdicts.contradicted(connection, since)
+
+        found, undone, contradicted = await visit.read(read)
+        store, schema = visit.ledger.recorder.store, visit.generation.schema
+        money = await visit.threaded(partial(Money.of, store, schema, visit.now - MONEY_DAYS * _DAY))
         counts = await visit.read(partial(cases.counts, name=visit.person.name, now=visit.now))
         told = Told.of(found, visit.now, self._target)
         drift = await self._drift.drift()
         most = max(1, *(day.decided for day in told.days))
         return visit.page(
-            "overview.html", told=told, counts=counts, drift=drift, target=self._target, days=DAYS, most=most
+            "overview.html",
+            told=told,
+            counts=counts,
+            drift=drift,
+            target=self._target,
+            days=DAYS,
+            most=most,
+            undone=undone,
+            contradicted=contradicted,
+            money=money,
+            money_days=MONEY_DAYS,
+            currency=schema.currency,
         )

@@ -21,10 +21,11 @@ from app.refusals import Refusal
 from app.requests.feedback import LABELS
 from app.store.desk import Case, Counts, Place, State, Wanted
 from app.store.records import Decision
-from app.store.sql import cases
+from app.store.sql import cases, saved_filters
 
 ROWS = 50
 _MINUTE = 60_000_000
+_FILTERS = ("state", "holder", "late", "min")
 _HOLDERS = ("", "mine", "free", "held")
 _STATES: tuple[State, ...] = ("open", "escalated", "snoozed")
 _PLACE = re.compile(r"([01]?\.[0-9]{1,20}|[01](?:\.[0-9]{1,20})?(?:e-[0-9]{1,3})?)-([0-9]{1,18})")
@@ -65,18 +66,20 @@ class Queue:
         last = visit.one("last") == "1"
         at = Place(-1.0, -1, back=True) if last else _place(visit)
 
-        def read(connection: Connection) -> tuple[list[Case], dict[int, Decision], Counts, int]:
+        def read(connection: Connection) -> tuple[list[Case], dict[int, Decision], Counts, int, dict[str, str]]:
             found = cases.page(connection, wanted, at, ROWS + 1)
             if failed and status != 200:
                 known = {case.id for case in found}
                 kept = [cases.find(connection, case_id) for case_id in failed if case_id not in known]
                 found = [*(case for case in kept if case is not None), *found]
             decisions = cases.recorded(connection, [case.seq for case in found])
-            return found, decisions, cases.counts(connection, visit.person.name, wanted.now), cases.newest(connection)
+            counts = cases.counts(connection, visit.person.name, wanted.now)
+            saved = saved_filters.of(connection, visit.person.name)
+            return found, decisions, counts, cases.newest(connection), saved
 
         if await visit.read(partial(cases.due, now=visit.now)):
             await visit.write(partial(cases.wake, now=visit.now))
-        found, decisions, counts, newest = await visit.read(read)
+        found, decisions, counts, newest, saved = await visit.read(read)
         more = len(found) > ROWS
         shown = (found[-ROWS:] if at.back else found[:ROWS]) if not failed else found
         lines = [self._line(visit, case, decisions.get(case.seq)) for case in shown]
@@ -90,7 +93,9 @@ class Queue:
             counts=counts,
             newest=newest,
             target=self.target,
-            filters={name: visit.one(name) for name in ("state", "holder", "late", "min")},
+            filters={name: visit.one(name) for name in _FILTERS},
+            saved=saved,
+            query=_link(query),
             state=wanted.state,
             before=None if before is None else _link(query, before=_at(before)),
             after=None if after is None else _link(query, after=_at(after)),
@@ -132,12 +137,20 @@ class Queue:
             return await self.shown(visit, failed, done, 409)
         return go("?" + urlencode([("done", number) for number in done]))
 
+    def query_of(self, visit: Visit) -> str:
+        """The query of the filter in a form.
+
+        Raises:
+            Refused: there is no such filter.
+        """
+        return _link(self._wanted(visit)[1])
+
     def _wanted(self, visit: Visit) -> tuple[Wanted, dict[str, str]]:
         holder, smallest = visit.one("holder"), visit.one("min")
         if holder not in _HOLDERS:
             raise Refused("not-found", "there is no such filter")
         late = visit.one("late") == "1"
-        query = {name: visit.one(name) for name in ("state", "holder", "late", "min") if visit.one(name)}
+        query = {name: visit.one(name) for name in _FILTERS if visit.one(name)}
         wanted = Wanted(
             state=_state(visit),
             holder=visit.person.name if holder == "mine" else holder or None,

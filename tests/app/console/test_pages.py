@@ -124,9 +124,27 @@ def test_the_overview_counts_what_was_decided(office: Office) -> None:
         local.send(f"/alerts/{case.id}", action=label)
     page = local.get("/overview").text
     tiles = dict(re.findall(r'<h2>([^<]+)</h2><p class="big">([^<]+)</p>', page))
+    assert tiles["Overturned"] == "0"
+    assert tiles["Fraud approved"] == tiles["Fraud declined"] == "0 EUR"
+    assert float(tiles["Fraud sent to review"].removesuffix(" EUR").replace(",", "")) > 0
     assert tiles["Decided in 14 days"] == "4"
     assert tiles["Fraud among them"] == "33 %"
     assert "local 4" in page
+
+
+def test_verdicts_that_were_taken_back_or_told_otherwise_are_overturned(office: Office) -> None:
+    local, ids = office.local(), []
+    for _ in range(2):
+        case = next(one for one in office.queue() if one.hits == 1)
+        local.send(f"/alerts/{case.id}/take")
+        where = local.send(f"/alerts/{case.id}", action="legitimate").headers["location"]
+        ids.append((case, where.rpartition("=")[2]))
+    (case, _), (_, done) = ids
+    local.send("/undo", done=done)
+    page = local.get(f"/payments/{case.seq}").text
+    name = re.findall(r"<dt>id</dt><dd>([^<]+)", page)[0]
+    assert office.client.post("/v1/feedback", json={"transaction_id": name, "label": "fraud"}).status_code == 200
+    assert "1 taken back, 1 told otherwise by a later label" in local.get("/overview").text
 
 
 def test_a_sketch_keeps_to_its_frame_and_order() -> None:

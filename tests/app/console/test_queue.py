@@ -7,6 +7,7 @@ import re
 from app.console.work import CLAIM_SECONDS
 from app.store.desk import Place, Wanted
 from app.store.sql import cases
+from tests.app.calls import CARDS
 from tests.app.console.conftest import Office
 
 _AT = re.compile(r'href="/console(\?[^"]*)" rel="(next|prev)"')
@@ -93,6 +94,23 @@ def test_filters_choose(office: Office) -> None:
     assert "Nothing passes this filter" in ana.get("?late=1").text
     for bad in ("?state=closed", "?holder=ana", "?after=x", "?min=2"):
         assert ana.get(bad).status_code in (400, 404)
+
+
+def test_filters_are_saved_by_name_each_for_oneself(office: Office) -> None:
+    ana, ben = office.user("ana"), office.user("ben")
+    assert ana.send("/filters", name=" free & high ", holder="free", min="0.99").status_code == 303
+    saved = 'href="/console?holder=free&amp;min=0.99"'
+    assert saved in ana.get("").text
+    assert "free &amp; high</a>" in ana.get("").text
+    assert saved not in ben.get("").text
+    assert "forget free &amp; high" in ana.get("?holder=free&min=0.99").text
+    for form in ({"name": ""}, {"name": "x" * 41}, {"name": CARDS[0]}, {"name": "x", "min": "2"}):
+        assert ana.send("/filters", **form).status_code == 400
+    for number in range(19):
+        ana.send("/filters", name=f"n{number}", holder="mine")
+    assert ana.send("/filters", name="one too many", holder="mine").status_code == 409
+    ana.send("/filters", name="free & high", do="forget")
+    assert saved not in ana.get("").text
 
 
 def test_bulk_verdicts_keep_what_failed_ticked_with_the_reason(office: Office) -> None:
