@@ -12,6 +12,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
+from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -95,7 +96,7 @@ async def docs_file(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _FILES:
         raise HTTPException(404)
-    return Response(_content(name), media_type=_FILES[name])
+    return Response(await run_sync(_content, name), media_type=_FILES[name])
 
 
 @cache

@@ -6,11 +6,12 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import problems
 from app.access.keys import KEY_SHAPE
 from app.security_headers import security_headers
 from app.telemetry.logs import trace
@@ -28,11 +29,16 @@ class RequestId:
     Handlers find it in ``request.state.request_id``. Once the answer is over, it is counted and logged. An exception
     nobody translated, a bug, becomes a problem with status 500, or a broken connection once the response has begun; it
     is logged without its message, which could hold a caller's values.
+
+    Args:
+        answered: counts and logs.
+        told: what is answered of an exception.
     """
 
-    def __init__(self, app: ASGIApp, answered: RequestLog) -> None:
+    def __init__(self, app: ASGIApp, answered: RequestLog, told: Callable[[Request, Exception], Response]) -> None:
         self.app = app
         self._answered = answered
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +67,7 @@ class RequestId:
         except Exception as error:  # noqa: BLE001 - the last resort of the whole service
             log.error("request %s: %s", request_id, trace(error))
             if not answer.status:
-                await problems.response(error, request_id)(scope, receive, send_with_id)
+                await self._told(Request(scope), error)(scope, receive, send_with_id)
         finally:
             self._answered.tell(scope, request_id, answer, time.perf_counter() - begun)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from app.request_id import RequestId
 from app.routes import access, table
 from app.rules.follower import RulesFollower
 from app.rules.routes import RuleRoutes
+from app.security_headers import CONSOLE_PATH
 from app.serving import Serving
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
@@ -102,12 +103,24 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     )
     who = access(routes)
     declared = [route for one in routes for route in one.routes()]
+    page: Callable[[Request, Exception], Response] | None = None
     if settings.console:
-        from app.console.routes import Console  # noqa: PLC0415 - templates and forms, only where they are wanted
+        from app.console.routes import Console, trouble  # noqa: PLC0415 - templates and forms, only where they are wanted
 
         console = Console(settings, serving, follower, drift, rules)
         declared += console.routes
         who |= console.access
+        page = trouble
+
+    def answer(request: Request, error: Exception) -> Response:
+        """What is answered of an error: a page of the console, or else a problem."""
+        if page is not None and f"{request.scope['path']}/".startswith(f"{CONSOLE_PATH}/"):
+            return page(request, error)
+        return problems.response(error, request.state.request_id)
+
+    async def handler(request: Request, error: Exception) -> Response:
+        return answer(request, error)
+
     app = FastAPI(
         title="Counterfoil",
         summary="Fraud scores for card payments, from the reconstruction error of an autoencoder",
@@ -118,18 +131,14 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(
-            (HTTPException, RequestValidationError, Refusal, InvalidInput, StoreUnavailable), _problem
+            (HTTPException, RequestValidationError, Refusal, InvalidInput, StoreUnavailable), handler
         ),
     )
     app.state.serving, app.state.follower, app.state.access = serving, follower, who
     app.state.decisions, app.state.rules = decisions, rules
     guard(app.routes, who, keyring)
-    app.add_middleware(RequestId, answered=RequestLog(metrics))
+    app.add_middleware(RequestId, answered=RequestLog(metrics), told=answer)
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]
         app, serving.generation, settings.max_batch, who if keyring.required else {}
     )
     return app
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    return problems.response(error, request.state.request_id)

@@ -8,10 +8,10 @@ from http import HTTPStatus
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from app import problems
 from app.access.guard import Access
@@ -21,6 +21,7 @@ from app.console.alert import Alerts
 from app.console.audit import Audit
 from app.console.door import Door, require_own_page
 from app.console.facts import Explanations
+from app.console.filters import Filters
 from app.console.lists import ListPages
 from app.console.models import Models
 from app.console.overview import Overview
@@ -28,17 +29,16 @@ from app.console.queue import Queue
 from app.console.roles import Right, require
 from app.console.rules import RulePages
 from app.console.search import Search
+from app.console.similar import Similar
 from app.console.visit import Visit, fields, form_of
 from app.console.what_if import WhatIf
 from app.drift.watcher import DriftWatcher
 from app.problems import Refused
-from app.refusals import Refusal
 from app.reload.follower import Follower
 from app.rules.follower import RulesFollower
 from app.serving import Serving
 from app.settings import Settings
 from app.store.contract import Desk
-from app.store.errors import StoreUnavailable
 from models.errors import InvalidInput
 from models.registry import Registry
 
@@ -46,6 +46,15 @@ from models.registry import Registry
 _READERS = 4
 _log = logging.getLogger(__name__)
 Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class _Page(Route):
+    """A route that requests are counted under."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As the base class, and says which route it is."""
+        match, child = super().matches(scope)
+        return match, {**child, "route": self} if match is not Match.NONE else child
 
 
 class Console:
@@ -81,7 +90,7 @@ class Console:
         models = Models(Registry(settings.artifacts), serving, follower)
         lists, rule_pages = ListPages(), RulePages(settings, rules)
         self.routes: list[BaseRoute] = [
-            Route(f"{pages.PREFIX}/static/{{name}}", _file),
+            _Page(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
             self._open("POST", "/sign-in", self._sign_in),
             self._page("POST", "/sign-out", self._account.sign_out),
@@ -89,6 +98,7 @@ class Console:
             self._page("POST", "/account", self._account.change),
             self._page("GET", "", queue.page),
             self._page("GET", "/news", queue.news),
+            self._page("POST", "/filters", Filters(queue).save),
             self._page("POST", "/next", queue.take_next, "work"),
             self._page("POST", "/bulk", queue.bulk, "work"),
             self._page("POST", "/undo", alerts.undo, "work"),
@@ -99,6 +109,7 @@ class Console:
             self._page("POST", "/alerts/{case}/release", alerts.release, "work"),
             self._page("GET", "/search", search.page),
             self._page("GET", "/payments/{seq}", search.payment),
+            self._page("GET", "/payments/{seq}/similar", Similar().page),
             self._page("GET", "/of", search.of),
             self._page("GET", "/audit", Audit().page, "audit"),
             self._page("GET", "/overview", Overview(drift, settings.alert_target_minutes).page),
@@ -114,7 +125,7 @@ class Console:
             self._page("POST", "/rules", rule_pages.propose, "rules"),
             self._page("POST", "/rules/test", rule_pages.test),
             self._page("POST", "/rules/{number}", rule_pages.settle, "rules"),
-            Route(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
+            _Page(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
         ]
 
     @property
@@ -126,36 +137,29 @@ class Console:
         """A page for those who are signed in and may."""
 
         async def answer(request: Request) -> Response:
-            try:
-                if request.method == "POST":
-                    require_own_page(request)
-                desk = self._desk()
-                person = await run_sync(self._door.who, request, desk, limiter=self._limiter)
-                if person is None:
-                    return self._to_sign_in(request)
-                require(person, right)
-                posted = request.method == "POST"
-                form = await form_of(request) if posted else fields(request.scope["query_string"])
-                generation, ledger = self._serving.now()
-                visit = Visit(request, person, generation, ledger, desk, self._limiter, form)
-                return await handler(visit)
-            except _TOLD as error:
-                return _trouble(request, error)
+            posted = request.method == "POST"
+            if posted:
+                require_own_page(request)
+            desk = self._desk()
+            person = await run_sync(self._door.who, request, desk, limiter=self._limiter)
+            if person is None:
+                return self._to_sign_in(request)
+            require(person, right)
+            form = await form_of(request) if posted else fields(request.scope["query_string"])
+            generation, ledger = self._serving.now()
+            return await handler(Visit(request, person, generation, ledger, desk, self._limiter, form))
 
-        return Route(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
+        return _Page(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
 
     def _open(self, method: str, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
         """A page for everybody."""
 
         async def answer(request: Request) -> Response:
-            try:
-                if request.method == "POST":
-                    require_own_page(request)
-                return await handler(request)
-            except _TOLD as error:
-                return _trouble(request, error)
+            if request.method == "POST":
+                require_own_page(request)
+            return await handler(request)
 
-        return Route(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
+        return _Page(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
 
     def _desk(self) -> Desk:
         _, ledger = self._serving.now()
@@ -168,8 +172,8 @@ class Console:
             )
         return desk
 
-    async def _nowhere(self, request: Request) -> Response:
-        return _trouble(request, Refused("not-found", "there is no such page"))
+    async def _nowhere(self, _request: Request) -> Response:
+        raise Refused("not-found", "there is no such page")
 
     def _to_sign_in(self, request: Request) -> Response:
         if request.headers.get("hx-request"):  # a fragment cannot be replaced by a page to sign in on
@@ -192,17 +196,15 @@ async def _file(request: Request) -> Response:
     return pages.file(request)
 
 
-#: What people are told; anything else is a failure of the service.
-_TOLD = (Refusal, StoreUnavailable, HTTPException, InvalidInput)
-
-
-def _trouble(request: Request, error: Exception) -> Response:
-    """An error as a page, or as a fragment, with the words that the API would use."""
+def trouble(request: Request, error: Exception) -> Response:
+    """An error of a request to the console as a page, with the words that the API would use."""
     if isinstance(error, InvalidInput):  # a damaged file of users: its operator is told which
         _log.error("%s", error)
         error = Refused("not-ready", "the console's users cannot be read; the service's log says why")
     told = problems.problem(error, request.state.request_id)
     title = HTTPStatus(told.status).phrase
-    return pages.respond(
+    page = pages.respond(
         request, "error.html", told.status, title=title, detail=told.detail, request_id=told.request_id, person=None
     )
+    page.headers.update(getattr(error, "headers", None) or {})
+    return page

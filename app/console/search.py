@@ -68,8 +68,7 @@ class Search:
         seq = visit.path_number("seq")
 
         def read() -> tuple[Recorded, Case | None]:
-            store = visit.ledger.recorder.store
-            found = store.page(Filter(), seq + 1, 1).decisions
+            found = visit.ledger.recorder.store.page(Filter(), seq + 1, 1).decisions
             if not found or found[0].decision.seq != seq:
                 raise Refused("not-found", "there is no such payment; it may have been erased")
             decision = found[0].decision

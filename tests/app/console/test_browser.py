@@ -164,6 +164,7 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "search": _at("/search?least=0"),
     "nothing found": _at("/search?q=nothing"),
     "payment": _at("/payments/1"),
+    "similar": _at("/payments/1/similar"),
     "card": _at("/of?" + urlencode({"card_id": "nobody's"})),
     "lists": _at("/lists?list=block&column=card_id&values=x"),
     "rules": _at("/rules"),
@@ -245,6 +246,9 @@ def test_twenty_alerts_by_keyboard_alone_one_key_each_and_an_undo(site: Site) ->
     page.wait_for_url("**said=undone")
     assert page.url.partition("?")[0] == seen[-1]
     assert page.get_by_text("held by you").is_visible()
+    page.keyboard.press("i")
+    page.get_by_role("region", name="Table of similar payments").get_by_role("row").nth(1).wait_for()
+    assert page.url.partition("?")[0] == seen[-1]
     page.keyboard.press("c")
     page.keyboard.type("f is a letter here")
     assert page.get_by_role("textbox", name="Note").input_value() == "f is a letter here"
