@@ -14,6 +14,7 @@ from app.problems import Refused
 from app.refusals import FieldProblem
 from models.annotate import CardMask, added_columns, hashed_fields, require_free_names, scored_frame, withheld
 from models.behaviour.state_fork import StateFork
+from models.bulk import for_many
 from models.csv_stream import Chunk, CsvSplitter
 from models.familiarity import Familiarity
 from models.pan import contains_card_number
@@ -25,6 +26,8 @@ from models.tables.reader import without_skipped
 from models.tables.streams import Utf8Decoder
 
 ERROR = "error"
+#: From so many rows on, the scorer for many pays what it takes to make it.
+_MANY = 1_000
 
 
 class CsvScoring:
@@ -41,6 +44,7 @@ class CsvScoring:
 
     def __init__(self, scorer: Scorer, reasons: int, fork: StateFork | None = None) -> None:
         self._scorer = scorer
+        self._many: Scorer | None = None
         self._reasons = reasons
         self._fork = fork
         form = scorer.schema.file
@@ -75,7 +79,9 @@ class CsvScoring:
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:
             self._check_header(chunk.frame.columns)
-        scored = annotate(self._scorer, chunk, self._reasons, self._fork, self.familiarity)
+        if self._many is None and chunk.frame.height >= _MANY:
+            self._many = for_many(self._scorer)
+        scored = annotate(self._many or self._scorer, chunk, self._reasons, self._fork, self.familiarity)
         texts = [name for name, kind in scored.schema.items() if kind == pl.String]
         frame = self._mask.hide(withheld(scored, hashed_fields(self._scorer.schema)), texts)
         header, self._begun = not self._begun, True

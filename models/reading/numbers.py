@@ -29,6 +29,7 @@ from models.reading.causes import (
     Unusable,
     bounds_text,
 )
+from models.reading.plain_numbers import plain_numbers
 from models.schema import FLOAT32_MAX, AmountColumn, CategoricalColumn, NumericColumn
 from models.times import pattern_time, pattern_times
 
@@ -74,6 +75,9 @@ def read_numbers(
         time: of the payments, in microseconds.
         money: of amounts, where the currency matters.
     """
+    plain = plain_numbers(column, cells, converted=money is not None)
+    if plain is not None:
+        return pl.Series(plain)
     if column.dated:
         values = _ages(name, column, cells[0], causes, time)
     else:
