@@ -116,12 +116,7 @@ def _say_recovered(recovered: Recovered) -> None:
         print("The store goes on from the states it has; those of this model's own training data are not used.")
     if recovered.base:
         print(f"States of {recovered.base:,} cards, merchants and others taken from the model's training data.")
-    if recovered.uncounted:
-        print(
-            "The model's [entity] sections have changed: the states lack what was recorded in this shared store, up to "
-            f"{recovered.uncounted:,} events. To have them, warm a new store with an export of this one."
-        )
-    elif recovered.rebuilt:
+    if recovered.rebuilt:
         print("The model's [entity] sections have changed: states made anew from the log.")
     if recovered.events:
         print(f"{recovered.events:,} events of the log replayed.")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms
-from app.recording.rebuild import read_saved, replay_log
+from app.recording.rebuild import read_base, read_saved, replay_log
 from app.recording.state_bytes import to_bytes
 from app.recording.state_cache import StateCache
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile
-from app.store.records import Origin
+from app.store.records import Origin, SavedState
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
-from models.behaviour.replay import State
+from models.behaviour.replay import State, packed
 from models.behaviour.snapshot import Snapshot
 from models.behaviour.state_fork import Lookup
 from models.bundle import read_states
@@ -34,14 +34,12 @@ class Recovered:
         base: entities taken from the version's snapshot; 0 where the states were there already.
         rebuilt: whether the states had to be made anew, because the declaration had changed.
         older: whether the states began with another version's, or with history that was loaded.
-        uncounted: events of the log that a shared store's new states lack; it is not replayed.
     """
 
     events: int
     base: int
     rebuilt: bool
     older: bool = False
-    uncounted: int = 0
 
 
 def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
@@ -53,6 +51,7 @@ def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudo
 
     Raises:
         InvalidInput: the store's ids are under other pseudonyms.
+        StoreInUse: another process makes the states of a shared store anew, or purges it.
     """
     behaviour = Behaviour(scorer.schema)
     origin = begun = store.origin()
@@ -63,27 +62,66 @@ def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudo
         require_pseudonyms(origin, pseudonyms)
     elif origin is not None and origin.pseudonyms != pseudonyms.fingerprint:
         origin = None  # nothing was recorded or loaded yet
-    if origin is None or origin.spec != behaviour.spec:
-        snapshot = snapshot_of(scorer)
-        rebuilt = origin is not None and store.last_seq() > 0
-        as_of = snapshot.as_of if snapshot else None
-        origin = Origin(behaviour.spec, digest, as_of, store.last_seq(), pseudonyms.fingerprint)
-        first = pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
-        base = len(first)
-        packed_base = ((key, to_bytes(state, behaviour.spec)) for key, state in first.items())
-        try:
-            store.begin(origin, packed_base, begun)
-        except BegunMeanwhile:
-            return recover(store, scorer, states, pseudonyms)
+    try:
+        if origin is None or origin.spec != behaviour.spec or origin.building:
+            if store.shared and store.last_seq():
+                return _made_anew(store, scorer, pseudonyms)
+            rebuilt = origin is not None and store.last_seq() > 0
+            origin, first = _beginning(scorer, pseudonyms, store.last_seq())
+            base = len(first)
+            store.begin(origin, _as_bytes(behaviour, first), begun)
+    except BegunMeanwhile:
+        return recover(store, scorer, states, pseudonyms)
     older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
-        return Recovered(0, base, rebuilt, older, origin.seq if rebuilt else 0)
+        return Recovered(0, base, rebuilt, older)
     events = 0
     read = partial(read_saved, store, behaviour.spec)
     for changed, first_seq, count in replay_log(store, scorer.schema, behaviour, origin, read, store.watermark()):
         states.put(changed, first_seq)
         events += count
     return Recovered(events, base, rebuilt, older)
+
+
+def _made_anew(store: Store, scorer: Scorer, pseudonyms: Pseudonyms) -> Recovered:
+    """Make the states of a shared store from its log, while nobody records. Broken off, the same again finishes.
+
+    Raises:
+        BegunMeanwhile: another process has begun anew since.
+        StoreInUse: another process does the same, or purges.
+    """
+    behaviour, states, events = Behaviour(scorer.schema), dict[EntityKey, State](), 0
+    with store.purging():
+        begun = store.origin()
+        if begun is not None and begun.spec == behaviour.spec and not begun.building:
+            raise BegunMeanwhile("another process has just made the states anew")
+        origin, first = _beginning(scorer, pseudonyms, store.last_seq())
+        store.begin(replace(origin, building=True), _as_bytes(behaviour, first), begun)
+        origin = replace(origin, seq=store.settle())
+        read = partial(read_base, store, behaviour.spec)
+        for changed, _, count in replay_log(store, scorer.schema, behaviour, origin, read, 0) if behaviour else ():
+            states |= changed
+            events += count
+        entities = {entity.name: entity for entity in behaviour.entities}
+        compact = {key: packed(entities[key[0]], state) for key, state in states.items()}
+        store.finish(origin, ((key, SavedState(origin.seq, content)) for key, content in _as_bytes(behaviour, compact)))
+    return Recovered(events, len(first), rebuilt=True)
+
+
+def _beginning(scorer: Scorer, pseudonyms: Pseudonyms, last: int) -> tuple[Origin, Mapping[EntityKey, State]]:
+    """Where the states of a version begin, and the base: those of its training.
+
+    Args:
+        last: event of the log.
+    """
+    behaviour, snapshot = Behaviour(scorer.schema), snapshot_of(scorer)
+    as_of = snapshot.as_of if snapshot else None
+    origin = Origin(behaviour.spec, scorer.manifest.files.get(STATES, ""), as_of, last, pseudonyms.fingerprint)
+    return origin, pseudonyms.states(behaviour, snapshot.states) if snapshot else {}
+
+
+def _as_bytes(behaviour: Behaviour, states: Mapping[EntityKey, State]) -> Iterator[tuple[EntityKey, bytes]]:
+    return ((key, to_bytes(state, behaviour.spec)) for key, state in states.items())
 
 
 def snapshot_of(scorer: Scorer) -> Snapshot | None:

@@ -20,6 +20,7 @@ from app.store.records import (
     LogColumns,
     Name,
     Origin,
+    SavedState,
     View,
     Writes,
 )
@@ -106,6 +107,18 @@ class Store(Protocol):
             BegunMeanwhile: the store's origin is another; nothing has changed.
         """
 
+    def finish(self, origin: Origin, states: Iterable[tuple[EntityKey, SavedState]]) -> None:
+        """End what this store began with an origin that is ``building``: it has these states. Atomic for all others.
+
+        Between the two, a shared store refuses every transaction with :class:`~app.store.errors.StillBuilding`.
+
+        Args:
+            origin: in place of that one, not building.
+
+        Raises:
+            BegunMeanwhile: another process has begun anew; nothing has changed.
+        """
+
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:
         """What the base holds of these entities."""
 
@@ -126,10 +139,10 @@ class Store(Protocol):
         """A place after which every event comes that is not in the log yet; no earlier than the last one that is."""
 
     def purging(self) -> AbstractContextManager[None]:
-        """To be around a purge, so that there is one at a time.
+        """To be around a purge, or a making of states from the log, so that there is one of them at a time.
 
         Raises:
-            StoreInUse: another process purges.
+            StoreInUse: another process does one.
         """
 
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:

@@ -25,6 +25,16 @@ class OtherStates(StoreUnavailable):
     """The store's states are of another declaration than this process's model: they are neither read nor written."""
 
 
+class StillBuilding(StoreUnavailable):
+    """The states of a shared store are being made from its log. Until they are, nothing is read of them or recorded."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name}: its states are being made anew from its log by a process that serves another model; once they "
+            "are it goes on, and if that process was ended, start it again"
+        )
+
+
 class StoreInUse(CounterfoilError):
     """Another process owns the store."""
 

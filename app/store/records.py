@@ -133,6 +133,7 @@ class Origin:
         seq: the last event of the log then. Of events up to it those count that are later than ``as_of``: the snapshot
             holds the others. Every event after it counts.
         pseudonyms: fingerprint of the pseudonyms that the entities go by; empty where they go by their own ids.
+        building: of a shared store: the states are still being made from the log, and nobody reads or writes them.
     """
 
     spec: str
@@ -140,6 +141,7 @@ class Origin:
     as_of: int | None = None
     seq: int = 0
     pseudonyms: str = ""
+    building: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from app.store.records import (
     LogColumns,
     Name,
     Origin,
+    SavedState,
     View,
     Writes,
 )
@@ -84,6 +85,9 @@ class FaultyStore:
 
     def begin(self, origin: Origin, base: Iterable[tuple[EntityKey, bytes]], instead_of: Origin | None = None) -> None:
         self._write(lambda: self.store.begin(origin, base, instead_of))
+
+    def finish(self, origin: Origin, states: Iterable[tuple[EntityKey, SavedState]]) -> None:
+        self._write(lambda: self.store.finish(origin, states))
 
     def compact(self, base: Mapping[EntityKey, bytes], compacted: int) -> None:
         self._write(lambda: self.store.compact(base, compacted))

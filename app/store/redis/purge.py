@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -46,11 +47,22 @@ class RedisPurge:
     def only(self) -> Iterator[None]:
         """See :meth:`app.store.contract.Store.purging`."""
         self._step([], lambda _wire, _begun: _Step([]))
+        over = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(over,), name="purge-mark", daemon=True)
+        renewing.start()
         try:
             yield
         finally:
+            over.set()
+            renewing.join()
             with suppress(StoreUnavailable, StoreInUse):  # then it ends by itself
                 self._step([], lambda _wire, _begun: _Step([("DEL", self._keys.purge)]))
+
+    def _renew(self, over: threading.Event) -> None:
+        """A step may take longer than the mark holds."""
+        while not over.wait(_OVER / 4_000):
+            with suppress(StoreUnavailable, StoreInUse):
+                self._step([], lambda _wire, _begun: _Step([]))
 
     def settle(self) -> int:
         """See :meth:`app.store.contract.Store.settle`. Every transaction watches the origin: written anew, it makes

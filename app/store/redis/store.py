@@ -7,13 +7,13 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from operator import attrgetter
 
 from app.store.contract import Durability
-from app.store.errors import BegunMeanwhile, StoreUnavailable
-from app.store.packing import unpack_decision
+from app.store.errors import BegunMeanwhile, StillBuilding, StoreUnavailable
+from app.store.packing import pack_state, unpack_decision
 from app.store.query import Filter, Page, Tally
 from app.store.records import (
     Activation,
@@ -24,6 +24,7 @@ from app.store.records import (
     LogColumns,
     Name,
     Origin,
+    SavedState,
     View,
     Writes,
 )
@@ -122,6 +123,8 @@ class RedisStore:
             if begun != thought:  # the states have other names now
                 self._begun = begun
                 return False
+            if begun.origin is not None and begun.origin.building:
+                raise StillBuilding(self._wires.name)
             writes = work(seen)
             if writes == Writes():
                 return True
@@ -170,6 +173,27 @@ class RedisStore:
                 raise meanwhile
             self._begun = begun
             self._remove_before(wire, number)
+
+    def finish(self, origin: Origin, states: Iterable[tuple[EntityKey, SavedState]]) -> None:
+        """See the contract. Nobody reads the states by their names before the origin says so."""
+        self._writing()
+        number, rows = self._begun.number, iter(states)
+        with self._wires.wire() as wire:
+            _, found = wire.run(("WATCH", self._keys.origin), ("GET", self._keys.origin))
+            try:
+                now = Beginning.parse(found)
+                while now.number == number and (part := list(islice(rows, _BASE_ROWS))):
+                    wire.run(*(("SET", self._keys.state(number, key), pack_state(state)) for key, state in part))
+                begun = replace(now, origin=origin)
+                values = (("SET", self._keys.origin, begun.dump()), ("SET", self._keys.watermark, origin.seq))
+                *_, done = wire.run(("MULTI",), *values, ("EXEC",)) if now.number == number else (None,)
+            except BaseException:
+                wire.forget()
+                raise
+            if done is None:
+                wire.forget()
+                raise BegunMeanwhile(f"{self._wires.name}: another process began anew at the same time; try again")
+            self._begun = begun
 
     def _remove_before(self, wire: Wire, number: int) -> None:
         """Free what no name leads to any more. May be broken off: the next beginning does it again."""

@@ -18,7 +18,7 @@ from app.store.sql.failures import guard
 from app.store.sql.purge import compact, erase, unchanged, without_decisions
 from app.store.sql.sharing import reserve
 from app.store.sql.store import ANSWERING, SqlStore
-from app.store.sql.transaction import COMPACTED, ORIGIN, of_entities, origin_of, prove, view, write
+from app.store.sql.transaction import COMPACTED, ORIGIN, of_entities, origin_of, prove, require_built, view, write
 from models.behaviour.keys import EntityKey
 
 _TOGETHER = f"SELECT pg_advisory_xact_lock_shared({GATE})"
@@ -89,6 +89,7 @@ class SharedSqlStore(SqlStore):
             saved = of_entities(connection, self._sql.held_states, keys)
             first, origin = reserve(connection, events)
             begun = origin_of(origin)
+            require_built(begun, self._name)
             spec = None if begun is None else begun.spec
             writes = work(view(connection, self._sql, names, keys, labelled, first, spec, saved))
             written[:] = map(attrgetter("seq"), (*writes.decisions, *writes.labels))

@@ -26,6 +26,7 @@ from app.store.records import (
     LogColumns,
     Name,
     Origin,
+    SavedState,
     View,
     Writes,
 )
@@ -49,6 +50,7 @@ from app.store.sql.transaction import (
     of_entities,
     origin_of,
     prove,
+    require_built,
     view,
     write,
 )
@@ -125,8 +127,11 @@ class SqlStore:
 
     def _look(self, connection: Connection) -> _Last:
         version = version_of(connection)
-        origin = origin_of(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar())
+        origin = self._origin_in(connection)
         return _Last(version, last_seq(connection, self._sql) + 1, None if origin is None else origin.spec)
+
+    def _origin_in(self, connection: Connection) -> Origin | None:
+        return origin_of(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar())
 
     def transact(
         self,
@@ -176,6 +181,7 @@ class SqlStore:
         self, connection: Connection, names: Sequence[Name], keys: Sequence[EntityKey], labelled: Sequence[str]
     ) -> View:
         """For a reader, who knows nothing of the transactions before."""
+        require_built(self._origin_in(connection), self._name)
         last = self._look(connection)
         return view(connection, self._sql, names, keys, labelled, last.next_seq, last.spec)
 
@@ -192,7 +198,7 @@ class SqlStore:
         def act(connection: Connection) -> None:
             nonlocal started
             self._alone(connection)
-            if origin_of(connection.exec_driver_sql(self._sql.get_meta, (ORIGIN,)).scalar()) != instead_of:
+            if self._origin_in(connection) != instead_of:
                 raise BegunMeanwhile(f"{self._name}: its states have begun from something else; read its origin again")
             for table in (states, base_states):
                 connection.execute(table.delete())
@@ -203,6 +209,28 @@ class SqlStore:
             connection.exec_driver_sql(self._sql.set_meta, values)
 
         writer.run(act, lambda: not started)
+        self._last = replace(self._last, spec=origin.spec)
+
+    def finish(self, origin: Origin, states: Iterable[tuple[EntityKey, SavedState]]) -> None:
+        """See the contract."""
+        rows = iter(states)
+        building = replace(origin, building=True, seq=0)
+        started = False
+
+        def act(connection: Connection) -> None:
+            nonlocal started
+            self._alone(connection)
+            found = self._origin_in(connection)
+            if found is None or replace(found, seq=0) != building:
+                raise BegunMeanwhile(f"{self._name}: its states have begun anew meanwhile; try again")
+            started = True
+            while part := list(islice(rows, _BASE_ROWS)):
+                rows_of = [(*key, state.seq, state.content) for key, state in part]
+                connection.exec_driver_sql(self._sql.save_state, rows_of)
+            values = [(ORIGIN, json.dumps(asdict(origin))), (WATERMARK, str(origin.seq))]
+            connection.exec_driver_sql(self._sql.set_meta, values)
+
+        self._writer_or_refuse().run(act, lambda: not started)
         self._last = replace(self._last, spec=origin.spec)
 
     def base_states(self, keys: Sequence[EntityKey]) -> dict[EntityKey, bytes]:

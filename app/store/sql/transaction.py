@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from sqlalchemy import Connection
 
+from app.store.errors import StillBuilding
 from app.store.packing import id_digest
 from app.store.records import Decision, LabelEvent, Name, Origin, SavedState, View, Writes
 from app.store.sql import tables
@@ -26,6 +27,19 @@ _PROOF, _PROOF_BYTES = ("", b"proof"), 1_000
 def origin_of(value: str | None) -> Origin | None:
     """What the table ``meta`` has under :data:`ORIGIN`."""
     return None if value is None else Origin(**json.loads(value))
+
+
+def require_built(origin: Origin | None, name: str) -> None:
+    """Check that states may be read and written.
+
+    Args:
+        name: of the store.
+
+    Raises:
+        StillBuilding: they may not yet.
+    """
+    if origin is not None and origin.building:
+        raise StillBuilding(name)
 
 
 def last_seq(connection: Connection, sql: Statements) -> int:

@@ -1,11 +1,14 @@
-"""Several processes that find a shared store empty: one begins it, the others go on with that."""
+"""Several processes that find a shared store empty, or of another model: one begins it, the others go on with that."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -13,14 +16,40 @@ from redis import Redis
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
 from app.store.contract import Store
+from app.store.errors import BegunMeanwhile, StillBuilding, StoreInUse, StoreUnavailable
+from app.store.open import open_store
 from app.store.records import Origin
 from app.store.redis.store import RedisStore
 from models.behaviour.events import Behaviour
 from tests import servers
+from tests.app.faulty_store import FaultyStore, Stop
+from tests.app.records import sent, till
+from tests.app.store.conftest import (
+    empty_redis,
+    postgresql_backend,
+    postgresql_server,
+    shared_postgresql_backend,
+    shared_store,
+)
 from tests.app.store.events import append, decision, key, look
-from tests.app.traffic import Payments
+from tests.app.traffic import Payments, same_states
 
+__all__ = [  # fixtures
+    "empty_redis",
+    "postgresql_backend",
+    "postgresql_server",
+    "shared_postgresql_backend",
+    "shared_store",
+]
+#: Microseconds: when labels became known.
+LATE = 2_000_000_000_000_000
 A = key("a")
+
+
+def named(body: bytes) -> str:
+    """The id of a transaction."""
+    name: str = json.loads(body)["transaction_id"]
+    return name
 
 
 @contextmanager
@@ -84,10 +113,57 @@ def test_what_was_recorded_meanwhile_stays(payments: Payments) -> None:
         assert look(store, keys=[A]).states[A].content == b"1"
 
 
-def test_other_sections_are_said_to_begin_without_what_was_recorded(payments: Payments) -> None:
-    with prefix() as name, closing(RedisStore(servers.redis(), name)) as store:
-        store.begin(Origin("of other sections"), [])
-        append(store, decision("t1", A), states={A: b"1"})
-        found = started(store, payments)
-        assert (found.rebuilt, found.events, found.uncounted) == (True, 0, 1)
-        assert started(store, payments).uncounted == 0
+def test_other_sections_have_the_states_of_a_shared_store_made_from_its_log(
+    payments: Payments, shared_store: str, tmp_path: Path
+) -> None:
+    rows = sent(payments, 60)
+    with till(payments, f"sqlite:///{tmp_path / 'alone.db'}") as alone, till(payments, shared_store) as old:
+        expected, keys = alone.send(*rows[:40]), [key for one in old.arrivals(*rows) for key, _ in one.events]
+        assert old.send(*rows[:40]) == expected
+        for one in (alone, old):
+            assert one.recorder.label(named(rows[3]), "fraud", LATE, LATE, None)
+        before = old.recorder.states.peek(keys)
+        with closing(open_store(shared_store)) as other:  # as a process does whose model has other sections
+            other.begin(Origin("of other sections"), [], other.origin())
+        with till(payments, shared_store) as new:
+            assert (new.recorder.recovered.rebuilt, new.recorder.recovered.events) == (True, 41)
+            assert same_states(payments.schema, new.recorder.states.peek(keys), before)
+            assert new.send(*rows[:50]) == alone.send(*rows[:50])
+            assert old.send(*rows[50:]) == alone.send(*rows[50:])  # it fits again
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("writes", [0, 1])
+def test_states_that_are_half_made_are_not_used_and_the_next_start_makes_them(
+    payments: Payments, shared_store: str, writes: int, kept: bool
+) -> None:
+    rows, building = sent(payments, 20), writes == 1 or kept
+    with till(payments, shared_store) as old, closing(open_store(shared_store)) as other:
+        keys = [key for one in old.arrivals(*rows) for key, _ in one.events]
+        old.send(*rows[:10])
+        before = old.recorder.states.peek(keys)
+        other.begin(Origin("of other sections"), [], other.origin())
+        with pytest.raises(StoreUnavailable):
+            recover(FaultyStore(other, Stop(writes, kept)), payments.scorer, StateCache(other, old.engine.behaviour, 0))
+        if building and not (writes == 1 and kept):
+            for attempt in (partial(old.send, rows[10]), old.recorder.try_store, partial(old.recorder.known, ["t"])):
+                with pytest.raises(StillBuilding, match="being made anew from its log"):
+                    attempt()
+        started(other, payments)
+        assert same_states(payments.schema, old.recorder.states.peek(keys), before)
+        old.send(*rows[10:])
+        assert len(list(other.log())) == 20
+
+
+def test_one_process_at_a_time_makes_states_anew(payments: Payments, shared_store: str) -> None:
+    with till(payments, shared_store) as old, closing(open_store(shared_store)) as other:
+        old.send(*sent(payments, 3))
+        other.begin(Origin("of other sections"), [], other.origin())
+        with old.recorder.store.purging(), pytest.raises(StoreInUse, match="another purge is running"):
+            started(other, payments)
+        other.begin(Origin("of other sections", building=True), [], Origin("of other sections"))
+        old.recorder.store.begin(Origin("later", building=True), [], Origin("of other sections", building=True))
+        with pytest.raises(BegunMeanwhile):
+            other.finish(Origin("of other sections"), [])
+        assert started(other, payments).rebuilt
+        assert not started(other, payments).rebuilt

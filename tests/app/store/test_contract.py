@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.store.contract import Store
-from app.store.errors import BegunMeanwhile
+from app.store.errors import BegunMeanwhile, StillBuilding
 from app.store.records import (
     Activation,
     Decision,
@@ -162,6 +162,20 @@ def test_a_beginning_that_fails_changes_nothing(store: Store) -> None:
         store.begin(Origin("other"), base(), ORIGIN)
     assert (store.origin(), store.watermark(), store.base_states([A])) == (ORIGIN, 1, {A: b"base"})
     assert look(store, keys=[A, B]).states == {A: SavedState(0, b"base"), B: SavedState(1, b"saved")}
+
+
+def test_states_that_are_being_made_are_refused_until_they_are_finished(store: Store) -> None:
+    append(store, decision("t1", A), states={A: b"old"})
+    store.begin(Origin("spec-2", building=True), [(B, b"base")])
+    if store.shared:
+        for attempt in (lambda: append(store, decision("t2", A)), lambda: look(store, keys=[A])):
+            with pytest.raises(StillBuilding):
+                attempt()
+    done = Origin("spec-2", seq=1)
+    store.finish(done, [(A, SavedState(1, b"new"))])
+    assert (store.origin(), store.watermark()) == (done, 1)
+    assert look(store, keys=[A, B]).states == {A: SavedState(1, b"new"), B: SavedState(0, b"base")}
+    assert append(store, decision("t2", A))[0].seq > 1
 
 
 def test_what_another_process_began_is_not_forgotten(backend: Backend, store: Store) -> None:
