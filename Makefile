@@ -67,7 +67,8 @@ faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories be
 contract: $(VENV)/dev ## Thousands of requests made from the OpenAPI document, with and without API keys (five minutes)
 	$(LONG) tests/app/test_schemathesis.py
 
-bench: $(VENV)/dev ## Time behaviour features, serving and batch scoring
+bench: $(VENV)/dev ## Time serving beside other ways to serve, behaviour features and batch scoring
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/behaviour.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/batch.py

@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,7 @@ class Wire(asyncio.Protocol):
 
 
 async def open_loop(
-    server: Server, make: Transactions, rate: float, seconds: float, *, until_well: bool = False
+    server: Server, make: Callable[[], bytes], rate: float, seconds: float, *, until_well: bool = False
 ) -> Seen:
     """Send at a rate, whatever becomes of it.
 
