@@ -18,6 +18,7 @@ from app.console.visit import Visit, go
 from app.decisions.query import checked_text, entity_filters, entity_key
 from app.generation import Generation
 from app.problems import Refused
+from app.rules.lists import NAMES
 from app.store.contract import Store
 from app.store.desk import Case
 from app.store.query import Filter, Recorded
@@ -91,6 +92,7 @@ class Search:
         if column is None:
             raise Refused("not-found", "there is no such page")
         key = _key(generation, columns[column], column, visit.one(column))
+        stored = generation.pseudonyms.stored(column, visit.one(column))
 
         def read() -> tuple[Found, list[Case]]:
             store = visit.ledger.recorder.store
@@ -103,6 +105,9 @@ class Search:
             return Found(rows, page.before is None), visit.desk.read(of)
 
         found, own = await visit.threaded(read)
+        rulebook = visit.ledger.recorder.rulebook
+        assert rulebook is not None  # of every recorder that serves
+        lists = rulebook.lists
         newest = found.rows[0].recorded.decision if found.rows else None
         drawn = drawn_of(found.rows, newest.time, generation.schema, "latest") if newest else None
         labels = [row.label for row in found.rows]
@@ -113,6 +118,7 @@ class Search:
             found=found,
             drawn=drawn,
             own=own,
+            entries=[one for name in NAMES if (one := lists.entry(name, column, stored, visit.now)) is not None],
             told={label: labels.count(label) for label in ("fraud", "legitimate", "disputed") if label in labels},
             alerts=sum(row.alert for row in found.rows),
         )

@@ -58,6 +58,7 @@ def test_a_list_changes_once_two_people_want_it_and_counts_at_once(office: Offic
     page = eve.get("/lists").text
     assert re.search(rf'<td class="value">{merchant}</td>', page)
     assert "eve for ana" in page
+    assert "on block until" in eve.get(f"/of?merchant_id={merchant}").text
     assert "chargebacks" in page
     assert propose(eve, merchant, do="off") == 303
     (off,) = waiting(office, "propose list")
