@@ -14,9 +14,9 @@ from app.reload.fit import require_recorded
 from app.settings import Settings
 from app.shadow.challenger import Challenger
 from app.shadow.results import Results
-from app.shadow.tail import Tail
 from app.store.contract import Store
 from app.store.errors import StoreUnavailable
+from app.store.tail import Tail
 from models.bundle import read_manifest
 from models.errors import InvalidInput
 from models.registry import Registry

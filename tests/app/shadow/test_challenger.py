@@ -14,9 +14,9 @@ from app.settings import Settings
 from app.shadow.challenger import Challenger
 from app.shadow.follow import challengers, follow
 from app.shadow.results import Results
-from app.shadow.tail import Tail
 from app.store.open import open_store
 from app.store.records import Decision, LabelEvent
+from app.store.tail import Tail
 from models.behaviour.keys import EntityKey
 from models.challenge import fresh_from
 from models.errors import CounterfoilError, InvalidInput

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -32,15 +33,15 @@ class Tail:
     """Follows one log.
 
     Args:
-        after: events up to this place are not read.
+        after: events up to this place are not read; ``given``: nor are those of these places.
 
     Attributes:
         settled: everything up to this place has been given out, and nothing more can come there.
     """
 
-    def __init__(self, after: int = 0) -> None:
+    def __init__(self, after: int = 0, given: Iterable[int] = ()) -> None:
         self.settled = after
-        self._given: set[int] = set()
+        self._given = set(given)
         self._gaps: dict[int, _Gap] = {}  # by the place before
 
     def read(self, store: Store, most: int) -> list[Decision | LabelEvent]:
@@ -55,6 +56,11 @@ class Tail:
         self._given.update(event.seq for event in found)
         self._settle(unfinished)
         return found
+
+    @property
+    def ahead(self) -> list[int]:
+        """Places beyond ``settled`` that were given out, in order: what a follower that goes on later has had."""
+        return sorted(self._given)
 
     def _settle(self, unfinished: frozenset[str] | None) -> None:
         """Move on over what was given out, and over gaps that nothing will fill."""
