@@ -83,6 +83,13 @@ class Settings(BaseSettings):
         default=Path("rules.toml"),
         description="Rules that have a say beside the score; there need be none. A change counts within a second",
     )
+    webhooks_file: Path = Field(
+        default=Path("webhooks.json"),
+        description="Where alerts are sent, and with which secrets, as counterfoil webhooks writes it",
+    )
+    webhooks_cursors: Path = Field(
+        default=Path("webhooks.db"), description="Where counterfoil webhooks run keeps how far it is, an SQLite file"
+    )
     rate_limit: float = Field(
         default=0,
         ge=0,

@@ -32,6 +32,7 @@ from cli.train import train
 from cli.users import cli as users_cli
 from cli.versions import activate
 from cli.versions import cli as versions_cli
+from cli.webhooks import cli as webhooks_cli
 from models.dependencies import count_alone
 from models.errors import CounterfoilError
 
@@ -76,6 +77,7 @@ cli.add_typer(keys_cli, name="keys")
 cli.add_typer(lists_cli, name="lists")
 cli.add_typer(rules_cli, name="rules")
 cli.add_typer(users_cli, name="users")
+cli.add_typer(webhooks_cli, name="webhooks")
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "onnxscript"}
 
 

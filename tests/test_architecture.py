@@ -15,12 +15,12 @@ SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "
 HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
 #: Packages and modules of the service, each in its place; it imports none that stands below it.
 LAYERS = (
-    "address", "health", "private_file", "file_signature", "docs_page", "security_headers", "refusals", "store",
-    "access.keys", "access.key_changes", "access.exposure", "settings", "problems", "access", "telemetry", "pseudonyms",
-    "requests", "replies", "upload", "rules", "recording", "generation", "replays", "serving", "request_id",
-    "admission", "reload", "drift", "gauges", "decisions", "rules.backtest", "rules.hits", "rules.follower",
-    "rules.routes", "shadow", "versions", "console", "endpoints", "routes", "openapi", "http", "service", "worker",
-    "workers", "server", "consume",
+    "address", "health", "private_file", "file_signature", "file_claim", "docs_page", "security_headers", "refusals",
+    "store", "access.keys", "access.key_changes", "access.exposure", "settings", "problems", "access", "telemetry",
+    "pseudonyms", "requests", "replies", "upload", "rules", "recording", "generation", "replays", "serving",
+    "request_id", "admission", "reload", "drift", "gauges", "decisions", "rules.backtest", "rules.hits",
+    "rules.follower", "rules.routes", "shadow", "webhooks", "versions", "console", "endpoints", "routes", "openapi",
+    "http", "service", "worker", "workers", "server", "consume",
 )  # fmt: skip
 #: Lines of a module; a longer one says in its docstring why.
 MOST_LINES = 300

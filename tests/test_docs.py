@@ -67,7 +67,7 @@ def assert_same(printed: str, seen: str, command: str) -> None:
 def server(folder: Path) -> Iterator[str]:
     """What ``make serve`` ends with; the service's address."""
     command = ["counterfoil", "serve", "--port", "0"]
-    with subprocess.Popen(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         found = announced(process)
         assert found
         try:
@@ -76,7 +76,7 @@ def server(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     bin_folder = Path(sys.executable).parent
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return kept | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "COLUMNS": "200", "TERM": "dumb"}
@@ -87,7 +87,7 @@ def run(command: str, folder: Path) -> str:
         ["bash", "-c", command],
         check=False,
         cwd=folder,
-        env=_environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=12 * FAR,
@@ -99,7 +99,7 @@ def run(command: str, folder: Path) -> str:
 @pytest.mark.early
 def test_every_command_of_readme_and_tour_prints_what_they_show(tmp_path: Path) -> None:
     """In the folder of a first ``make serve``: the README's training is the one that its recipe has."""
-    assert shutil.which("counterfoil", path=_environment()["PATH"]), "install the project first: make test"
+    assert shutil.which("counterfoil", path=environment()["PATH"]), "install the project first: make test"
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(DEMO)", "artifacts/simulated")
     first = re.findall(r"\$\(BIN\)/(counterfoil (?:simulate|train) .*?)(?:;| && )", recipe)
     readme, tour = (sessions(path.read_text(encoding="utf-8")) for path in (README, ROOT / "docs" / "tour.md"))

@@ -5,7 +5,6 @@ It holds places in the log, scores and decisions, and nothing of a transaction.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.file_claim import claim
 from models.errors import CounterfoilError, InvalidInput
 
-_LOCK = ".lock"
+_HELD = "what is shadowed"
 _NOTHING = "nothing is shadowed here: start 'counterfoil shadow VERSION' beside the service"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shadowed (
@@ -80,7 +80,7 @@ class Results:
     """
 
     def __init__(self, path: Path, *, writes: bool) -> None:
-        self._lock = _claim(path) if writes else None
+        self._lock = claim(path, _HELD, "shadows into") if writes else None
         if not writes and not path.is_file():
             raise InvalidInput(_NOTHING)
         try:
@@ -95,7 +95,7 @@ class Results:
         except sqlite3.Error as error:
             if self._lock is not None:
                 os.close(self._lock)
-            raise CounterfoilError(f"{path}: cannot hold what is shadowed: {error}") from None
+            raise CounterfoilError(f"{path}: cannot hold {_HELD}: {error}") from None
         if made is None:  # it is just being begun
             self._file.close()
             raise InvalidInput(_NOTHING)
@@ -156,17 +156,3 @@ class Results:
         self._file.close()
         if self._lock is not None:
             os.close(self._lock)
-
-
-def _claim(path: Path) -> int:
-    """A lock that is held for as long as this process lives, however it ends."""
-    try:
-        lock = os.open(path.with_name(path.name + _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise CounterfoilError(f"{path}: cannot hold what is shadowed: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise CounterfoilError(f"{path}: another process shadows into this file; stop it first") from None
-    return lock

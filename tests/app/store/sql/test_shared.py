@@ -11,11 +11,11 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from app.shadow.tail import Tail
 from app.store.contract import Store
 from app.store.errors import BegunMeanwhile, NotShared, OtherStates, StoreInUse, StoreUnavailable
 from app.store.open import open_store, shared_url
 from app.store.records import Activation, Decision, LabelEvent, ListChange, Origin, SavedState, View, Writes
+from app.store.tail import Tail
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
 from tests.app.store.processes import python
