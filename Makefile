@@ -15,7 +15,7 @@ LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annot
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint parity crash consume faults contract bench bench-store bench-detection lock sbom audit clean
+.PHONY: help serve demo test lint parity crash consume faults contract properties bench bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ faults: $(VENV)/dev ## Failing stores, traced syncs, and 900 random histories be
 
 contract: $(VENV)/dev ## Thousands of requests made from the OpenAPI document, with and without API keys (five minutes)
 	$(LONG) tests/app/test_schemathesis.py
+
+properties: $(VENV)/dev ## Every property with ten times as many examples as in the suite (long)
+	$(LONG) -m hypothesis
 
 bench: $(VENV)/dev ## Time serving beside other ways to serve, behaviour features and batch scoring
 	$(BIN)/python benchmarks/peers.py

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.examples import MORE
 from tests.shared import shared
 
 if TYPE_CHECKING:
@@ -29,11 +30,18 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every run, and no clock: the suite shares a busy machine.
-settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=30)
+settings.register_profile("long", derandomize=True, deadline=None, max_examples=30 * MORE)
 settings.load_profile("fixed")
 
 #: Seconds. What takes longer belongs into a long form, or needs less to show the same.
 LENGTHY = 15.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples properties are tried with, before the modules that ask are read."""
+    if config.getoption("--long", default=False):
+        settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

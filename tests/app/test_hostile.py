@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.problems import KINDS
 from tests.app.calls import CARDS, Client
+from tests.examples import examples
 
 CARD = CARDS[0]
 PLANTED = "s3cr3t-v4lue"
@@ -325,9 +326,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-relaxed = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(50))
 
 
 @relaxed

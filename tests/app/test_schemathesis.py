@@ -1,7 +1,7 @@
 """Schemathesis reads the served OpenAPI document and calls every operation with all its checks, in all its phases.
 
-python -m pytest tests/app/test_schemathesis.py                            # 8 examples an operation
-python -m pytest -p tests.long --long -s tests/app/test_schemathesis.py    # 300
+python -m pytest tests/app/test_schemathesis.py                            # 8 examples an operation, with a key
+python -m pytest -p tests.long --long -s tests/app/test_schemathesis.py    # 300, with and without
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.schemathesis_hooks import EXAMPLE
 from tests.waiting import FAR
 
 
-@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("keyed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureRequest, keyed: bool) -> None:
     long = bool(request.config.getoption("--long", default=False))
     settings = {"COUNTERFOIL_KEYS_FILE": str(tmp_path / "keys.json")}

@@ -379,7 +379,7 @@ def redis_places(empty_redis: Callable[[], str]) -> Callable[[], str]:
     return empty_redis
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 16), ("postgresql", 8), ("shared_postgresql", 4), ("redis", 8)])
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 8), ("postgresql", 4), ("shared_postgresql", 3), ("redis", 4)])
 def test_the_store_remembers_what_a_list_would(
     payments: Payments, request: pytest.FixtureRequest, kind: str, runs: int
 ) -> None:

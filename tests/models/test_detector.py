@@ -141,7 +141,7 @@ def test_euclidean_is_the_plain_loss() -> None:
     np.testing.assert_allclose(error, plain, rtol=1e-9)
 
 
-@pytest.mark.parametrize("columns", [6, 7, 9, 11])
+@pytest.mark.parametrize("columns", [7, 9, *(pytest.param(columns, marks=pytest.mark.long) for columns in (6, 11))])
 def test_a_row_scores_to_the_last_bit_as_in_a_batch_wherever_it_lies(columns: int) -> None:
     """An odd number of columns puts every other row off the boundaries of the processor's vectors."""
     schema = parse_schema({"name": "t", "columns": {f"c{i}": {"kind": "numeric"} for i in range(columns)}}, source="t")

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InvalidInput
+from tests.examples import examples
 from training.simulate import SimulationConfig, simulate, write
 from training.simulator.places import CITIES, distance_km
 from training.simulator.prices import CATEGORIES
@@ -388,7 +389,7 @@ def test_slow_drain_repeats_low_amounts_at_one_new_merchant_over_days(payments: 
 # --- edges -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20))
 @given(
     days=st.integers(1, 12),
     cards=st.integers(1, 40),

@@ -51,7 +51,7 @@ def made(name: str | None, reasons: list[str], **changes: Any) -> Decision:
     return decision(name, reply=json.dumps({"reasons": [{"text": text} for text in reasons]}).encode(), **changes)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
         st.builds(

@@ -40,6 +40,7 @@ from tests.app.records import Till, replies, sent, till
 from tests.app.store.events import append, decision, label
 from tests.app.traffic import Payments, bodies
 from tests.command_line import Cli
+from tests.examples import examples
 from tests.tiny import TINY_FIT, TINY_POLICY
 from training.read import read_history
 from training.train import TrainingJob, train
@@ -229,7 +230,7 @@ TEXT = st.sampled_from(["007", "1.0", "1e5", "NaN", "null", "true", " a ", "2026
 NUMBER = st.floats(-3e38, 3e38, allow_nan=False).filter(lambda number: not is_card_number(number))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 @given(
     rows=st.lists(
         st.fixed_dictionaries(

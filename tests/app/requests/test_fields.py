@@ -19,6 +19,7 @@ from app.requests.model import RequestModel
 from models.parsing import parse_rows
 from models.rows import Batch, Vocabulary
 from models.schema import TransactionSchema, parse_schema
+from tests.examples import examples
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "plain": {"kind": "numeric"},
@@ -134,7 +135,7 @@ moments = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(100))
 @given(row=rows)
 @example(row=GOOD)
 def test_any_row_is_read_alike(row: dict[str, Any]) -> None:
@@ -142,14 +143,14 @@ def test_any_row_is_read_alike(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("form", TIMES)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(50))
 @given(when=moments)
 def test_any_written_time_is_read_alike(form: str, when: str) -> None:
     assert_alike(form, {**GOOD, "when": when})
 
 
 @pytest.mark.parametrize("form", ["epoch-s", "epoch-ms", "elapsed-s"])
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(50))
 @given(when=st.floats(-1e3, 3e14) | st.integers(-5, 300_000_000_000_000) | numbers)
 @example(when=253_402_300_799)
 @example(when=253_402_300_800)

@@ -30,6 +30,7 @@ from app.store.records import ListChange
 from models.registry import Registry
 from tests.app.records import Till, sent, till
 from tests.app.traffic import Payments
+from tests.examples import examples
 
 RULES = """format = 1
 [[rule]]
@@ -146,7 +147,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, ruled_from=st.integers(0, 30))
 def test_a_backtest_says_what_was_answered(
     payments: Payments, tmp_path_factory: pytest.TempPathFactory, steps: list[Any], ruled_from: int

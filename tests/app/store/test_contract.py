@@ -28,6 +28,7 @@ from models.behaviour.keys import EntityKey
 from models.errors import InvalidInput
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label, look
+from tests.examples import examples
 
 A, B, SHOP = key("a"), key("b"), key("shop", "merchant")
 ORIGIN = Origin(spec="spec-1", base="base-1", as_of=12)
@@ -36,7 +37,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 INT = st.integers(-(2**62), 2**62)
 NUMBER = st.floats(allow_nan=False)
 KEYS = st.lists(st.tuples(TEXT, st.binary(max_size=40)), max_size=4, unique=True).map(tuple)
-ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(15))
 
 
 def test_an_empty_store(store: Store) -> None:

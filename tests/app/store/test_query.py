@@ -18,6 +18,7 @@ from app.store.redis.store import RedisStore
 from models.forms.time_patterns import DAY
 from tests.app.store.conftest import Backend
 from tests.app.store.events import append, decision, key, label
+from tests.examples import examples
 
 A, B, SHOP = key("a"), key("b"), key("shop", "merchant")
 
@@ -149,7 +150,7 @@ _FILTERS = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20))
 @given(log=_LOGS, wanted=st.lists(_FILTERS, min_size=1, max_size=5), limit=st.integers(1, 5))
 def test_any_filter_of_any_log(
     store: Store, log: list[Decision | LabelEvent], wanted: list[Filter], limit: int

@@ -18,6 +18,7 @@ from models.behaviour.features import kilometres
 from models.behaviour.kernel import relabel
 from models.behaviour.layout import UNKNOWN
 from models.behaviour.replay import State, content, packed, replay
+from tests.examples import examples
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, START, schema_of
 
 _WINDOWS = (HOUR, DAY, 7 * DAY)
@@ -61,7 +62,7 @@ def _burst(seed: int, rows: int, days: float, late: float) -> EntityEvents:
     return _events(time, random.integers(0, 10**6, rows), card, random.random(rows) < 0.05)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(8))
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.sampled_from([4_097, 6_000, 12_000, 40_000]),
@@ -121,7 +122,7 @@ def test_the_usual_distance_is_that_of_a_tenth() -> None:
             assert km[0] <= found <= km[len(km) // 5]
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 8_999))
 def test_late_events_and_restarts(seed: int, cut: int) -> None:
     """In the merged form, too: distinct is an upper bound, and a restart anywhere goes on bit for bit."""

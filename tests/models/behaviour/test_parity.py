@@ -16,6 +16,7 @@ from models.behaviour.records import copy_into, size
 from models.behaviour.replay import State, content, empty, grown, packed, replay, step
 from models.behaviour.windows import move
 from models.rows import AT_ONCE
+from tests.examples import examples
 from tests.models.behaviour import oracle
 from tests.models.behaviour.streams import (
     CARD,
@@ -214,7 +215,7 @@ def test_cold_start() -> None:
     assert out.tolist() == cold
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(6))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_long_histories_with_expiry(seed: int) -> None:
     """Thousands of events, most of them forgotten again: live in growing arrays, replayed in large ones."""

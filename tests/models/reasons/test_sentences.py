@@ -18,6 +18,7 @@ from models.reasons import MOST_CHARACTERS, UNSEEN, Sentences
 from models.reasons.phrases import PHRASES
 from models.reasons.sentences import Row, noun_of
 from models.schema import TransactionSchema, load_schema, parse_schema
+from tests.examples import examples
 
 WINDOWS = ["10m", "1h", "1d", "7d", "400d"]
 EVERY = [
@@ -76,7 +77,7 @@ usuals = values | st.just(float("nan"))
 
 
 @pytest.mark.parametrize("name", [feature.name for feature in SCHEMA.behaviour])
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(value=values, usual=usuals, since=st.floats(0, 4e7), km=st.floats(0, 20_100), new=st.booleans())
 def test_every_word_and_window_has_a_sentence(
     name: str, value: float, usual: float, since: float, km: float, new: bool
