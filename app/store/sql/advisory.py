@@ -11,6 +11,8 @@ def _named(what: str) -> str:
 
 #: Held by the session of whoever writes: alone by an owner, together by those that share the store.
 OWNER = _named("counterfoil")
+#: Held by the session of each that begins to share the store, until it does: one makes it ready, the others wait.
+ENTRY = _named("counterfoil entry")
 #: Held by each transaction that writes: together by those of payments and labels, alone by what must see all of them.
 GATE = _named("counterfoil gate")
 #: Held by the session of the one purge that there may be.

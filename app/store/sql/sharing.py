@@ -12,11 +12,14 @@ from sqlalchemy import Connection
 
 from app.store.errors import NotShared, StoreInUse
 from app.store.sql import migrations
-from app.store.sql.advisory import OWNER, PLACES
+from app.store.sql.advisory import ENTRY, OWNER, PLACES
 from app.store.sql.ownership import SessionClaim
 from app.store.sql.statements import Statements
 from app.store.sql.transaction import ORIGIN, SHARED, WATERMARK, last_seq
 
+#: To make a store ready may take long: for this lock there is no impatience.
+_ENTER = f"SELECT set_config('lock_timeout', '0', true), pg_advisory_lock({ENTRY})"
+_END_ENTRY = f"SELECT pg_advisory_unlock({ENTRY})"
 _TOGETHER = f"SELECT pg_try_advisory_lock_shared({OWNER})"
 _ALONE = f"SELECT pg_try_advisory_lock({OWNER})"
 _END_TOGETHER = f"SELECT pg_advisory_unlock_shared({OWNER})"
@@ -28,8 +31,8 @@ _RESERVE = (
     f"SELECT pg_advisory_lock({PLACES}), setval('places', nextval('places') + %s - 1), pg_advisory_unlock({PLACES}), "
     f"(SELECT value FROM meta WHERE name = '{ORIGIN}')"
 )
-#: Seconds that another process may take to make the store ready.
-_PATIENCE = 5.0
+#: Seconds for an owner that has just ended to be gone.
+_PATIENCE = 2.0
 
 
 class SharedClaim(SessionClaim):
@@ -52,35 +55,45 @@ class SharedClaim(SessionClaim):
         # Each statement sees what was committed before it, also by those it has waited for.
         connection.execution_options(isolation_level="READ COMMITTED")
         self._end_own(connection)
+        with connection.begin():
+            connection.exec_driver_sql(_ENTER)
+        try:
+            self._join(connection)
+        finally:
+            with connection.begin():
+                connection.exec_driver_sql(_END_ENTRY)
+        with connection.begin():
+            connection.exec_driver_sql(_IMPATIENT)
+        self._remember(connection)
+
+    def _join(self, connection: Connection) -> None:
+        self._until_free(connection, _TOGETHER)
+        with connection.begin():
+            if is_shared(connection, self._sql):
+                return
+            connection.exec_driver_sql(_END_TOGETHER)
+        self._until_free(connection, _ALONE)
+        try:
+            with connection.begin():
+                _make_ready(connection, self._name, self._sql)
+            with connection.begin():
+                connection.exec_driver_sql(_TOGETHER)
+        finally:
+            with connection.begin():
+                connection.exec_driver_sql(_END_ALONE)
+
+    def _until_free(self, connection: Connection, lock: str) -> None:
         deadline = time.monotonic() + _PATIENCE
-        while not self._taken(connection):
+        while True:
+            with connection.begin():
+                if connection.exec_driver_sql(lock).scalar():
+                    return
             if time.monotonic() > deadline:
                 raise StoreInUse(
                     f"{self._name}: one process owns this store, or others share it with another version of "
                     "Counterfoil; stop them, and start all of them with this version and ?shared=true in the URL"
                 )
             time.sleep(0.05)
-        with connection.begin():
-            connection.exec_driver_sql(_IMPATIENT)
-        self._remember(connection)
-
-    def _taken(self, connection: Connection) -> bool:
-        with connection.begin():
-            if connection.exec_driver_sql(_TOGETHER).scalar():
-                if is_shared(connection, self._sql):
-                    return True
-                connection.exec_driver_sql(_END_TOGETHER)
-        with connection.begin():
-            if not connection.exec_driver_sql(_ALONE).scalar():
-                return False
-        try:
-            with connection.begin():
-                _make_ready(connection, self._name, self._sql)
-            with connection.begin():
-                return bool(connection.exec_driver_sql(_TOGETHER).scalar())
-        finally:
-            with connection.begin():
-                connection.exec_driver_sql(_END_ALONE)
 
 
 def is_shared(connection: Connection, sql: Statements) -> bool:

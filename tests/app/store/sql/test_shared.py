@@ -317,3 +317,13 @@ def test_a_process_that_holds_a_card_for_too_long_is_not_waited_for(backend: Bac
             append(other, decision("t3", B), states={B: b"3"})  # others are not in its way
             finish()
         assert look(other, keys=[A]).states[A].content == b"slow"
+
+
+def test_of_those_that_find_it_new_one_makes_it_ready_and_the_others_wait(backend: Backend) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        stores = [each.result(FAR) for each in [pool.submit(backend.open) for _ in range(4)]]
+    try:
+        assert [append(store, decision(None))[0].seq for store in stores] == [1, 2, 3, 4]
+    finally:
+        for store in stores:
+            store.close()
