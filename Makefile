@@ -55,7 +55,7 @@ lint: $(VENV)/dev ## ruff and mypy --strict
 parity: $(VENV)/dev ## 200,000 payments through HTTP and offline, compared bit for bit (half an hour)
 	$(LONG) tests/app/test_parity.py
 
-crash: $(VENV)/dev ## 80 x kill -9 under load: nothing answered is lost, nothing is done twice (a quarter of an hour)
+crash: $(VENV)/dev ## 80 x kill -9 and 100 restarts under load: nothing answered is lost or done twice (half an hour)
 	$(LONG) tests/app/test_crash.py tests/app/requests/test_idempotency.py
 
 consume: $(VENV)/dev ## 50 x kill -9 of a worker over 100,000 messages, from Kafka and from Redis (half an hour)

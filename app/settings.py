@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         default=3, ge=0, le=MAX_REASONS, description="Reasons per transaction where a JSON request names no number"
     )
     shutdown_seconds: int = Field(
-        default=30, ge=1, description="How long requests in flight may take to finish after SIGTERM"
+        default=8, ge=1, description="How long requests in flight may take to finish after SIGTERM"
     )
     log_format: Literal["json", "console"] | None = Field(
         default=None,

@@ -191,9 +191,18 @@ class Transactions:
         path: where they are posted.
         counter: of all that are sent to one database.
         begin: time of the first one; that of the example by default.
+        cards: so many of them, and as many merchants.
     """
 
-    def __init__(self, scorer: Scorer, path: str, counter: itertools.count[int], begin: datetime | None = None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        path: str,
+        counter: itertools.count[int],
+        begin: datetime | None = None,
+        cards: int = CARDS,
+    ) -> None:
+        self._cards = cards
         schema: TransactionSchema = scorer.schema
         example: dict[str, Any] = example_transaction(schema, scorer.vocabulary, scorer.bundle.golden)
         self.counter, self._random = counter, np.random.default_rng(0)
@@ -218,7 +227,7 @@ class Transactions:
             if name == self._id:
                 values.append(f"{number:012d}")
             elif name in self._changing[:-1] or self._start is None:
-                values.append(f"c-{self._random.integers(CARDS):04d}")
+                values.append(f"c-{self._random.integers(self._cards):04d}")
             else:
                 values.append((self._start + timedelta(seconds=number)).isoformat() + self._zone)
         body = self._body % tuple(values)

@@ -31,7 +31,9 @@ class Cluster:
         self._mock = ctypes.c_void_p(mock)
         self.servers = _library().rd_kafka_mock_cluster_bootstraps(self._mock).decode()
         _library().rd_kafka_mock_group_initial_rebalance_delay_ms(self._mock, 0)
-        self._producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 1})
+        # Compressed: these brokers keep 5 MB of a partition, then they forget the oldest.
+        packed = {"linger.ms": 20, "compression.type": "zstd"}
+        self._producer = Producer({"bootstrap.servers": self.servers, **packed})
 
     def create(self, topic: str, partitions: int = 1) -> None:
         """Make a topic."""

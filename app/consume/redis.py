@@ -122,11 +122,14 @@ class RedisStream:
         self._redis.close()
 
     def _require(self) -> None:
-        kind: Any = self._redis.type(self._stream)
-        if kind != b"stream":
-            found = "no stream" if kind == b"none" else f"a {kind.decode()} in place of a stream"
+        # Of those to write to, too: a transaction goes on after a command that finds something else there.
+        for name in filter(None, (self._stream, self._results, self._dead_letters)):
+            kind: Any = self._redis.type(name)
+            if kind not in (b"stream", b"none"):
+                raise CounterfoilError(f"{self._where} has a {kind.decode()} in place of a stream {name}")
+        if not self._redis.exists(self._stream):
             raise CounterfoilError(
-                f"{self._where} has {found} {self._stream}. An empty one: "
+                f"{self._where} has no stream {self._stream}. An empty one: "
                 f"redis-cli XGROUP CREATE {self._stream} {self._group} 0 MKSTREAM"
             )
         if self._group.encode() not in (one["name"] for one in self._redis.xinfo_groups(self._stream)):
@@ -149,7 +152,7 @@ class RedisStream:
 
     def _messages(self, entries: Sequence[tuple[bytes, Any]]) -> list[Message]:
         """Those that still lie on the stream; others were deleted before they were read, and are acknowledged."""
-        gone = [entry for entry, fields in entries if fields is None]
+        gone = [entry for entry, fields in entries if not fields]
         if gone:
             _log.warning("%d entries were deleted from %s before they were scored", len(gone), self._stream)
             self._ask(lambda: self._redis.xack(self._stream, self._group, *gone))
@@ -157,7 +160,7 @@ class RedisStream:
         messages = [
             Message(fields.get(name), None, {"stream": self._stream, "entry": entry.decode()}, entry)
             for entry, fields in entries
-            if fields is not None
+            if fields
         ]
         self._in_hand = [message.token for message in messages]
         return messages

@@ -118,7 +118,7 @@ class Scoring:
         body = b'{"transactions":[%b]}' % b",".join(message.value or b"" for message in messages)
         headers = {"Content-Type": "application/json"}
         if not self._ids:
-            headers["Idempotency-Key"] = _name(messages[0].origin)
+            headers["Idempotency-Key"] = _name(messages[0])
         tries, told = 0, ""
         while True:
             if self._key is not None:
@@ -212,9 +212,10 @@ def _unreadable(value: bytes | None) -> Reason | None:
     return None
 
 
-def _name(origin: Mapping[str, str]) -> str:
-    """An Idempotency-Key for the message at a place."""
-    return blake2b("\0".join(origin.values()).encode(), digest_size=16).hexdigest().translate(_LETTERS)
+def _name(message: Message) -> str:
+    """An Idempotency-Key for a message: its place, and what it holds, for a topic may be made anew."""
+    content = b"\0".join((message.place.encode(), message.value or b""))
+    return blake2b(content, digest_size=16).hexdigest().translate(_LETTERS)
 
 
 def _object(content: bytes) -> dict[str, Any]:

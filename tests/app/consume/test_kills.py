@@ -11,7 +11,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,11 @@ import pytest
 from app.store.open import open_store
 from app.store.records import Decision
 from tests.app.consume.sources import source, worker
-from tests.app.traffic import Payments, Server, bodies, prepare
+from tests.app.traffic import Payments, Server, bodies
 from tests.waiting import until
-from training.simulate import SimulationConfig
 
+#: Of the long form.
+MESSAGES = 100_000
 #: Messages that can never be scored, and why.
 POISON = {
     b"{": "invalid-json",
@@ -42,15 +42,19 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module")
-def sent(long: bool, payments: Payments, tmp_path_factory: pytest.TempPathFactory) -> Payments:
-    """What is sent. Of many days, moved together: partitions are read apart, and no history is kept of long ago."""
+def sent(long: bool, payments: Payments) -> Payments:
+    """What is sent; in the long form again and again, under other ids.
+
+    Its days are moved together there: partitions are read apart, and what is three days late is refused.
+    """
     if not long:
         return Payments(payments.artifacts, payments.scorer, payments.frame.head(400))
-    folder = tmp_path_factory.mktemp("consume")
-    many = prepare(folder, SimulationConfig(days=60, cards=5_000, merchants=2_000, start=date(2026, 1, 1)), 10)
+    frame = payments.frame
+    copies = [frame.with_columns(transaction_id=pl.col("transaction_id") + f"-{copy}") for copy in range(50)]
     since = pl.col("timestamp") - pl.col("timestamp").min()
-    together = many.frame.with_columns(timestamp=pl.col("timestamp").min() + since // 25).head(100_000)
-    return Payments(many.artifacts, many.scorer, together)
+    together = pl.concat(copies).sort("timestamp").with_columns(timestamp=pl.col("timestamp").min() + since // 25)
+    assert together.height > MESSAGES
+    return Payments(payments.artifacts, payments.scorer, together.head(MESSAGES))
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ def test_what_redis_lacks_is_told(tmp_path: Path) -> None:
     with Redis.from_url(url) as client:
         client.set("a-text", "x")
     assert "has a string in place of a stream a-text" in refused(url=f"{url}/a-text")
+    assert "has a string in place of a stream a-text" in refused(url=f"{url}/missing", dead_letters="a-text")
 
 
 def test_what_kafka_lacks_is_told(tmp_path: Path) -> None:
