@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -37,7 +38,7 @@ class Source(Protocol):
     """
 
     url: str
-    options: tuple[str, ...]
+    options: Mapping[str, object]
 
     def send(self, values: Sequence[bytes]) -> None:
         """Write messages, in this order."""
@@ -60,7 +61,7 @@ class KafkaSource:
         properties = folder / "kafka.properties"  # a killed worker's place is free sooner
         properties.write_text("# quick\nsession.timeout.ms = 1000\nheartbeat.interval.ms=200\n")
         self.url = f"kafka://{kafka.servers}/{self._topic}"
-        self.options: tuple[str, ...] = ("--broker-config", str(properties), "--results", f"{self._topic}-results")
+        self.options: Mapping[str, object] = {"properties": str(properties), "results": f"{self._topic}-results"}
 
     def send(self, values: Sequence[bytes]) -> None:
         """See the protocol."""
@@ -92,7 +93,7 @@ class RedisSource:
         self.stream = f"payments-{secrets.token_hex(4)}"
         self.client.xgroup_create(self.stream, "counterfoil", "0", mkstream=True)
         self.url = f"{url}/{self.stream}"
-        self.options: tuple[str, ...] = ("--results", f"{self.stream}-results")
+        self.options: Mapping[str, object] = {"results": f"{self.stream}-results"}
 
     def send(self, values: Sequence[bytes]) -> None:
         """See the protocol."""
@@ -169,12 +170,28 @@ class Worker:
         return self.log
 
 
-def worker(where: Source, port: int, *options: str) -> Worker:
-    """Start one that has a source's messages scored by the service at a port."""
-    command = [sys.executable, str(ROOT / "counterfoil.py"), "consume", where.url, *where.options, *options]
-    command += ["--service", f"http://127.0.0.1:{port}"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
-    environment["COUNTERFOIL_LOG_FORMAT"] = "json"
+#: As ``counterfoil consume``, without what it takes to read options and to print help.
+CONSUME = """
+import json
+import sys
+from pathlib import Path
+from app.consume.run import Options, run
+from app.telemetry import logs
+logs.configure("info", "json")
+told = json.loads(sys.argv[1])
+run(Options(**told | {"properties": told.get("properties") and Path(told["properties"])}))
+"""
+
+
+def worker(where: Source, port: int, **options: object) -> Worker:
+    """Start one that has a source's messages scored by the service at a port.
+
+    Args:
+        options: of :class:`app.consume.run.Options`.
+    """
+    told = {"url": where.url, "service": f"http://127.0.0.1:{port}", **where.options, **options}
+    command = [sys.executable, "-W", "error", "-c", CONSUME, json.dumps(told)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return Worker(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
 
 

@@ -51,8 +51,9 @@ def sent(long: bool, payments: Payments) -> Payments:
         return Payments(payments.artifacts, payments.scorer, payments.frame.head(400))
     frame = payments.frame
     copies = [frame.with_columns(transaction_id=pl.col("transaction_id") + f"-{copy}") for copy in range(50)]
-    since = pl.col("timestamp") - pl.col("timestamp").min()
-    together = pl.concat(copies).sort("timestamp").with_columns(timestamp=pl.col("timestamp").min() + since // 25)
+    first = pl.col("timestamp").min()
+    since = (pl.col("timestamp") - first).dt.total_milliseconds() // 25
+    together = pl.concat(copies).sort("timestamp").with_columns(timestamp=first + pl.duration(milliseconds=since))
     assert together.height > MESSAGES
     return Payments(payments.artifacts, payments.scorer, together.head(MESSAGES))
 
@@ -73,18 +74,18 @@ def test_each_message_is_logged_once(kind: str, long: bool, sent: Payments, serv
     if long:  # not what was sent through the other broker
         frame = frame.with_columns(transaction_id=f"{kind}-" + pl.col("transaction_id"))
     messages = bodies(frame, sent.schema)
-    batch = ("--batch", "500" if long else "50")
+    batch = 500 if long else 50
     begun, log = time.monotonic(), open_store(server.url, read_only=True)
     logged = [begin := log.last_seq()]
     with source(kind, tmp_path) as where:
         where.send([*messages[:100], *POISON, *messages[100:]])
         for _ in range(kills):
-            one = worker(where, server.port, *batch)
+            one = worker(where, server.port, batch=batch)
             aim = logged[-1] + int(random.integers(1, 2_500 if long else 60))
             until(lambda: log.last_seq() >= aim, "a worker that works")  # noqa: B023 - called at once
             one.end(signal.SIGKILL)
             logged.append(log.last_seq())
-        last = worker(where, server.port, *batch, "--once").end()
+        last = worker(where, server.port, batch=batch, once=True).end()
         results = where.results(len(messages))
         dead = where.dead_letters(len(POISON))
     entries = Counter(event.transaction_id for event in log.log(begin) if isinstance(event, Decision))
