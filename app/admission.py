@@ -21,7 +21,7 @@ from app.serving import Serving
 from app.telemetry.metrics import Metrics
 
 #: Where rows wait for the ledger; everything else is answered beside it.
-_PATHS = "/v1/score"
+_PATHS, _INFER = "/v1/score", "/infer"
 _DETAIL = "more transactions wait than can be scored in time; send it again, it was not read"
 #: Seconds between two lines of the log.
 _SAY_SECONDS = 60.0
@@ -89,7 +89,7 @@ class Admission:
             waited: seconds since it came.
             whole: whether its body is here: of one whose client still sends, the time says nothing of the service.
         """
-        if not path.startswith(_PATHS):
+        if not path.startswith(_PATHS) and not path.endswith(_INFER):
             return app
         if self.pending >= TELLING and waited + self.wait > self._most:
             self._tell()

@@ -69,9 +69,9 @@ class Endpoints:
         options, key, body = await read_scoring(request, self._default, self._settings.max_body_bytes)
         caller = request.state.caller
         try:
-            row = await self._read(body, generation.requests.one)
+            row = await self.read(body, generation.requests.one)
         except Refused as refusal:
-            former = await self._read(body, partial(generation.former.one, key=key, caller=caller))
+            former = await self.read(body, partial(generation.former.one, key=key, caller=caller))
             (answer,) = await given_before(generation, ledger, [former], [refusal])
         else:
             arrival = generation.encoder.row(row, options, caller, key)
@@ -86,20 +86,15 @@ class Endpoints:
         score; the others are scored."""
         generation, ledger = self._serving.now()
         options, key, body = await read_scoring(request, self._default, self._settings.max_body_bytes)
-        rows = await self._read(body, generation.requests.many)
-        caller, answers = request.state.caller, list[Answer | Refusal]()
-        refused = {place: row for place, row in enumerate(rows) if isinstance(row, Refusal)}
+        rows = await self.read(body, generation.requests.many)
+        caller, refused = (
+            request.state.caller,
+            {place: row for place, row in enumerate(rows) if isinstance(row, Refusal)},
+        )
         former = partial(generation.former.many, places=refused, key=key, caller=caller)
-        again = await self._read(body, former) if refused else []
+        again = await self.read(body, former) if refused else []
         told = await given_before(generation, ledger, again, [*refused.values()])
-        for start in range(0, len(rows), _AT_ONCE):
-            some = [
-                _arrival(generation, row, options, caller, key, place)
-                for place, row in enumerate(rows[start : start + _AT_ONCE], start)
-            ]
-            arrivals = [one for one in some if not isinstance(one, Refusal)]
-            scored = iter(await ledger.score(generation.engine, arrivals) if arrivals else [])
-            answers += [one if isinstance(one, Refusal) else next(scored) for one in some]
+        answers = await self.record(generation, ledger, rows, options, caller, key)
         for place, answer in zip(refused, told, strict=True):
             answers[place] = answer
         request_id = request.state.request_id
@@ -109,6 +104,27 @@ class Endpoints:
         )
         version = to_json(generation.scorer.manifest.version)
         return Response(b'{"model_version":%b,"results":[%b]}' % (version, results), media_type=_JSON)
+
+    async def record(
+        self,
+        generation: Generation,
+        ledger: Ledger,
+        rows: Sequence[Row | Refusal],
+        options: ScoreOptions,
+        caller: str | None,
+        key: Key | None,
+    ) -> list[Answer | Refusal]:
+        """Score and record the transactions of a batch, in order; a row that is refused stays what it is."""
+        answers = list[Answer | Refusal]()
+        for start in range(0, len(rows), _AT_ONCE):
+            some = [
+                _arrival(generation, row, options, caller, key, place)
+                for place, row in enumerate(rows[start : start + _AT_ONCE], start)
+            ]
+            arrivals = [one for one in some if not isinstance(one, Refusal)]
+            scored = iter(await ledger.score(generation.engine, arrivals) if arrivals else [])
+            answers += [one if isinstance(one, Refusal) else next(scored) for one in some]
+        return answers
 
     async def score_csv(self, request: Request) -> Response:
         """Score a CSV: send it as the body, get it back with score, reconstruction_error, is_anomaly, decision, with
@@ -154,7 +170,7 @@ class Endpoints:
         version = generation.scorer.manifest.version
         return Ready(model_version=version, logging=failure is None, next=self._serving.succession)
 
-    async def _read(self, body: bytes, read: Callable[[bytes], _T]) -> _T:
+    async def read(self, body: bytes, read: Callable[[bytes], _T]) -> _T:
         """What a body holds: read here where it is small, in a thread where that could take long."""
         begun = time.perf_counter()
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -131,13 +131,18 @@ _HTTP_DETAILS = {
 }
 
 
-def response(error: Exception, request_id: str) -> Response:
-    """The problem of an exception as a response."""
+def response(error: Exception, request_id: str, *, told_twice: bool = False) -> Response:
+    """The problem of an exception as a response.
+
+    Args:
+        told_twice: whether ``error`` says the detail, too, which is all that the Open Inference Protocol knows.
+    """
     body = problem(error, request_id)
     headers: Mapping[str, str] | None = error.headers if isinstance(error, HTTPException | Refused) else None
     if body.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": _RETRY_SECONDS}
-    return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
+    content = to_json({**body.model_dump(), "error": body.detail}) if told_twice else body.model_dump_json()
+    return Response(content, body.status, headers, MEDIA_TYPE)
 
 
 def _problem(

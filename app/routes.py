@@ -19,6 +19,7 @@ from app.docs_page import STATIC, docs_file, docs_page
 from app.drift.reply import DriftReply
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
+from app.inference.routes import Inference
 from app.replies import BatchReply, Health, ModelReply, Ready, RuledReply
 from app.requests.feedback import FeedbackReply
 from app.rules.routes import ListPage, ListReply, RuleRoutes, RulesReply
@@ -78,7 +79,12 @@ class RawRoute(APIRoute):
 
 
 def table(
-    endpoints: Endpoints, decisions: Decisions, drift: DriftWatcher, rules: RuleRoutes, versions: Versions
+    endpoints: Endpoints,
+    inference: Inference,
+    decisions: Decisions,
+    drift: DriftWatcher,
+    rules: RuleRoutes,
+    versions: Versions,
 ) -> tuple[Declared, ...]:
     """All routes, in the order they are tried: scoring first, /docs last."""
     one, version = "/v1/decisions/{transaction_id:path}", "/v1/models/{version}"
@@ -108,6 +114,19 @@ def table(
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
         Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
         Declared("GET", "/metrics", endpoints.metrics, "metrics"),
+        # The Open Inference Protocol has a document of its own.
+        Declared("GET", "/v2/health/live", inference.live, "open", plain=True),
+        Declared("GET", "/v2/health/ready", inference.ready, "open", plain=True),
+        Declared("GET", "/v2", inference.server, "open", plain=True),
+        *(
+            route
+            for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+            for route in (
+                Declared("GET", path, inference.model, "any key"),
+                Declared("GET", path + "/ready", inference.model_ready, "any key"),
+                Declared("POST", path + "/infer", inference.infer, "score"),
+            )
+        ),
         Declared("GET", DOCS_PATH, docs_page, "open", page=True),  # it tells nothing, and asks for a key itself
         Declared("GET", f"/{STATIC}/{{name}}", docs_file, "open", page=True),
     )

@@ -23,6 +23,7 @@ from app.decisions.routes import Decisions
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
 from app.gauges import sampling
+from app.inference.routes import Inference
 from app.refusals import Refusal
 from app.reload.crew import Together
 from app.reload.follower import Follower
@@ -44,6 +45,8 @@ from models.scorer import Scorer
 
 #: Collections of young objects before one of all: objects of thousands of new connections are walked through in it.
 _FULL_COLLECTION = 100
+#: Where clients of the Open Inference Protocol look for ``error``.
+_PROTOCOL = "/v2"
 #: How long one thread may keep another waiting for the interpreter (5 ms by default): the event loop asks for it anew
 #: for each connection that has something to say, while the ledger's thread works.
 _SWITCH_SECONDS = 0.001
@@ -94,8 +97,10 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
             yield {"metrics": metrics, "admission": admission}
         await run_sync(serving.close)
 
+    endpoints = Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None))
     routes = table(
-        Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None)),
+        endpoints,
+        Inference(settings, serving, endpoints),
         decisions,
         drift,
         RuleRoutes(settings, serving),
@@ -116,7 +121,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         """What is answered of an error: a page of the console, or else a problem."""
         if page is not None and f"{request.scope['path']}/".startswith(f"{CONSOLE_PATH}/"):
             return page(request, error)
-        return problems.response(error, request.state.request_id)
+        return problems.response(error, request.state.request_id, told_twice=request.url.path.startswith(_PROTOCOL))
 
     async def handler(request: Request, error: Exception) -> Response:
         return answer(request, error)

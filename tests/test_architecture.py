@@ -19,8 +19,8 @@ LAYERS = (
     "store", "access.keys", "access.key_changes", "access.exposure", "settings", "problems", "access", "telemetry",
     "pseudonyms", "requests", "replies", "upload", "rules", "recording", "generation", "replays", "serving",
     "request_id", "admission", "reload", "drift", "gauges", "decisions", "rules.backtest", "rules.hits",
-    "rules.follower", "rules.routes", "shadow", "webhooks", "versions", "console", "endpoints", "routes", "openapi",
-    "http", "service", "worker", "workers", "server", "consume",
+    "rules.follower", "rules.routes", "shadow", "webhooks", "versions", "console", "endpoints", "inference", "routes",
+    "openapi", "http", "service", "worker", "workers", "server", "consume",
 )  # fmt: skip
 #: Lines of a module; a longer one says in its docstring why.
 MOST_LINES = 300
