@@ -29,6 +29,9 @@ $(VENV)/dev: $(VENV)/serve requirements/dev.lock
 $(VENV)/bench: $(VENV)/dev
 	@$(INSTALL) bench
 
+$(VENV)/spark: $(VENV)/dev requirements/spark.lock
+	@$(INSTALL) spark
+
 $(VENV)/tools/done: requirements/tools.lock
 	@$(INSTALL) tools
 
@@ -70,6 +73,10 @@ contract: $(VENV)/dev ## Thousands of requests made from the OpenAPI document, w
 properties: $(VENV)/dev ## Every property with ten times as many examples as in the suite (long)
 	$(LONG) -m hypothesis
 
+.PHONY: spark  # there is a folder of this name
+spark: $(VENV)/spark ## Install Spark (half a GB; Java 17 comes from your system), and test it on a local cluster (minutes)
+	$(BIN)/python -m pytest tests/spark
+
 bench: $(VENV)/dev ## Time serving beside other ways to serve, behaviour features and batch scoring
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/behaviour.py
@@ -91,6 +98,8 @@ lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lo
 	  --extra rules --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra kafka --extra rules \
 	  --constraint requirements/dev.lock --output-file requirements/serve.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra spark --constraint requirements/dev.lock \
+	  --output-file requirements/spark.lock
 	$(TOOLS)/uv $(LOCK) --group pyproject.toml:tools --output-file requirements/tools.lock
 
 sbom: $(VENV)/tools/done ## Write what the service consists of, CycloneDX, validated, to dist/

@@ -39,7 +39,7 @@ def evaluate(
         task = bars.add_task("reading", total=None)
         history = read_history(schema, [data], progress=advance(bars, task))
     fork = fork_of(scorer, state)
-    if fork is not None:
+    if fork is not None and history.behaviour is None:
         history = continued(fork, history)
     part = ScoredPart.of(scorer, history.batch(scorer.vocabulary), history)
     threshold = scorer.manifest.threshold.score

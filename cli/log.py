@@ -16,8 +16,12 @@ from models.errors import InvalidInput
 
 def warm(
     data: Annotated[
-        list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
-    ],
+        list[str] | None, typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
+    ] = None,
+    states: Annotated[
+        Path | None,
+        typer.Option(help="In place of files: a folder that [bold]counterfoil spark --states-out[/] wrote."),
+    ] = None,
     model: ModelOption = None,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -30,12 +34,19 @@ def warm(
     Example: counterfoil warm october/*.csv
     """
     from app.recording.warm import warm as warm_store
+    from app.recording.warm import warm_with_states
     from models.clock import AHEAD
     from models.tables import expand
 
-    files = expand(data)
+    if bool(data) == (states is not None):
+        raise InvalidInput("say what to load: files of transactions, or --states and a folder")
+    files = expand(data or [])
     settings = settings_with({"artifacts": artifacts, "database_url": database})
     scorer = open_scorer(model, artifacts)
+    if states is not None:
+        loaded = warm_with_states(settings, scorer, states)
+        out.print(f"{loaded:,} cards, merchants and others known, in place of the model's own snapshot")
+        return
     with progress() as bars:
         task = bars.add_task("reading", total=None)
         warmed = warm_store(settings, scorer, files, advance(bars, task))

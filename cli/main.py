@@ -27,6 +27,7 @@ from cli.rules import cli as rules_cli
 from cli.score import embed, score
 from cli.serve import health, serve
 from cli.shadow import shadow
+from cli.spark import cli as spark_cli
 from cli.threshold import threshold
 from cli.train import train
 from cli.users import cli as users_cli
@@ -78,6 +79,7 @@ cli.add_typer(lists_cli, name="lists")
 cli.add_typer(rules_cli, name="rules")
 cli.add_typer(users_cli, name="users")
 cli.add_typer(webhooks_cli, name="webhooks")
+cli.add_typer(spark_cli, name="spark")
 _TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "onnxscript"}
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInput
 from models.pan import SURELY_NO_CARD, card_number_rows, column_of_cards, is_card_number
-from models.rows import ParsedRows
+from models.rows import Batch, ParsedRows
 from models.schema import TransactionSchema, names_verification_value
 from models.scorer import Scorer
 from models.thresholds import DECISIONS
@@ -64,6 +64,11 @@ def scored_frame(
     batch = parsed.batch(scorer.vocabulary)
     if behaviour is not None:
         batch = batch.with_behaviour(behaviour)
+    return with_added(frame.filter(pl.Series(parsed.good)), scored_columns(scorer, batch, reasons))
+
+
+def scored_columns(scorer: Scorer, batch: Batch, reasons: int) -> list[pl.Series]:
+    """The columns of :func:`added_columns` for a batch, in their order."""
     scores = scorer.score(batch, explain=reasons > 0)
     texts: list[list[str | None]] = [[None] * len(batch) for _ in range(reasons)]
     if reasons:
@@ -72,8 +77,7 @@ def scored_frame(
                 texts[place][row] = reason.text
     decisions = pl.Series(DECISIONS, dtype=pl.String).gather(pl.Series(scores.decision, dtype=pl.UInt32))
     columns = [pl.Series(scores.score), pl.Series(scores.error), pl.Series(scores.is_anomaly), decisions]
-    columns += [pl.Series(text, dtype=pl.String) for text in texts]
-    return with_added(frame.filter(pl.Series(parsed.good)), columns)
+    return columns + [pl.Series(text, dtype=pl.String) for text in texts]
 
 
 def with_added(frame: pl.DataFrame, columns: list[pl.Series]) -> pl.DataFrame:

@@ -67,6 +67,7 @@ TARGETS = {
         ),
     ),
     "dev": Target(".venv", "dev", (Step("what the tests need", "half a minute", _locked("dev")),), "serve"),
+    "spark": Target(".venv", "spark", (Step("Spark", "a minute", _locked("spark")),), "dev"),
     "bench": Target(".venv", "bench", (Step("what is compared with", "a minute", ["--editable", ".[bench]"]),), "dev"),
     "tools": Target(".venv/tools", "done", (Step("the tools of the supply chain", "half a minute", _locked("tools")),)),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "cli", "models", "training")}
+SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("app", "cli", "models", "spark", "training")}
 HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "onnxscript")
 #: Packages and modules of the service, each in its place; it imports none that stands below it.
 LAYERS = (
@@ -57,7 +57,13 @@ def test_there_is_something_to_look_at() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
-    [("app", {"training"}), ("training", {"app"}), ("models", {"app", "training"}), ("cli", set())],
+    [
+        ("app", {"training", "spark"}),
+        ("training", {"app", "spark"}),
+        ("models", {"app", "training", "spark"}),
+        ("spark", {"app", "training"}),
+        ("cli", set()),
+    ],
 )
 def test_app_and_training_meet_only_in_models(folder: str, forbidden: set[str]) -> None:
     for path in SOURCES[folder]:
@@ -125,6 +131,13 @@ def test_torch_stays_in_its_modules_and_out_of_serving() -> None:
             source = path.read_text(encoding="utf-8")
             for module in TORCH_MODULES:
                 assert f"models.{module.removesuffix('.py')} import" not in source, path
+
+
+def test_spark_stays_in_its_room() -> None:
+    for path in (p for folder, files in SOURCES.items() if folder != "spark" for p in files):
+        top = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if not isinstance(node, ast.If)]
+        assert not imported(path) & {"pyarrow"}, path
+        assert not any("pyspark" in ast.unparse(node) for node in top if isinstance(node, ast.ImportFrom)), path
 
 
 def test_serving_loads_nothing_heavy() -> None:

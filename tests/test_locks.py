@@ -20,6 +20,7 @@ EXTRAS = {
     "serve": ("postgresql", "redis", "kafka", "rules"),
     "train": ("training", "postgresql", "redis", "kafka", "rules", "excel"),
     "dev": ("dev",),
+    "spark": ("spark",),
 }
 ENVIRONMENTS = [
     {"python_version": minor, "python_full_version": f"{minor}.4", "sys_platform": platform}
@@ -95,6 +96,8 @@ def test_what_serves_is_what_was_tested() -> None:
     for environment in ENVIRONMENTS:
         serve, train, dev = (versions(lock, environment).items() for lock in ("serve", "train", "dev"))
         assert serve <= train <= dev
+        spark = versions("spark", environment)
+        assert {name: version for name, version in dev if name in spark}.items() <= spark.items()
 
 
 def test_the_tools_are_those_of_their_group() -> None:

@@ -30,7 +30,8 @@ class History:
         labelled: whether the tables have the schema's label column.
         entity: one column [n] per entity of the schema, e.g. the card id.
         scenario: fraud scenario [n], or None.
-        behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; none before.
+        behaviour: float64 [n, behaviour features], from :func:`training.behaviour.remember`; None before, where the
+            tables have no columns of them.
         known: int64 [n], microseconds since when the label was known, or AT_ONCE; None where no column says it.
         reordered: whether the files had the rows in another order than that of time.
         id: transaction ids [n]; None where the schema has none.
@@ -133,12 +134,15 @@ def read_history(
                 known=parsed.known,
                 id=parsed.id,
                 disputed=None if outcome is None else (outcome == IS_DISPUTED).fill_null(False).to_numpy(),
+                behaviour=_features(schema, frame.filter(pl.Series(parsed.good))),
             )
         )
     if sum(map(len, parts)) == 0:
         raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
     if len({part.labelled for part in parts}) > 1:
         raise InvalidInput("some of the files have the label column and some do not; give them one form")
+    if len({part.behaviour is None for part in parts}) > 1:
+        raise InvalidInput("some of the files have columns of behaviour features and some do not; give them one form")
     return concat(parts).in_time_order()
 
 
@@ -148,6 +152,27 @@ def _label(parsed: ParsedRows, outcome: pl.Series | None) -> NDArray[np.int8]:
         words = {IS_FRAUD: FRAUD, IS_LEGITIMATE: LEGITIMATE}
         return outcome.replace_strict(words, default=UNKNOWN, return_dtype=pl.Int8).to_numpy()
     return np.full(len(parsed.time), UNKNOWN, np.int8) if parsed.label is None else parsed.label
+
+
+def _features(schema: TransactionSchema, frame: pl.DataFrame) -> NDArray[np.float64] | None:
+    """Behaviour features [n, features] that the table has as columns, as ``counterfoil spark train-set`` writes them.
+
+    Raises:
+        InvalidInput: it has some of them, or one is missing in a row.
+    """
+    names = [feature.name for feature in schema.behaviour]
+    present = [name for name in names if name in frame.columns]
+    if not present:
+        return None
+    lacking = [name for name in names if name not in present]
+    if lacking:
+        raise InvalidInput(
+            f"a file has columns of behaviour features, but none of {', '.join(lacking[:3])}; make it anew"
+        )
+    found = frame.select(pl.col(names).cast(pl.Float64, strict=False)).to_numpy()
+    if not np.isfinite(found).all():
+        raise InvalidInput("a file has columns of behaviour features with cells that are no number; make it anew")
+    return found
 
 
 def _scenario(schema: TransactionSchema, frame: pl.DataFrame) -> pl.Series | None:
@@ -167,6 +192,7 @@ def concat(parts: list[History]) -> History:
     known = [part.known for part in parts if part.known is not None]
     ids = [part.id for part in parts if part.id is not None]
     disputed = [np.zeros(len(part), bool) if part.disputed is None else part.disputed for part in parts]
+    behaviour = [part.behaviour for part in parts if part.behaviour is not None]
     return History(
         np.concatenate([part.numeric for part in parts]),
         tuple(pl.concat([part.text[i] for part in parts]) for i in range(len(first.text))),
@@ -175,6 +201,7 @@ def concat(parts: list[History]) -> History:
         any(part.labelled for part in parts),
         {name: pl.concat([part.entity[name] for part in parts]) for name in first.entity},
         pl.concat(scenarios) if len(scenarios) == len(parts) else None,
+        np.concatenate(behaviour) if len(behaviour) == len(parts) else None,
         known=np.concatenate(known) if len(known) == len(parts) else None,
         id=pl.concat(ids) if len(ids) == len(parts) else None,
         disputed=np.concatenate(disputed) if any(part.disputed is not None for part in parts) else None,

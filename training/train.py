@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.behaviour.events import Behaviour
+from models.behaviour.keys import EntityKey
+from models.behaviour.replay import State
 from models.behaviour.snapshot import Snapshot
 from models.bundle import Bundle
 from models.calibration import calibrate
@@ -130,8 +132,7 @@ def train(
     states: Snapshot | None = None
     if behaviour:
         on_stage("replaying")
-        history, kept = remember(behaviour, history)
-        states = Snapshot(behaviour.spec, int(history.time[-1]), kept)
+        history, states = _remembered(behaviour, history)
     fitting = history.fitted
     train_rows = split.train[fitting[split.train]]
     vocabulary = fit_vocabulary(history, train_rows)
@@ -222,6 +223,14 @@ def fit_vocabulary(history: History, rows: NDArray[np.int64]) -> Vocabulary:
         frequent = counts.filter(pl.col("rows") >= _MIN_CATEGORY_ROWS).sort(["rows", "value"], descending=[True, False])
         values.append(tuple(frequent["value"].head(_MAX_CATEGORIES).to_list()))
     return Vocabulary(tuple(values))
+
+
+def _remembered(behaviour: Behaviour, history: History) -> tuple[History, Snapshot]:
+    """The history with its behaviour features, and the states after it: none where the features came with the rows."""
+    kept: dict[EntityKey, State] = {}
+    if history.behaviour is None:
+        history, kept = remember(behaviour, history)
+    return history, Snapshot(behaviour.spec, int(history.time[-1]), kept)
 
 
 def _device(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from app.pseudonyms import Pseudonyms
 from app.recording.startup import snapshot_of
 from app.recording.state_bytes import to_bytes
 from app.settings import Settings
+from app.store.contract import Store
 from app.store.open import open_store
 from app.store.records import Origin
 from models.behaviour.events import Behaviour
@@ -21,6 +23,7 @@ from models.behaviour.snapshot import Snapshot
 from models.clock import AHEAD, ahead
 from models.errors import InvalidInput
 from models.scorer import Scorer
+from models.state_files import StateFiles
 from models.strict_tables import checked_rows
 
 
@@ -55,9 +58,7 @@ def warm(
             or the store has recorded something: what it has seen would count twice.
         StoreInUse: the service is running.
     """
-    behaviour = Behaviour(scorer.schema)
-    if not behaviour:
-        raise InvalidInput(f"model {scorer.manifest.version} has no behaviour features, so there is nothing to warm")
+    behaviour = _behaviour(scorer)
     pseudonyms = Pseudonyms.open(settings, scorer.schema)
     rows = pseudonyms.rows(checked_rows(scorer.schema, files, progress))
     late = ahead(scorer.schema, rows.time)
@@ -65,15 +66,7 @@ def warm(
         raise InvalidInput(f"all {late:,} rows are {AHEAD}; set the clock, or correct their times")
     if late:
         rows = rows.take(np.arange(len(rows.time) - late))
-    store = open_store(settings.database_url, durability=settings.durability)
-    try:
-        begun = store.origin()
-        recorded = store.last_seq()
-        if recorded:
-            raise InvalidInput(
-                f"the store has recorded {recorded:,} events; history is loaded before the first request. "
-                "To begin anew, name another COUNTERFOIL_DATABASE_URL"
-            )
+    with _empty_store(settings) as (store, begun):
         own = snapshot_of(scorer)
         onto = own is not None and int(rows.time[0]) > own.as_of
         events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, rows.fraud, rows.known)
@@ -86,6 +79,46 @@ def warm(
             ((key, to_bytes(state, behaviour.spec)) for key, state in states.items()),
             begun,
         )
-    finally:
-        store.close()
     return Warmed(len(rows.time), len(states), onto, late)
+
+
+def warm_with_states(settings: Settings, scorer: Scorer, folder: Path) -> int:
+    """Replace what an empty store begins with by the states that a job on a cluster has left; how many there are.
+
+    Memory holds some thousands of them at a time.
+
+    Raises:
+        InvalidInput: they are not of this model, and as :func:`warm`.
+        StoreInUse: the service is running.
+    """
+    behaviour = _behaviour(scorer)
+    pseudonyms = Pseudonyms.open(settings, scorer.schema)
+    files = StateFiles(folder, behaviour)
+    summary = files.summary()
+    origin = Origin(behaviour.spec, summary.digest, summary.as_of, pseudonyms=pseudonyms.fingerprint)
+    known = (pseudonyms.states(behaviour, part).items() for part in files.parts())
+    packed = ((key, to_bytes(state, behaviour.spec)) for part in known for key, state in part)
+    with _empty_store(settings) as (store, begun):
+        store.begin(origin, packed, begun)
+    return summary.states
+
+
+def _behaviour(scorer: Scorer) -> Behaviour:
+    behaviour = Behaviour(scorer.schema)
+    if not behaviour:
+        raise InvalidInput(f"model {scorer.manifest.version} has no behaviour features, so there is nothing to warm")
+    return behaviour
+
+
+@contextmanager
+def _empty_store(settings: Settings) -> Iterator[tuple[Store, Origin | None]]:
+    """The store, nothing being recorded in it, and where its states began."""
+    with closing(open_store(settings.database_url, durability=settings.durability)) as store:
+        begun = store.origin()
+        recorded = store.last_seq()
+        if recorded:
+            raise InvalidInput(
+                f"the store has recorded {recorded:,} events; history is loaded before the first request. "
+                "To begin anew, name another COUNTERFOIL_DATABASE_URL"
+            )
+        yield store, begun

@@ -6,19 +6,21 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from models.behaviour import layout as L
 from models.behaviour.events import Behaviour
 from models.behaviour.replay import empty, step
+from models.behaviour.snapshot import Snapshot
 from models.bundle import load_bundle, read_states
-from models.errors import InvalidBundle
+from models.errors import InvalidBundle, InvalidInput
 from models.manifest import STATES
 from models.registry import Registry
 from models.rethreshold import rethreshold
 from models.schema import load_schema
 from models.thresholds import Policy
-from training.behaviour import FORGOTTEN_SHARE, cold, forget_some, warm_up_end
+from training.behaviour import FORGOTTEN_SHARE, cold, forget_some, remember, warm_up_end
 from training.fit import FitOptions
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate, write
@@ -98,3 +100,37 @@ def test_states_beside_a_model_without_behaviour_are_refused(tiny_model: Path, v
     shutil.copy(version / STATES, copy)
     with pytest.raises(InvalidBundle, match="extra file"):
         load_bundle(copy)
+
+
+def test_features_that_a_table_has_are_taken_as_they_are(tmp_path: Path) -> None:
+    schema = load_schema("payments")
+    plain = simulate(SimulationConfig(days=9, cards=60, merchants=30, seed=2))
+    write(plain, tmp_path / "plain.parquet")
+    whole, kept = remember(BEHAVIOUR, read_history(schema, [tmp_path / "plain.parquet"]))
+    assert whole.behaviour is not None and kept
+    names = [feature.name for feature in schema.behaviour]
+    table = plain.hstack(pl.from_numpy(whole.behaviour, names).get_columns())
+    table.sample(fraction=1.0, shuffle=True, seed=1).write_parquet(tmp_path / "features.parquet")
+    history = read_history(schema, [tmp_path / "features.parquet"])
+    assert history.behaviour is not None
+    np.testing.assert_array_equal(history.behaviour, whole.behaviour)
+
+    registry = Registry(tmp_path / "artifacts")
+    options, policy = FitOptions(hidden=(8,), steps=5, members=1), Policy(name="alert-rate", value=0.05)
+    job = TrainingJob(schema, options, policy, label_delay="0d")
+    learned, folder = train(job, history, registry)
+    again, _ = train(job, read_history(schema, [tmp_path / "plain.parquet"]), registry)
+    assert learned.metrics == again.metrics
+    content = read_states(folder)
+    assert content is not None
+    assert not Snapshot.from_bytes(content, BEHAVIOUR, name=STATES).states
+
+    table.drop(names[0]).write_parquet(tmp_path / "features.parquet")
+    with pytest.raises(InvalidInput, match=rf"but none of {names[0]}; make it anew"):
+        read_history(schema, [tmp_path / "features.parquet"])
+    table.with_columns(pl.lit(None, pl.Float64).alias(names[0])).write_parquet(tmp_path / "features.parquet")
+    with pytest.raises(InvalidInput, match="cells that are no number"):
+        read_history(schema, [tmp_path / "features.parquet"])
+    with pytest.raises(InvalidInput, match="some of the files have columns of behaviour features"):
+        table.write_parquet(tmp_path / "features.parquet")
+        read_history(schema, [tmp_path / "features.parquet", tmp_path / "plain.parquet"])

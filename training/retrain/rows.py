@@ -84,6 +84,10 @@ def gather(schema: TransactionSchema, source: Source) -> Gathered:
         InvalidInput: a file or a row cannot be used; there is no row that is old enough.
     """
     history = read_history(schema, source.files, known_as=source.known_as) if source.files else None
+    if history is not None and history.behaviour is not None:
+        raise InvalidInput(
+            "the files have behaviour features as columns: a sample of a history, not the whole; use train"
+        )
     log = read_history(schema, [source.recorded]) if source.recorded else None
     parts = [part for part in (history, log) if part is not None]
     if not parts:

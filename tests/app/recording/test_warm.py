@@ -17,13 +17,16 @@ from app.store.open import open_store
 from app.store.records import Decision
 from models.batch import score_table
 from models.behaviour.events import Behaviour
+from models.behaviour.replay import replay
 from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
 from models.rows import Batch
 from models.scorer import Scorer
+from models.state_files import COLUMNS
+from models.strict_tables import checked_rows
 from tests.app.records import sent, till
 from tests.app.traffic import Payments
-from tests.command_line import Cli
+from tests.command_line import Cli, refused
 
 
 @pytest.fixture
@@ -180,3 +183,57 @@ def test_features_recorded_are_those_of_the_detector(payments: Payments, own_sto
     assert isinstance(decision, Decision)
     batch = Batch.from_bytes(decision.features, len(payments.schema.numeric))
     assert payments.scorer.score(batch).score[0] == reply["score"] == json.loads(decision.reply)["score"]
+
+
+def _write_states(payments: Payments, source: Path, folder: Path) -> None:
+    """The states after a table's rows, in two files, as a job on a cluster leaves them."""
+    behaviour, snapshot = Behaviour(payments.schema), snapshot_of(payments.scorer)
+    assert snapshot is not None
+    rows = checked_rows(payments.schema, [source])
+    events = behaviour.of_columns(rows.time, rows.numeric, rows.text, rows.entity, rows.fraud, rows.known)
+    states = {**snapshot.states, **replay(behaviour, events, before=snapshot.states.get, keep=True).states}
+    told = [(behaviour.spec, *key, state.tobytes()) for key, state in states.items()]
+    table = pl.DataFrame(told, schema=COLUMNS, orient="row")
+    folder.mkdir()
+    table[::2].write_parquet(folder / "part-1.parquet")
+    table[1::2].write_parquet(folder / "part-0.parquet")
+
+
+def test_a_service_starts_from_the_states_of_a_cluster(
+    payments: Payments, later: Path, own_store: str, tmp_path: Path, cli: Cli
+) -> None:
+    rows = sent(payments, pl.read_parquet(later).height + 20)
+    _write_states(payments, later, tmp_path / "states")
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    warm(Settings(database_url=other), payments.scorer, [later])
+    at = ("--artifacts", payments.artifacts, "--database", own_store)
+    done = cli("warm", "--states", tmp_path / "states", *at)
+    assert "cards, merchants and others known, in place of the model's own snapshot" in done.out
+    with till(payments, own_store) as one, till(payments, other) as seen:
+        assert [one.reply(row) for row in rows[-20:]] == [seen.reply(row) for row in rows[-20:]]
+    refused(cli("warm", "--states", tmp_path / "states", *at), "error: the store has recorded 20 events")
+
+
+def test_states_of_something_else_are_refused(payments: Payments, later: Path, tmp_path: Path, cli: Cli) -> None:
+    folder, at = (
+        tmp_path / "states",
+        ("--artifacts", payments.artifacts, "--database", f"sqlite:///{tmp_path / 's.db'}"),
+    )
+    refused(cli("warm", *at), "error: say what to load")
+    folder_of_none = tmp_path / "none"
+    folder_of_none.mkdir()
+    refused(cli("warm", "--states", folder_of_none, *at), f"error: {folder_of_none}: no Parquet files of states")
+    _write_states(payments, later, folder)
+    table = pl.read_parquet(folder / "part-1.parquet")
+    for changed, message in (
+        (table.with_columns(spec=pl.lit("another")), "made under other [entity] sections"),
+        (table.with_columns(entity=pl.lit("nobody")), "a state is not one of this declaration"),
+        (table.with_columns(state=pl.lit(b"12345")), "a state is not one of this declaration"),
+        (table.with_columns(state=pl.lit(bytes(4_096))), "a state is not one of this declaration"),
+        (table.drop("spec"), "expected columns spec, entity, key, state of states"),
+    ):
+        changed.write_parquet(folder / "part-1.parquet")
+        refused(cli("warm", "--states", folder, *at), f"error: {folder / 'part-1.parquet'}: {message}")
+    (folder / "part-1.parquet").write_bytes(b"PAR1 and no more")
+    refused(cli("warm", "--states", folder, *at), f"error: {folder / 'part-1.parquet'}: not a readable Parquet file")
+    assert not (tmp_path / "s.db").exists()
