@@ -83,7 +83,7 @@ class ListPages:
             if refused.kind != "invalid-list":
                 raise
             return await self._shown(visit, 409, _told(refused))
-        return go("/lists")
+        return go(f"/lists?said={visit.one('action')}")
 
     async def _shown(self, visit: Visit, status: int = 200, trouble: str = "", hits: Hits | None = None) -> Response:
         schema = visit.generation.schema

@@ -116,7 +116,7 @@ class RulePages:
             if isinstance(error, Refused) and error.kind != "conflict":
                 raise
             return await self._shown(visit, 409, str(error))
-        return go("/rules")
+        return go(f"/rules?said={visit.one('action')}")
 
     def _put(self, text: str) -> None:
         try:

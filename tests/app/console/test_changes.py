@@ -53,7 +53,7 @@ def test_a_list_changes_once_two_people_want_it_and_counts_at_once(office: Offic
     assert merchant in eve.get("/lists").text
     assert ana.send(f"/lists/{proposal.id}", action="approve").status_code == 403
     assert decided(office, sent) != "decline"
-    assert eve.send(f"/lists/{proposal.id}", action="approve").status_code == 303
+    assert "it counts from the next payment on" in eve.post(f"/lists/{proposal.id}", action="approve").text
     assert decided(office, sent) == "decline"
     page = eve.get("/lists").text
     assert re.search(rf'<td class="value">{merchant}</td>', page)
