@@ -38,6 +38,19 @@ def _softmax(x: Array, axis: int = -1, out: Array | None = None) -> Array:
     return x
 
 
+def _weights(x: Array, out: Array | None = None) -> Array:
+    """What a softmax over the columns of rows divides by its sum."""
+    if x.ndim != 2:
+        raise UnknownOperator("Softmax of more than rows")
+    x = np.subtract(x, x.max(1, keepdims=True), out=out)
+    return np.exp(x, out=x)
+
+
+def _share(sums: Array, width: int) -> Array:
+    """The first columns, divided by the one behind them."""
+    return np.asarray(sums[:, :width] / sums[:, width : width + 1])
+
+
 def _reduced(reduce: Any, x: Array, axes: Array, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Array:
     return np.asarray(reduce(x, axis=tuple(axes.tolist()), keepdims=bool(keepdims)))
 
@@ -84,7 +97,7 @@ def _mod(x: Array, y: Array, fmod: int = 0) -> Array:
     return np.fmod(x, y) if fmod else np.mod(x, y)
 
 
-#: Operators that give an array of their own and can write it over one of the same form.
+#: Operators that can write their result over what they are given.
 _OVERWRITING: dict[str, _Operator] = {
     "Abs": np.abs,
     "Add": np.add,
@@ -102,6 +115,7 @@ _OVERWRITING: dict[str, _Operator] = {
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
     "Tanh": np.tanh,
+    "Weights": _weights,
 }
 #: Operators that give an array of their own.
 _OTHERS: dict[str, _Operator] = {
@@ -112,6 +126,7 @@ _OTHERS: dict[str, _Operator] = {
     "IsNaN": np.isnan,
     "MatMul": np.matmul,
     "Mod": _mod,
+    "Share": _share,
     "ReduceMax": partial(_reduced, np.max),
     "ReduceMean": partial(_reduced, np.mean),
     "ReduceSum": partial(_reduced, np.sum),
@@ -130,12 +145,12 @@ _SHARING: dict[str, _Operator] = {
 
 @dataclass(frozen=True)
 class _Step:
-    """One operator: what it takes, over which of these it writes its result, and what nobody needs after it."""
+    """One operator: what it takes, the buffer that it writes to if any, and what nobody needs after it."""
 
     name: str
     operator: _Operator
     takes: tuple[str, ...]
-    over: str | None
+    buffer: int | None
     done: tuple[str, ...]
 
 
@@ -156,14 +171,17 @@ class ArrayGraph:
         model = onnx.load_model_from_string(graph)
         self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self.outputs = [output.name for output in model.graph.output]
-        self._steps = self._planned(list(model.graph.node), _widths(model))
+        self._steps = self._planned(self._with_mixtures(list(model.graph.node)), _widths(model))
 
     def run(self, batch: Batch) -> list[NDArray[np.float64]]:
         """The graph's outputs for a batch of any size, in their order."""
-        parts = [self._block(batch.take(slice(at, at + BLOCK_ROWS))) for at in range(0, max(len(batch), 1), BLOCK_ROWS)]
+        # Memory that is asked for and given back with each block would be cleared by the kernel each time.
+        buffers = [np.empty(shape, kind) for shape, kind in self._buffers]
+        starts = range(0, max(len(batch), 1), BLOCK_ROWS)
+        parts = [self._block(batch.take(slice(at, at + BLOCK_ROWS)), buffers) for at in starts]
         return [np.concatenate(columns)[: len(batch)] for columns in zip(*parts, strict=True)]
 
-    def _block(self, block: Batch) -> list[Array]:
+    def _block(self, block: Batch, buffers: list[Array]) -> list[Array]:
         rows = len(block)
         if rows < BLOCK_ROWS:
             block = Batch(*(_filled_up(part, rows) for part in (block.numeric, block.categorical, block.time)))
@@ -171,24 +189,55 @@ class ArrayGraph:
         with np.errstate(all="ignore"):
             for step in self._steps:
                 taken = [values[name] for name in step.takes]
-                if step.over is None:
+                if step.buffer is None:
                     values[step.name] = step.operator(*taken)
                 else:
-                    values[step.name] = step.operator(*taken, out=values[step.over])
+                    values[step.name] = step.operator(*taken, out=buffers[step.buffer])
                 for name in step.done:
                     del values[name]
-        return [values[name][:rows] for name in self.outputs]
+        return [values[name][:rows].copy() for name in self.outputs]
 
-    def _planned(self, nodes: list[onnx.NodeProto], widths: tuple[int, int]) -> list[_Step]:
-        """The steps, tried out on rows of zeros to see which results have the form of what they are made of."""
-        shapes = (BLOCK_ROWS, widths[0]), (BLOCK_ROWS, widths[1]), (BLOCK_ROWS,)
-        kinds = (np.float64, np.int64, np.int64)
-        inputs = dict(zip(GRAPH_INPUTS, map(np.zeros, shapes, kinds), strict=True))
-        values: dict[str, Array] = {**self._constants, **inputs}
+    def _with_mixtures(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """The nodes, but that a softmax which only weighs constant rows is divided by its sums behind the product.
+
+        The sums are a column of the product: of rows with a one behind each.
+        """
         uses = Counter(name for node in nodes for name in node.input)
         uses.update(self.outputs)
+        made = {node.output[0]: node for node in nodes if _of_columns(node) and uses[node.output[0]] == 1}
+        found = []
+        for node in nodes:
+            softmax = made.get(node.input[0]) if node.op_type == "MatMul" else None
+            rows = self._constants.get(node.input[1]) if softmax else None
+            if softmax is None or rows is None or rows.ndim != 2:
+                found.append(node)
+                continue
+            # In columns of a multiple of eight: the product of others takes half as long again.
+            wide = np.zeros((len(rows), -(-(rows.shape[1] + 1) // 8) * 8), rows.dtype)
+            wide[:, : rows.shape[1]], wide[:, rows.shape[1]] = rows, 1.0
+            self._constants[name := f"{node.input[1]} and ones"] = wide
+            found.remove(softmax)
+            weights, sums = f"{softmax.output[0]} undivided", f"{node.output[0]} undivided"
+            found.append(onnx.helper.make_node("Weights", softmax.input[:1], [weights]))
+            found.append(onnx.helper.make_node("MatMul", [weights, name], [sums]))
+            found.append(onnx.helper.make_node("Share", [sums], node.output, width=rows.shape[1]))
+        return found
+
+    def _planned(self, nodes: list[onnx.NodeProto], widths: tuple[int, int]) -> list[_Step]:
+        """The steps, tried out on rows of zeros to see of which form each result is, and so which buffer it fits."""
+        shapes = (BLOCK_ROWS, widths[0]), (BLOCK_ROWS, widths[1]), (BLOCK_ROWS,)
+        kinds = (np.float64, np.int64, np.int64)
+        values: dict[str, Array] = {
+            **self._constants,
+            **dict(zip(GRAPH_INPUTS, map(np.zeros, shapes, kinds), strict=True)),
+        }
+        uses = Counter(name for node in nodes for name in node.input)
+        uses.update(self.outputs)
+        #: Whose memory others may look at, too: it is never written to again.
         shared = {name for node in nodes if node.op_type in _SHARING for name in (*node.input, *node.output)}
-        kept = shared | set(self._constants) | set(inputs) | set(self.outputs)
+        self._buffers: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        held: dict[str, int] = {}
+        free: list[int] = []
         steps = []
         for node in nodes:
             taken, [name] = tuple(node.input), node.output
@@ -198,12 +247,23 @@ class ArrayGraph:
             form = values[name].shape, values[name].dtype
             uses.subtract(taken)
             done = [one for one in dict.fromkeys(taken) if not uses[one] and one not in self._constants]
-            over = None
-            if node.op_type in _OVERWRITING:
-                fitting = (one for one in done if one not in kept and (values[one].shape, values[one].dtype) == form)
-                over = next(fitting, None)
-            steps.append(_Step(name, operator, taken, over, tuple(done)))
+            given_back = [held[one] for one in done if one in held and one not in shared]
+            buffer = None
+            if node.op_type in _OVERWRITING or node.op_type == "MatMul":
+                over = given_back if node.op_type in _OVERWRITING else []
+                buffer = next((one for one in (*over, *free) if self._buffers[one] == form), len(self._buffers))
+                if buffer == len(self._buffers):
+                    self._buffers.append(form)
+                held[name] = buffer
+            free = [one for one in dict.fromkeys((*free, *given_back)) if one != buffer]
+            steps.append(_Step(name, operator, taken, buffer, tuple(done)))
         return steps
+
+
+def _of_columns(node: onnx.NodeProto) -> bool:
+    """Whether it is a softmax over the columns of rows."""
+    attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+    return node.op_type == "Softmax" and attributes.get("axis", -1) in (-1, 1)
 
 
 def _widths(model: onnx.ModelProto) -> tuple[int, int]:

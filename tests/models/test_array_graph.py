@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
-from onnx import TensorProto, helper
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from models.array_graph import BLOCK_ROWS, ArrayGraph, UnknownOperator
-from models.graph import part_of
+from models.graph import Graph, part_of
 from models.manifest import ERROR
 from models.parsing import parse_rows
 from models.rows import Batch
@@ -43,6 +44,36 @@ def test_a_rows_digits_do_not_depend_on_those_that_follow(graph: ArrayGraph, bat
             np.testing.assert_array_equal(found, expected[:rows])
 
 
+def made_of(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[np.float64]] | None = None) -> bytes:
+    """A graph of numbers alone: [n, 3] to the error."""
+    double, whole = TensorProto.DOUBLE, TensorProto.INT64
+    put = helper.make_tensor_value_info
+    inputs = [put("numeric", double, ["n", 3]), put("categorical", whole, ["n", 0]), put("time", whole, ["n"])]
+    weights = [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()]
+    made = helper.make_graph(nodes, "g", inputs, [put("error", double, ["n", None])], weights)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("width", [1, 7, 8])
+def test_rows_are_mixed_by_softmax(width: int) -> None:
+    random = np.random.default_rng(0)
+    keys, slots = random.normal(size=(3, 20)) * 30, random.normal(size=(20, width))
+    far = random.normal(size=(50, 3)) * np.exp(random.normal(size=(50, 3)) * 3)
+    batch = Batch(far, np.empty((50, 0), np.int64), np.zeros(50, np.int64))
+    nodes = [
+        helper.make_node("MatMul", ["numeric", "keys"], ["x"]),
+        helper.make_node("Softmax", ["x"], ["weights"], axis=1),
+        helper.make_node("MatMul", ["weights", "slots"], ["error"]),
+    ]
+    graph = made_of(nodes, {"keys": keys, "slots": slots})
+    [found] = ArrayGraph(graph).run(batch)
+    np.testing.assert_allclose(found, Graph(graph).run(batch, "error")[0], rtol=1e-12, atol=1e-12)
+    alone = made_of([nodes[0], helper.make_node("Softmax", ["x"], ["error"])], {"keys": keys})
+    np.testing.assert_allclose(ArrayGraph(alone).run(batch)[0], Graph(alone).run(batch, "error")[0], atol=1e-14)
+
+
 @pytest.mark.parametrize(
     "node",
     [
@@ -52,9 +83,5 @@ def test_a_rows_digits_do_not_depend_on_those_that_follow(graph: ArrayGraph, bat
     ],
 )
 def test_what_is_not_known_here_is_left_to_onnx_runtime(node: onnx.NodeProto) -> None:
-    double, whole = TensorProto.DOUBLE, TensorProto.INT64
-    put = helper.make_tensor_value_info
-    inputs = [put("numeric", double, ["n", 2]), put("categorical", whole, ["n", 0]), put("time", whole, ["n"])]
-    made = helper.make_graph([node], "g", inputs, [put("error", double, ["n", 2])])
     with pytest.raises(UnknownOperator, match=node.op_type):
-        ArrayGraph(helper.make_model(made).SerializeToString())
+        ArrayGraph(made_of([node]))
