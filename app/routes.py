@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from app.access.guard import Access
 from app.decisions.purge_request import PurgeReply
@@ -44,6 +44,7 @@ class Declared:
         reply: as the API page describes it.
         page: whether it is for browsers: no part of the API's document.
         probe: whether load balancers may ask with HEAD, too.
+        short: whether requests go the short way, see :mod:`app.shortcut`.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Declared:
     plain: bool = False
     page: bool = False
     probe: bool = False
+    short: bool = False
 
     def routes(self) -> Iterable[BaseRoute]:
         """As the application takes them."""
@@ -72,10 +74,13 @@ class Declared:
 class RawRoute(APIRoute):
     """A route whose endpoint takes the request and returns the response itself; FastAPI only documents it."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint, with nothing around it."""
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = self._answer
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def table(
@@ -89,8 +94,8 @@ def table(
     """All routes, in the order they are tried: scoring first, /docs last."""
     one, version = "/v1/decisions/{transaction_id:path}", "/v1/models/{version}"
     return (
-        Declared("POST", "/v1/score", endpoints.score, "score", SCORING, RuledReply),
-        Declared("POST", "/v1/score/batch", endpoints.score_batch, "score", SCORING, BatchReply),
+        Declared("POST", "/v1/score", endpoints.score, "score", SCORING, RuledReply, short=True),
+        Declared("POST", "/v1/score/batch", endpoints.score_batch, "score", SCORING, BatchReply, short=True),
         Declared("POST", "/v1/score/csv", endpoints.score_csv, "score", SCORING),
         Declared("POST", "/v1/feedback", endpoints.feedback, "feedback", SCORING, FeedbackReply),
         Declared("GET", "/v1/decisions", decisions.page, "read", LOG, DecisionPage),

@@ -27,13 +27,13 @@ from app.inference.routes import Inference
 from app.refusals import Refusal
 from app.reload.crew import Together
 from app.reload.follower import Follower
-from app.request_id import RequestId
 from app.routes import access, table
 from app.rules.follower import RulesFollower
 from app.rules.routes import RuleRoutes
 from app.security_headers import CONSOLE_PATH
 from app.serving import Serving
 from app.settings import Settings
+from app.shortcut import Service
 from app.store.errors import StoreUnavailable
 from app.telemetry.metrics import Metrics
 from app.telemetry.metrics_page import MetricsPage
@@ -123,10 +123,11 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
             return page(request, error)
         return problems.response(error, request.state.request_id, told_twice=request.url.path.startswith(_PROTOCOL))
 
-    async def handler(request: Request, error: Exception) -> Response:
-        return answer(request, error)
-
-    app = FastAPI(
+    app = Service(
+        short=[one.path for one in routes if one.short],
+        answered=RequestLog(metrics),
+        told=answer,
+        translated=(HTTPException, RequestValidationError, Refusal, InvalidInput, StoreUnavailable),
         title="Counterfoil",
         summary="Fraud scores for card payments, from the reconstruction error of an autoencoder",
         version="1",
@@ -135,14 +136,10 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         docs_url=None,  # it has a page of its own, which needs no content network
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers=dict.fromkeys(
-            (HTTPException, RequestValidationError, Refusal, InvalidInput, StoreUnavailable), handler
-        ),
     )
     app.state.serving, app.state.follower, app.state.access = serving, follower, who
     app.state.decisions, app.state.rules = decisions, rules
     guard(app.routes, who, keyring)
-    app.add_middleware(RequestId, answered=RequestLog(metrics), told=answer)
     app.openapi = lambda: openapi.document(  # type: ignore[method-assign]
         app, serving.generation, settings.max_batch, who if keyring.required else {}
     )

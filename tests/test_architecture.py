@@ -20,7 +20,7 @@ LAYERS = (
     "pseudonyms", "requests", "replies", "upload", "rules", "recording", "generation", "replays", "serving",
     "request_id", "admission", "reload", "drift", "gauges", "decisions", "rules.backtest", "rules.hits",
     "rules.follower", "rules.routes", "shadow", "webhooks", "versions", "console", "endpoints", "inference", "routes",
-    "openapi", "http", "service", "worker", "workers", "server", "consume",
+    "openapi", "http", "shortcut", "service", "worker", "workers", "server", "consume",
 )  # fmt: skip
 #: Lines of a module; a longer one says in its docstring why.
 MOST_LINES = 300
