@@ -12,7 +12,7 @@ from models.errors import InvalidInput
 from models.pan import SURELY_NO_CARD, card_number_rows, column_of_cards, is_card_number
 from models.rows import Batch, ParsedRows
 from models.schema import TransactionSchema, names_verification_value
-from models.scorer import Scorer
+from models.scorer import Asked, Scorer
 from models.thresholds import DECISIONS
 
 #: Stands in place of a text that holds a card number.
@@ -72,8 +72,9 @@ def scored_columns(scorer: Scorer, batch: Batch, reasons: int) -> list[pl.Series
     scores = scorer.score(batch, explain=reasons > 0)
     texts: list[list[str | None]] = [[None] * len(batch) for _ in range(reasons)]
     if reasons:
-        for row in range(len(batch)):
-            for place, reason in enumerate(scorer.reasons(batch, scores, row, reasons)):
+        asked = [Asked(row, reasons) for row in range(len(batch))]
+        for row, found in enumerate(scorer.reasons_of(batch, scores, asked)):
+            for place, reason in enumerate(found):
                 texts[place][row] = reason.text
     decisions = pl.Series(DECISIONS, dtype=pl.String).gather(pl.Series(scores.decision, dtype=pl.UInt32))
     columns = [pl.Series(scores.score), pl.Series(scores.error), pl.Series(scores.is_anomaly), decisions]

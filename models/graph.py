@@ -22,7 +22,11 @@ BLOCK_ROWS = 256
 ROW_TILE = 4
 #: Outputs that are asked for together. ONNX Runtime computes all of a graph whatever is asked of it, so each of these
 #: sets has a session of its own with the part of the graph that it needs.
-HEADS = (frozenset((ERROR, EVIDENCE, "contributions")), frozenset(("expected",)))
+HEADS = (
+    frozenset((ERROR, EVIDENCE, "contributions")),
+    frozenset(("expected",)),
+    frozenset((ERROR, EVIDENCE, "expected")),
+)
 
 
 class Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from models.thresholds import DECISIONS
 CANDIDATES = 32
 #: Times an expected value is asked for again.
 SETTLE_ROUNDS = 3
+#: Of the causes that are put back to find an alert's reasons, after each of these rounds: those stay whose putting back
+#: lowers the evidence by at least this share of what the last of the reasons asked for does; 0: all. Those of the
+#: time stay, too: an expected hour may yet jump.
+KEPT = (0.0, 0.3, 0.7)
+#: Alerts whose reasons are found together.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,16 @@ class Scores:
     decision: NDArray[np.int8]
     contributions: NDArray[np.float64]
     expected: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A row of a batch whose reasons are wanted: at most ``top`` of them; ``verify``: also say what the score would be
+    with each reason put back."""
+
+    row: int
+    top: int
+    verify: bool = False
 
 
 class Scorer:
@@ -112,7 +129,12 @@ class Scorer:
         return self.graph.run(batch, "code")[0]
 
     def reasons(self, batch: Batch, scores: Scores, row: int, top: int, *, verify: bool = False) -> list[Reason]:
-        """Why one row is as unusual as it is, in ``top`` causes or fewer; the windows of one word are one cause.
+        """:meth:`reasons_of` one row."""
+        return self.reasons_of(batch, scores, [Asked(row, top, verify)])[0]
+
+    def reasons_of(self, batch: Batch, scores: Scores, asked: Sequence[Asked]) -> list[list[Reason]]:
+        """Why rows are as unusual as they are, each in as many causes as are asked for, or fewer; the windows of one
+        word are one cause.
 
         An alert's reasons are ordered by how much the error falls when the cause's features are put back to what is
         expected: an unusual value also spoils the reconstruction of innocent features, whose share of the error is then
@@ -121,36 +143,59 @@ class Scorer:
 
         Args:
             scores: of the batch, from :meth:`score`; with ``explain`` where many rows are asked about.
-            verify: also say what the score would be with each reason put back.
         """
+        found: dict[int, list[Reason]] = {i: [] for i, one in enumerate(asked) if not one.top}
+        searched = [i for i, one in enumerate(asked) if one.top and (one.verify or scores.is_anomaly[one.row])]
+        for start in range(0, len(searched), _AT_ONCE):
+            some = searched[start : start + _AT_ONCE]
+            found |= zip(some, self._searched(batch, scores, [asked[i] for i in some]), strict=True)
         tell = self._explainer
-        told = scores.expected[row : row + 1]
-        if not told.size:
-            told = self.graph.run(batch.take(slice(row, row + 1)), "expected")[0]
-        parts, expected = scores.contributions[row], self._possible(told)[0]
-        if not (top and (verify or scores.is_anomaly[row])):
-            causes = largest(tell.parts(parts), top)
-            return [tell.reason(batch, row, parts, expected, cause) for cause in causes.tolist()]
-        causes = self._candidates(batch, scores, told, row, max(top, CANDIDATES))
-        each = np.full(len(causes), row)
-        settled, again = self.neutralise(batch.take(each), told.repeat(len(each), axis=0), tell.features_of(causes))
-        order = largest(-again.evidence, top)
-        reasons = [tell.reason(batch, row, parts, settled[i], int(causes[i])) for i in order]
-        if not verify:
-            return reasons
-        before, decision = float(scores.score[row]), int(scores.decision[row])
-        return [
-            replace(
-                reason,
-                verified=Verified(
-                    score=float(again.score[i]),
-                    drop=before - float(again.score[i]),
-                    decision=DECISIONS[again.decision[i]],
-                    flips=int(again.decision[i]) != decision,
-                ),
-            )
-            for reason, i in zip(reasons, order, strict=True)
+        for i, one in enumerate(asked):
+            if i not in found:
+                parts, expected = scores.contributions[one.row], self._possible(self._told(batch, scores, [one]))[0]
+                causes = largest(tell.parts(parts), one.top).tolist()
+                found[i] = [tell.reason(batch, one.row, parts, expected, cause) for cause in causes]
+        return [found[i] for i in range(len(asked))]
+
+    def _searched(self, batch: Batch, scores: Scores, asked: Sequence[Asked]) -> list[list[Reason]]:
+        """The causes that matter most when put back, of all rows in the same runs of the graph. Those that settle on
+        little are given up on the way, see :data:`KEPT`."""
+        tell, told = self._explainer, self._told(batch, scores, asked)
+        candidates = [
+            self._candidates(batch, scores, told[i : i + 1], one.row, max(one.top, CANDIDATES))
+            for i, one in enumerate(asked)
         ]
+        of = np.repeat(np.arange(len(asked)), [len(some) for some in candidates])
+        causes, rows = np.concatenate(candidates), np.array([one.row for one in asked])[of]
+        trial, chosen, settled = batch.take(rows), tell.features_of(causes), self._possible(told[of])
+        left = np.arange(len(of))
+        for kept in KEPT:
+            again = put_back(self.schema, trial.take(left), settled[left], chosen[left])
+            if not kept:
+                settled[left] = self._possible(self.graph.run(again, "expected")[0])
+                continue
+            expected, evidence = self.graph.run(again, "expected", self.manifest.ranked_by)
+            settled[left] = self._possible(expected)
+            drops = scores.evidence[rows[left]] - evidence
+            stay = _promising(drops, of[left], [one.top for one in asked], kept)
+            left = left[stay | tell.cyclic[causes[left]]]
+        after = self.score(put_back(self.schema, trial.take(left), settled[left], chosen[left]))
+        results = []
+        for i, one in enumerate(asked):
+            mine = np.flatnonzero(of[left] == i)
+            best, parts = mine[largest(-after.evidence[mine], one.top)], scores.contributions[one.row]
+            reasons = [tell.reason(batch, one.row, parts, settled[left[j]], int(causes[left[j]])) for j in best]
+            if one.verify:
+                reasons = [
+                    _verified(reason, scores, one.row, after, j) for reason, j in zip(reasons, best, strict=True)
+                ]
+            results.append(reasons)
+        return results
+
+    def _told(self, batch: Batch, scores: Scores, asked: Sequence[Asked]) -> NDArray[np.float64]:
+        """What was expected of the rows."""
+        rows = np.array([one.row for one in asked])
+        return scores.expected[rows] if scores.expected.size else self.graph.run(batch.take(rows), "expected")[0]
 
     def neutralise(
         self, batch: Batch, expected: NDArray[np.float64], chosen: NDArray[np.bool_]
@@ -225,3 +270,23 @@ class Scorer:
             error = np.array([np.nan])
         if not np.isfinite(error).all():
             raise InvalidBundle(MANIFEST, "vocabulary", "the graph does not know all of its values")
+
+
+def _promising(
+    drops: NDArray[np.float64], of: NDArray[np.int64], tops: Sequence[int], kept: float
+) -> NDArray[np.bool_]:
+    """Which causes may still be among the ``tops`` of the row that they are ``of``."""
+    stay = np.ones(len(drops), bool)
+    for i, top in enumerate(tops):
+        mine = np.flatnonzero(of == i)
+        best = largest(drops[mine], top)
+        least = drops[mine[best[-1]]]
+        stay[mine] = drops[mine] >= (least * kept if least > 0 else least / kept)
+        stay[mine[best]] = True
+    return stay
+
+
+def _verified(reason: Reason, scores: Scores, row: int, after: Scores, i: int) -> Reason:
+    score, decision = float(after.score[i]), int(after.decision[i])
+    flips = decision != int(scores.decision[row])
+    return replace(reason, verified=Verified(score, float(scores.score[row]) - score, DECISIONS[decision], flips))

@@ -28,7 +28,7 @@ from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
 from models.familiarity import Familiarity
 from models.rows import Batch
-from models.scorer import Scorer
+from models.scorer import Asked, Scorer
 from models.thresholds import DECISIONS
 
 _SECOND, _DAY = 1_000_000, 86_400_000_000
@@ -183,9 +183,10 @@ class Engine:
             return [], batch
         scores = self._scorer.score(batch, explain=any(arrival.options.reasons for arrival in arrivals))
         threshold, version = self._scorer.manifest.threshold.score, self._scorer.manifest.version
+        asked = [Asked(i, one.options.reasons, one.options.verify) for i, one in enumerate(arrivals)]
+        reasons = self._scorer.reasons_of(batch, scores, asked)
         replies = []
         for row, (arrival, found) in enumerate(zip(arrivals, features, strict=True)):
-            top, verify = arrival.options.reasons, arrival.options.verify
             reply = ScoreReply(
                 transaction_id=arrival.transaction_id,
                 score=float(scores.score[row]),
@@ -193,7 +194,7 @@ class Engine:
                 is_anomaly=bool(scores.is_anomaly[row]),
                 decision=DECISIONS[scores.decision[row]],
                 reconstruction_error=float(scores.error[row]),
-                reasons=self._scorer.reasons(batch, scores, row, top, verify=verify) if top else [],
+                reasons=reasons[row],
                 model_version=version,
                 approximate=found.approximate,
                 logged=logged,

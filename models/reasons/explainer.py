@@ -23,6 +23,7 @@ class Explainer:
 
     Attributes:
         members: per cause the positions of its features, ascending.
+        cyclic: per cause whether it is of the time of day or the weekday.
     """
 
     def __init__(self, schema: TransactionSchema, vocabulary: Vocabulary) -> None:
@@ -30,7 +31,8 @@ class Explainer:
         self._sentences = Sentences(schema)
         self._owner = np.array(schema.causes)
         self.members = tuple(np.flatnonzero(self._owner == cause) for cause in range(self._owner.max() + 1))
-        self._things = np.array(schema.things)
+        self.cyclic = np.isin(np.arange(len(self.members)), self._owner[len(self._owner) - len(schema.cycles) :])
+        self._things = schema.things
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
         if schema.places and schema.behaviour:  # the compiler is there anyway; else its 60 MiB wait for a first reason
@@ -75,12 +77,13 @@ class Explainer:
     ) -> int:
         """The feature that tells most: by contributions times how far values are from the expected ones, first summed
         over the windows of a word, which share what they tell."""
-        values, numbers = batch.numeric[row], len(self._schema.numeric)
-        apart = [difference(float(values[i]), float(expected[i])) if i < numbers else 1.0 for i in members]
-        telling = contributions[members] * apart
-        word = self._things[members]
-        of_the_word = word == max(word, key=lambda one: float(telling[word == one].sum()))
-        return int(members[of_the_word][np.argmax(telling[of_the_word])])
+        values, likely, parts = batch.numeric[row].tolist(), expected.tolist(), contributions.tolist()
+        telling: dict[int, dict[int, float]] = {}
+        for i in members.tolist():
+            apart = difference(values[i], likely[i]) if i < len(values) else 1.0
+            telling.setdefault(self._things[i], {})[i] = parts[i] * apart
+        of_the_word = max(telling.values(), key=lambda one: sum(one.values()))
+        return max(of_the_word, key=of_the_word.__getitem__)
 
     def _far(self, batch: Batch, row: int, expected: NDArray[np.float64], members: NDArray[np.int64]) -> int | None:
         """The feature that says that a place is far from the usual ones, if one does."""
@@ -111,7 +114,7 @@ class Explainer:
             value = float(batch.numeric[row, feature])
             missing = math.isnan(value)
             direction: Direction = "missing" if missing else "higher" if value > expected else "lower"
-            text = sentences.number(name, value, expected, Row(batch.numeric[row], time))
+            text = sentences.number(name, value, expected, Row(batch.numeric[row].tolist(), time))
             return Reason(name, None if missing else value, expected, share, direction, text)
         if feature < numbers + categories:
             known = self._vocabulary.values[feature - numbers]

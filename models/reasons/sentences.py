@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
 
 from models.behaviour.shares import counted as counted_share
 from models.behaviour.spec import BehaviourFeature
@@ -35,11 +32,11 @@ class Row:
     """What a sentence about one feature may mention of the others.
 
     Attributes:
-        numeric: float64 [numeric features], NaN where missing.
+        numeric: [numeric features], NaN where missing.
         time: microseconds.
     """
 
-    numeric: NDArray[np.float64]
+    numeric: Sequence[float]
     time: int
 
 
@@ -53,6 +50,7 @@ class Sentences:
         self._schema = schema
         self._place = {name: i for i, name in enumerate(schema.numeric)}
         self._features = {feature.name: feature for feature in schema.behaviour}
+        self._said = {(one.entity, one.word, one.window, one.column): self._place[one.name] for one in schema.behaviour}
 
     def number(self, name: str, value: float, usual: float, row: Row) -> str:
         """Of a numeric feature, sent or of behaviour."""
@@ -86,7 +84,9 @@ class Sentences:
 
     def _behaviour(self, feature: BehaviourFeature, value: float, usual: float, row: Row) -> str:
         phrase = PHRASES[feature.word]
-        words = self._words[feature.name] | self._last(feature, row) | {"clock": f"{clock(row.time)} UTC"}
+        words = self._words[feature.name] | {"clock": f"{clock(row.time)} UTC"}
+        if "{ago}" in phrase.said or "{trip}" in phrase.said:
+            words |= self._last(feature, row)
         likely = self._usual(phrase.kind, usual) if math.isfinite(usual) else ""
         alone = bool(phrase.alone) and self._alone(feature, row)
         if alone or (phrase.zero and value == 0):
@@ -124,7 +124,7 @@ class Sentences:
         return noun_of(keys.get(column, column))
 
     def _value(self, row: Row, entity: str, word: str, window: str = "") -> float | None:
-        place = self._place.get(BehaviourFeature(entity, word, window).name)
+        place = self._said.get((entity, word, window, ""))
         return None if place is None else float(row.numeric[place])
 
     def _alone(self, feature: BehaviourFeature, row: Row) -> bool:

@@ -11,7 +11,7 @@ from models.parsing import parse_rows
 from models.reasons import put_back
 from models.rows import Batch
 from models.schema import TransactionSchema
-from models.scorer import Scorer, Scores
+from models.scorer import Asked, Scorer, Scores
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,19 @@ def test_scores_without_what_was_expected_have_the_same_reasons(
     alone = tiny_scorer.score(batch)
     for row in (int(scores.score.argmax()), int(scores.score.argmin())):
         assert tiny_scorer.reasons(batch, alone, row, 3) == tiny_scorer.reasons(batch, scores, row, 3)
+
+
+def test_giving_up_on_causes_changes_no_reason(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    """Where all reasons there are is asked for, none is given up."""
+    batch, scores = scored
+    for row in np.argsort(-scores.evidence)[:40].tolist():
+        assert tiny_scorer.reasons(batch, scores, row, 3) == tiny_scorer.reasons(batch, scores, row, 99)[:3]
+
+
+def test_reasons_of_many_rows_are_those_of_each(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
+    batch, scores = scored
+    rows = np.argsort(-scores.evidence)[::7].tolist()
+    asked = [Asked(row, place % 5, verify=place % 11 == 0) for place, row in enumerate(rows)]
+    together = tiny_scorer.reasons_of(batch, scores, asked)
+    assert sum(bool(scores.is_anomaly[row]) for row in rows) > 2
+    assert together == [tiny_scorer.reasons(batch, scores, one.row, one.top, verify=one.verify) for one in asked]
