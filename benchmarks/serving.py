@@ -8,7 +8,9 @@ Each server is ``counterfoil serve`` as anybody runs it, tied to one core, its l
 durably in a database of its own. No transaction is sent twice: a stored answer would be no score. The load comes from
 this process: 16 connections, each sending its next transaction when the last one is answered. The routes take turns,
 several rounds each, and the median round counts. CPU is the server's own time per request, which other work on the
-machine disturbs less. Prints a Markdown table, and the bytes that a decision takes in the database. (Linux)
+machine disturbs less. Callers have an API key. One route gets alerts alone: the example with an absurd amount. At last
+each is asked at half of its rate at fixed times, for the latency. Prints a Markdown table, what a start takes, and the
+bytes that a decision takes in the database. (Linux)
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import socket
@@ -37,6 +40,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from app.access.key_changes import create_key
 from app.requests.example import example_transaction
 from models.registry import Registry
 from models.schema import TransactionSchema
@@ -45,6 +49,8 @@ from models.scorer import Scorer
 ROOT = Path(__file__).parents[1]
 CONNECTIONS = 16
 CARDS = 5_000
+#: An amount that nobody pays.
+_ABSURD = 900_000.0
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,22 @@ class Load:
     request: Callable[[], bytes]
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    calm: list[float] = field(default_factory=list)
+    alerts: list[bool] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
 
 class Connection(asyncio.Protocol):
-    """Sends one request after the other, and notes how long each answer took."""
+    """Sends one request after the other, and notes how long each answer took.
 
-    def __init__(self, request: Callable[[], bytes], latencies: list[float]) -> None:
-        self.request = request
-        self.latencies = latencies
+    Args:
+        pace: seconds from one request to the next, the first one after ``offset``; 0 for at once. Behind time, the
+            wait counts, too.
+    """
+
+    def __init__(self, load: Load, latencies: list[float], pace: float = 0.0, offset: float = 0.0) -> None:
+        self.load, self.latencies = load, latencies
+        self.pace, self.due = pace, time.perf_counter() + offset
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,21 +95,38 @@ class Connection(asyncio.Protocol):
             return
         if not self.buffer.startswith(b"HTTP/1.1 200"):
             raise SystemExit(self.buffer.decode(errors="replace"))
-        self.latencies.append(time.perf_counter() - self.sent)
+        self.latencies.append(time.perf_counter() - self.due)
+        self.load.alerts.append(b'"is_anomaly":true' in self.buffer)
         self.buffer = b""
+        self.due += self.pace
         self._send()
 
     def _send(self) -> None:
-        self.sent = time.perf_counter()
-        self.transport.write(self.request())
+        now = time.perf_counter()
+        if self.pace and now < self.due:
+            asyncio.get_running_loop().call_later(self.due - now, self._write)
+            return
+        if not self.pace:
+            self.due = now
+        self._write()
+
+    def _write(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(self.load.request())
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server process and its port."""
+    """A server process and its port; ``ready``: seconds from its start to its first answer."""
 
     pid: int
     port: int
+    ready: float = 0.0
+
+    def memory(self) -> float:
+        """MB that it has in memory."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def processor_time(self) -> float:
         """Seconds of processor time it has used."""
@@ -107,11 +137,7 @@ class Server:
 async def drive(server: Server, load: Load, seconds: float) -> None:
     """Load the server with one kind of request for a while, after a short warm-up."""
     latencies: list[float] = []
-    loop = asyncio.get_running_loop()
-    connections = [
-        (await loop.create_connection(lambda: Connection(load.request, latencies), "127.0.0.1", server.port))[0]
-        for _ in range(CONNECTIONS)
-    ]
+    connections = [await _connect(server, Connection(load, latencies)) for _ in range(CONNECTIONS)]
     await asyncio.sleep(min(0.5, seconds / 4))
     latencies.clear()
     begun, used = time.perf_counter(), server.processor_time()
@@ -121,6 +147,23 @@ async def drive(server: Server, load: Load, seconds: float) -> None:
     load.latencies.extend(latencies)
     for connection in connections:
         connection.abort()
+
+
+async def drive_calmly(server: Server, load: Load, seconds: float) -> None:
+    """Ask at half of the rate that it has reached, at fixed times, whether answers come or not."""
+    pace = 2 * CONNECTIONS / max(statistics.median(load.rates), 1.0)
+    connections = [
+        await _connect(server, Connection(load, load.calm, pace, pace * i / CONNECTIONS)) for i in range(CONNECTIONS)
+    ]
+    await asyncio.sleep(seconds)
+    for connection in connections:
+        connection.abort()
+
+
+async def _connect(server: Server, connection: Connection) -> asyncio.Transport:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: connection, "127.0.0.1", server.port)
+    return transport
 
 
 def serve_plain(listener: socket.socket) -> None:
@@ -146,18 +189,27 @@ def start_plain(stack: ExitStack) -> Server:
     return Server(process.pid, listener.getsockname()[1])
 
 
-def start(stack: ExitStack, artifacts: Path, database: Path) -> Server:
-    """Start the service, and wait until it is ready."""
+def start(stack: ExitStack, artifacts: Path, database: Path, keys: Path | None = None) -> Server:
+    """Start the service, and wait until it is ready; ``keys``: file of API keys."""
     command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--port", "0"]
     command += ["--artifacts", str(artifacts), "--database", f"sqlite:///{database}"]
     log = stack.enter_context(database.with_suffix(".log").open("w"))
-    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
+    more = {} if keys is None else {"COUNTERFOIL_KEYS_FILE": str(keys)}
+    begun = time.perf_counter()
+    process = stack.enter_context(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | more)
+    )
     os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
     stack.callback(process.terminate)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("curl"):
-            return Server(process.pid, int(line.split("http://127.0.0.1:")[1].split("/")[0]))
+            port = int(line.split("http://127.0.0.1:")[1].split("/")[0])
+            with socket.create_connection(("127.0.0.1", port)) as probe:  # the system keeps it until it is answered
+                probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                if not probe.recv(64).startswith(b"HTTP/1.1 200"):
+                    raise SystemExit("the service answers, and is not ready")
+            return Server(process.pid, port, time.perf_counter() - begun)
     raise SystemExit(database.with_suffix(".log").read_text())
 
 
@@ -192,6 +244,8 @@ class Transactions:
         counter: of all that are sent to one database.
         begin: time of the first one; that of the example by default.
         cards: so many of them, and as many merchants.
+        key: API key of the caller.
+        odd: whether each is to be an alert.
     """
 
     def __init__(
@@ -201,10 +255,15 @@ class Transactions:
         counter: itertools.count[int],
         begin: datetime | None = None,
         cards: int = CARDS,
+        key: str = "",
+        *,
+        odd: bool = False,
     ) -> None:
         self._cards = cards
         schema: TransactionSchema = scorer.schema
         example: dict[str, Any] = example_transaction(schema, scorer.vocabulary, scorer.bundle.golden)
+        if odd:
+            example[schema.amount or schema.numeric[0]] = _ABSURD
         self.counter, self._random = counter, np.random.default_rng(0)
         self._changing = [name for name in (schema.id, *schema.entities) if name is not None]
         self._start = None
@@ -217,7 +276,8 @@ class Transactions:
         self._body = body.replace(json.dumps("\0"), '"%s"')
         self._order = [name for name in example if name in self._changing]
         self._id = schema.id
-        self._head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+        allowed = f"Authorization: Bearer {key}\r\n" if key else ""
+        self._head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{allowed}Content-Type: application/json\r\nContent-Length: "
 
     def __call__(self) -> bytes:
         """The next request."""
@@ -250,25 +310,38 @@ def main() -> None:
         }  # fmt: skip
         loads = [(start_plain(stack), Load("FastAPI GET, constant dict", lambda: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))]
         sent: dict[Path, itertools.count[int]] = {}
+        keys = folder / "keys.json"
+        _, key = create_key(keys, "benchmark", ["score"])
         for kind, artifacts in registries.items():
             scorer = Scorer.load(Registry(artifacts).resolve(None))
             database = folder / f"{len(sent)}.db"
-            server, counter = start(stack, artifacts, database), sent.setdefault(database, itertools.count())
+            server, counter = start(stack, artifacts, database, keys), sent.setdefault(database, itertools.count())
+            print(f"ready {server.ready:.2f} s after its start, {server.memory():.0f} MB{kind}")
             features = f"{len(scorer.schema.features)} features{kind}"
-            for reasons in (0, 3):
-                make = Transactions(scorer, f"/v1/score?reasons={reasons}", counter)
-                loads.append((server, Load(f"POST /v1/score, {reasons} reasons ({features})", make)))
+            for what, reasons in (("", 0), ("", 3), ("alerts alone, ", 3)):
+                make = Transactions(scorer, f"/v1/score?reasons={reasons}", counter, key=key, odd=bool(what))
+                loads.append((server, Load(f"POST /v1/score, {what}{reasons} reasons ({features})", make)))
         for _ in range(arguments.rounds):
             for target, load in loads:
                 uvloop.run(drive(target, load, arguments.seconds))
+        for target, load in loads:
+            uvloop.run(drive_calmly(target, load, arguments.seconds))
         base = statistics.median(loads[0][1].rates)
-        print(f"one core, {CONNECTIONS} connections, every decision durable before its answer\n")
-        print("| route | requests/s | of plain | p50 ms | p99 ms | CPU µs |\n|---|---|---|---|---|---|")
+        print(f"\none core, {CONNECTIONS} connections, every decision durable before its answer\n")
+        print("| route | requests/s | of plain | p50 ms | p99 ms | p99 at half | CPU µs | of plain | alerts |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        least = statistics.median(loads[0][1].processor) * 1e6
         for _, load in loads:
             rate = statistics.median(load.rates)
             cpu = statistics.median(load.processor) * 1e6
             p50, p99 = np.percentile(load.latencies, [50, 99]) * 1e3
-            print(f"| {load.name} | {rate:,.0f} | {rate / base:.1%} | {p50:.2f} | {p99:.2f} | {cpu:.0f} |")
+            calm = np.percentile(load.calm or [math.nan], 99) * 1e3
+            print(
+                f"| {load.name} | {rate:,.0f} | {rate / base:.1%} | {p50:.2f} | {p99:.2f} | {calm:.2f} | {cpu:.0f} "
+                f"| {least / cpu:.1%} | {np.mean(load.alerts):.1%} |"
+            )
+        for kind, server in dict(zip(registries, (target for target, _ in loads[1::3]), strict=True)).items():
+            print(f"\n{server.memory():.0f} MB in memory at the end{kind}")
         for kind, (database, counter) in zip(registries, sent.items(), strict=True):
             rows = next(counter)
             files = sum(file.stat().st_size for file in folder.glob(database.name + "*"))
