@@ -59,7 +59,7 @@ def row(**values: float) -> Row:
             numeric[SCHEMA.numeric.index(name)] = 0.0
     for name, value in values.items():
         numeric[SCHEMA.numeric.index(f"card.{name}")] = value
-    return Row(numeric, NOON)
+    return Row(numeric.tolist(), NOON)
 
 
 def told(name: str, value: float, usual: float, **others: float) -> str:
@@ -95,7 +95,7 @@ def test_every_word_and_window_has_a_sentence(
 def test_every_number_of_a_profile_has_a_sentence(schema: str) -> None:
     declared = load_schema(schema)
     say = Sentences(declared)
-    there = Row(np.ones(len(declared.numeric)), NOON)
+    there = Row([1.0] * len(declared.numeric), NOON)
     for name in declared.numeric:
         for value in (0.0, 1.0, 912.4, -3.0):
             assert 5 < len(say.number(name, value, 35.0, there)) <= MOST_CHARACTERS
@@ -177,7 +177,7 @@ def test_an_empty_window_is_told_as_such() -> None:
 
 def test_a_delay_of_none_is_told_plainly() -> None:
     say = Sentences(schema_of("0d", merchant="merchant_id"))
-    said = say.number("merchant.fraud_count_1d", 2.0, 0.0, Row(np.ones(300), NOON))
+    said = say.number("merchant.fraud_count_1d", 2.0, 0.0, Row([1.0] * 300, NOON))
     assert said == "2 known frauds at this merchant in the last day, usually none"
 
 
@@ -199,7 +199,7 @@ def test_a_profile_without_neighbours_tells_the_distance_alone() -> None:
     body: dict[str, Any] = load_schema("payments").model_dump(mode="json")
     body["entity"] = {"card": {"key": "card_id", "windows": ["7d"], "features": ["km_from_last", "kmh"]}}
     say = Sentences(parse_schema(body, source="test"))
-    there = Row(np.array([35.0, 48.0, 11.0, 6_300.0, 90.0, 0.0]), NOON)
+    there = Row([35.0, 48.0, 11.0, 6_300.0, 90.0, 0.0], NOON)
     assert (
         say.number("card.km_from_last", 6_300.0, 3.0, there)
         == "6,300 km from the last payment with this card, usually about 3"
