@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -36,9 +37,11 @@ def session_for(master: str | None, settings: Sequence[str]) -> Iterator[SparkSe
         if not equals:
             raise InvalidInput("--conf: expected key=value, e.g. spark.executor.memory=4g")
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    try:
-        yield session
-    finally:
-        session.stop()
+    with warnings.catch_warnings():  # of pandas, which must be there and is not used
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        try:
+            yield session
+        finally:
+            session.stop()

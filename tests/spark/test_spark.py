@@ -36,7 +36,7 @@ def _parquet(frame: pl.DataFrame, folder: Path, files: int = 3) -> list[str]:
     folder.mkdir()
     cuts = np.linspace(0, frame.height, files + 1).astype(int).tolist()
     for i, (start, end) in enumerate(pairwise(cuts)):
-        frame[start:end].write_parquet(folder / f"{i}.parquet", row_group_size=300)
+        frame[start:end].write_parquet(folder / f"{i}.parquet", row_group_size=max(300, frame.height // 20))
     return [str(folder)]
 
 
