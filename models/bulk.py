@@ -1,6 +1,6 @@
 """A scorer for many rows: several times as fast, the same decisions, and the same scores but for their last digits.
 
-``docs/decisions/0014-bulk.md`` says why it may, and what was measured.
+``docs/decisions/0016-bulk.md`` says why it may, and what was measured.
 """
 
 from __future__ import annotations
