@@ -94,8 +94,11 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         sys.setswitchinterval(_SWITCH_SECONDS)
         async with sampling(metrics, serving, drift), follower.following(), rules.following():
             # For whom serves it: uvicorn hands it to each connection.
-            yield {"metrics": metrics, "admission": admission}
+            last: list[Callable[[], None]] = []
+            yield {"metrics": metrics, "admission": admission, "last": last}
         await run_sync(serving.close)
+        for end in last:
+            end()
 
     endpoints = Endpoints(settings, serving, metrics, MetricsPage(metrics, together.metrics if together else None))
     routes = table(

@@ -53,6 +53,7 @@ class Edge:
         self._lingering: dict[Connection, float] = {}
         self._ticking = False
         self._turns = Turns()
+        self._ends = False  # whether the application calls :meth:`end`
         self.admission: Admission | None = None
 
     def __call__(
@@ -65,12 +66,20 @@ class Edge:
         """A connection, as uvicorn asks for it."""
         self.told.metrics = app_state.get("metrics", self.told.metrics)
         self.admission = app_state.get("admission", self.admission)
+        if not self._ends:
+            self._ends = True
+            app_state.get("last", []).append(self.end)
         return Connection(self, config, server_state, app_state, _loop)
 
     def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool) -> ASGIApp:
         """What answers a request for a path: the application, or a refusal where more wait than can be answered."""
         application = cast(ASGIApp, app)
         return application if self.admission is None else self.admission.let_in(path, application, waited, whole=whole)
+
+    def end(self) -> None:
+        """Break off every connection that is left: the loop would not close beside one whose client still sends."""
+        for connection in list(self.open):
+            connection.transport.abort()
 
     # What connections tell.
 

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,30 @@ def test_a_signal_lets_requests_in_flight_finish(tiny_model: Path, tiny_csv: Pat
         response = connection.getresponse()
         assert response.status == 200
         assert len(response.read().splitlines()) == len(text.splitlines())
+        assert process.wait(timeout=FAR) == 0
+
+
+def test_clients_that_still_send_do_not_hold_up_the_end(tiny_model: Path) -> None:
+    heads = (
+        b"POST /v1/score/csv HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 99999999\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n",
+    )
+    with running(tiny_model.parent, COUNTERFOIL_SHUTDOWN_SECONDS="1") as (process, port, _), ExitStack() as stack:
+        with connect(port) as connection:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in heads]
+        for client, head in zip(clients, heads, strict=True):
+            client.sendall(head)
+        process.send_signal(signal.SIGTERM)
+        until_then = time.monotonic() + FAR
+        while clients and process.poll() is None and time.monotonic() < until_then:
+            time.sleep(0.05)
+            for client in list(clients):
+                try:
+                    client.sendall(b"x")
+                except OSError:
+                    clients.remove(client)
         assert process.wait(timeout=FAR) == 0
 
 
