@@ -124,7 +124,9 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         """What is answered of an error: a page of the console, or else a problem."""
         if page is not None and f"{request.scope['path']}/".startswith(f"{CONSOLE_PATH}/"):
             return page(request, error)
-        return problems.response(error, request.state.request_id, told_twice=request.url.path.startswith(_PROTOCOL))
+        return problems.response(
+            error, request.state.request_id, told_twice=request.scope["path"].startswith(_PROTOCOL)
+        )
 
     app = Service(
         short=[one.path for one in routes if one.short],

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from app.pseudonyms import Pseudonyms
 from app.recording.answers import Answer
 from app.recording.engine import Engine
@@ -94,3 +96,9 @@ def replies(answers: Sequence[Told]) -> list[bytes]:
     """Answers of which none is a refusal."""
     assert not [answer for answer in answers if isinstance(answer, Refusal)]
     return [answer for answer in answers if isinstance(answer, bytes)]
+
+
+def as_in_a_file(scores: Sequence[float]) -> Any:
+    """Equal to what ``counterfoil score`` writes for the rows of these scores: in another way, so that they agree to
+    1e-8."""
+    return pytest.approx(scores, rel=0, abs=1e-8)

@@ -90,7 +90,7 @@ def test_an_interrupt_ends_the_step_and_leaves_the_mark(root: Path) -> None:
 def test_an_unknown_target_is_told_with_those_there_are(tmp_path: Path) -> None:
     out = io.StringIO()
     assert main(["everything"], tmp_path, out) == 2
-    assert "serve|dev|bench|tools" in out.getvalue()
+    assert "serve|dev|spark|bench|tools" in out.getvalue()
 
 
 def test_a_python_without_venv_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from models.tables import TableReader
 from models.times import LAST_TIME, TIME_EXPECTED
 from tests.app.calls import Client
 from tests.app.recording.test_recorder import recorded
-from tests.app.records import Till, replies, sent, till
+from tests.app.records import Till, as_in_a_file, replies, sent, till
 from tests.app.store.events import append, decision, label
 from tests.app.traffic import Payments, bodies
 from tests.command_line import Cli
@@ -84,7 +84,7 @@ def test_the_table_scores_as_it_was_recorded(payments: Payments, log: str, cli: 
     before = recorded(log)
     scored = pl.read_parquet(cli.folder / "scored.parquet")
     assert scored["transaction_id"].to_list() == [one.transaction_id for one in before]
-    assert scored["score"].cast(pl.Float64).to_list() == [one.score for one in before]
+    assert scored["score"].cast(pl.Float64).to_list() == as_in_a_file([one.score for one in before])
     rows = checked_rows(payments.schema, [cli.folder / name])
     assert rows.label is not None
     assert [int(rows.label[place]) for place in (3, 4, 5, 7)] == [FRAUD, UNKNOWN, LEGITIMATE, UNKNOWN]
@@ -136,7 +136,7 @@ def test_without_id_and_time_the_order_is_that_of_arrival(
     assert cli("export", name, "--transactions", "--database", own_store, *place).code == 0
     assert cli("score", name, "--out", "scored.parquet", *place).code == 0
     scored = pl.read_parquet(cli.folder / "scored.parquet")["score"].to_list()
-    assert scored == [json.loads(answer)["score"] for answer in answers]
+    assert scored == as_in_a_file([json.loads(answer)["score"] for answer in answers])
     assert TableReader(cli.folder / name).columns == [n for n in nowhere.scorer.schema.columns if n != "fraud_scenario"]
 
 
@@ -193,8 +193,8 @@ def test_a_model_of_pseudonyms_knows_cards_once_warmed_from_the_same_table(
         other = Till(scorer, new.database_url, **hidden)
         scores[warmed] = [json.loads(one)["score"] for one in replies(other.send(*bodies(later, payments.schema)))]
         other.recorder.close()
-    assert scores[True] == expected
-    assert scores[False] != expected  # its own states are under other keys
+    assert scores[True] == as_in_a_file(expected)
+    assert scores[False] != as_in_a_file(expected)  # its own states are under other keys
     (tmp_path / "copy.db").write_bytes((tmp_path / "own.db").read_bytes())
     for url, model in ((own_store, scorer), (f"sqlite:///{tmp_path / 'copy.db'}", payments.scorer)):
         other = Till(model, url, **hidden)  # a store in use keeps its states
@@ -290,7 +290,7 @@ def exporting(payments: Payments, log: str) -> Iterator[FastAPI]:
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_the_service_and_the_command_line_write_the_same(
+def test_the_service_and_the_command_line_write_the_as_in_a_file(
     payments: Payments, exporting: FastAPI, log: str, cli: Cli, form: str
 ) -> None:
     place = ("--artifacts", payments.artifacts, "--database", log)
