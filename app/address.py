@@ -9,6 +9,9 @@ from models.errors import CounterfoilError
 #: Every address of the machine, and the one of them that the machine itself can ask.
 _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
+#: New connections taken in one round of the event loop.
+_AT_ONCE = 16
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections; on ``::``, every IPv6 address, those of IPv4 too.
@@ -39,3 +42,9 @@ def url(host: str, port: int) -> str:
     """The same as a URL."""
     name = reachable(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def handles(listener: socket.socket) -> list[socket.socket]:
+    """The listener several times over: the loop takes one new connection of each in a round, and a round is long while
+    much is asked, so that by one alone new clients would wait for seconds."""
+    return [listener, *(listener.dup() for _ in range(_AT_ONCE - 1))]

@@ -91,7 +91,7 @@ class Admission:
         """
         if not path.startswith(_PATHS) and not path.endswith(_INFER):
             return app
-        if self.pending >= TELLING and waited + self.wait > self._most:
+        if waited > self._most or (self.pending >= TELLING and waited + self.wait > self._most):
             self._tell()
             return self._refusal
         self.pending += 1

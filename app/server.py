@@ -18,7 +18,7 @@ import uvicorn
 
 from app.access.exposure import require_keys, say_keys
 from app.access.keys import read_keys
-from app.address import listen, url
+from app.address import handles, listen, url
 from app.http.edge import Edge
 from app.http.limits import limits_of, most_files
 from app.recording.startup import Recovered
@@ -108,7 +108,7 @@ def run(settings: Settings, workers: int = 1) -> None:
         with shared:
             supervise(config, listener)
     else:
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=handles(listener))
 
 
 def _say_recovered(recovered: Recovered) -> None:

@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         "for a client that sends everything before it reads",
     )
     max_wait_ms: int = Field(
-        default=150,
+        default=100,
         ge=10,
         le=60_000,
         description="How long a request for scores may have to wait for those before it; one that would wait longer "

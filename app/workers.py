@@ -10,6 +10,7 @@ from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.address import handles
 from app.pseudonyms import Pseudonyms
 from app.recording.opening import open_to_record
 from app.recording.startup import Recovered, recover
@@ -49,7 +50,7 @@ def supervise(config: Config, listener: socket) -> None:
     Raises:
         CounterfoilError: one of them could not start; the others have been stopped.
     """
-    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor = Multiprocess(config, sockets=handles(listener))
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise CounterfoilError("a worker could not start, so all were stopped; its line in the log says why")

@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-#: Seconds of such work in one go of the loop.
-_GO = 0.00025
+#: Seconds of such work in one go of the loop: as many as the others had since the last one, but between these two.
+_GO, _LONG_GO = 0.00025, 0.005
 #: Seconds from its first go to a pause, what it set off in the loop included.
 _TURN = 0.002
 #: Seconds of the pause: half of the loop's time stays with the others, and other threads get theirs.
@@ -20,7 +20,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
-        self._began = 0.0
+        self._began = self._ended = 0.0
         self._going = False
 
     def add(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
@@ -32,6 +32,7 @@ class Turns:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._began = time.perf_counter()
+        self._ended = self._ended or self._began
         self._go(loop)
 
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -42,6 +43,8 @@ class Turns:
         if now - self._began > _TURN:
             loop.call_later(_PAUSE, self._begin, loop)
             return
-        while self._waiting and time.perf_counter() - now < _GO:
+        until = now + min(max(now - self._ended, _GO), _LONG_GO)
+        while self._waiting and time.perf_counter() < until:
             self._waiting.popleft()()
+        self._ended = time.perf_counter()
         loop.call_soon(self._go, loop)
