@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from app.store.errors import Contended, OtherStates, StoreInUse, StoreUnavailable
 from app.store.packing import id_digest
@@ -23,7 +24,7 @@ from models.behaviour.keys import EntityKey
 
 _TOGETHER = f"SELECT pg_advisory_xact_lock_shared({GATE})"
 _ALONE = f"SELECT pg_advisory_xact_lock({GATE})"
-_PURGES = f"SELECT pg_try_advisory_lock({PURGE})"
+_PURGES, _PURGED = f"SELECT pg_try_advisory_lock({PURGE})", f"SELECT pg_advisory_unlock({PURGE})"
 #: Tries until other processes that write to the same names count as a failure.
 _TRIES = 200
 #: A place that no event has, with room for one more after it.
@@ -117,7 +118,11 @@ class SharedSqlStore(SqlStore):
         try:
             if not guard(self._name, lambda: connection.exec_driver_sql(_PURGES).scalar()):
                 raise StoreInUse(f"{self._name}: another purge is running; begin this one once it is done")
-            yield
+            try:
+                yield
+            finally:
+                with suppress(DBAPIError):  # a session that broke holds nothing
+                    connection.exec_driver_sql(_PURGED)  # now: the server sees the session's end only a little later
         finally:
             connection.invalidate()
             connection.close()

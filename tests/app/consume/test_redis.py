@@ -43,8 +43,10 @@ def test_a_worker_that_comes_back_goes_on_with_its_own(where: RedisSource) -> No
 
 
 def test_what_a_dead_worker_left_is_taken_over_by_another(where: RedisSource) -> None:
-    with stream(where, "dead") as dead, stream(where, "alive", claim_after=0.001) as alive:
-        assert values(dead.read(2)) == [b"1", b"2"]
+    with stream(where, "dead") as dead, stream(where, "alive") as alive:
+        held = dead.read(2)
+        assert values(held) == [b"1", b"2"]
+        where.client.xclaim(where.stream, "counterfoil", "dead", 0, [one.token for one in held], idle=999_000)
         left = alive.read(9)
         assert values(left) == [b"1", b"2"]
         alive.settle([Settled(message, b"{}") for message in left])
