@@ -16,7 +16,6 @@ import asyncio
 import itertools
 import multiprocessing
 import os
-import signal
 import tempfile
 import time
 from contextlib import ExitStack
@@ -25,9 +24,8 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import httpx
-import numpy as np
 from serving import Transactions, fit_small, start
-from shadow import ratio, window
+from shadow import in_turn, show, window
 
 from app.console.users import create_user
 from models.registry import Registry
@@ -94,24 +92,11 @@ def main() -> None:
         assert analysts.pid is not None
         while done.value < ANALYSTS and analysts.is_alive():  # hashing their passwords is not what is measured
             time.sleep(0.1)
-        pairs = []
-        for number in range(arguments.pairs):
-            waits: dict[bool, list[float]] = {}
-            for beside in (number % 2 == 0, number % 2 == 1):
-                os.kill(analysts.pid, signal.SIGCONT if beside else signal.SIGSTOP)
-                waits[beside] = asyncio.run(window(server.port, request, arguments.rate, arguments.seconds))
-            pairs.append((waits[False], waits[True]))
-        os.kill(analysts.pid, signal.SIGCONT)  # it may have stopped while it counted
+        pairs = in_turn(analysts.pid, server.port, request, arguments)
         if not analysts.is_alive():
             raise SystemExit("the analysts have stopped working; what they were told is above")
         print(f"{arguments.rate:g} payments/s; {ANALYSTS} analysts asked for {done.value:,} pages\n")
-        print("| | without ms | with ms | ratio |\n|---|---|---|---|")
-        for quantile in (50, 99):
-            without, beside = (
-                np.percentile(np.concatenate([pair[side] for pair in pairs]), quantile) * 1e3 for side in (0, 1)
-            )
-            value, low, high = ratio(pairs, quantile)
-            print(f"| p{quantile} | {without:.2f} | {beside:.2f} | {value:.3f} ({low:.3f} to {high:.3f}) |")
+        show(pairs)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,32 @@ def ratio(pairs: list[tuple[list[float], list[float]]], quantile: float) -> tupl
     return of(pairs), *np.percentile(again, [2.5, 97.5]).tolist()
 
 
+def in_turn(
+    pid: int, port: int, request: Transactions, arguments: argparse.Namespace
+) -> list[tuple[list[float], list[float]]]:
+    """Pairs of windows, without and with a process at work; it is at work at the end."""
+    pairs = []
+    for number in range(arguments.pairs):
+        waits: dict[bool, list[float]] = {}
+        for beside in (number % 2 == 0, number % 2 == 1):
+            os.kill(pid, signal.SIGCONT if beside else signal.SIGSTOP)
+            waits[beside] = asyncio.run(window(port, request, arguments.rate, arguments.seconds))
+        pairs.append((waits[False], waits[True]))
+    os.kill(pid, signal.SIGCONT)
+    return pairs
+
+
+def show(pairs: list[tuple[list[float], list[float]]]) -> None:
+    """Print median and 99th percentile as a Markdown table."""
+    print("| | without ms | with ms | ratio |\n|---|---|---|---|")
+    for quantile in (50, 99):
+        without, beside = (
+            np.percentile(np.concatenate([pair[side] for pair in pairs]), quantile) * 1e3 for side in (0, 1)
+        )
+        value, low, high = ratio(pairs, quantile)
+        print(f"| p{quantile} | {without:.2f} | {beside:.2f} | {value:.3f} ({low:.3f} to {high:.3f}) |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=100, help="payments per second")
@@ -98,27 +124,14 @@ def main() -> None:
         stack.callback(shadow.kill)
         assert shadow.stdout is not None
         shadow.stdout.readline()  # it follows
-        pairs = []
-        for number in range(arguments.pairs):
-            waits: dict[bool, list[float]] = {}
-            for beside in (number % 2 == 0, number % 2 == 1):
-                shadow.send_signal(signal.SIGCONT if beside else signal.SIGSTOP)
-                waits[beside] = asyncio.run(window(server.port, request, arguments.rate, arguments.seconds))
-            pairs.append((waits[False], waits[True]))
-        shadow.send_signal(signal.SIGCONT)
+        pairs = in_turn(shadow.pid, server.port, request, arguments)
         sent, done = next(request.counter), 0
         while done < sent:
             with closing(Results(file, writes=False)) as results:
                 done = min(len(results.columns(version, 10**6).seq) for version in versions)
             time.sleep(0.2)
         print(f"{arguments.rate:g} payments/s, {sent:,} decisions, each decided again by {len(versions)} challengers\n")
-        print("| | without ms | with ms | ratio |\n|---|---|---|---|")
-        for quantile in (50, 99):
-            without, beside = (
-                np.percentile(np.concatenate([pair[side] for pair in pairs]), quantile) * 1e3 for side in (0, 1)
-            )
-            value, low, high = ratio(pairs, quantile)
-            print(f"| p{quantile} | {without:.2f} | {beside:.2f} | {value:.3f} ({low:.3f} to {high:.3f}) |")
+        show(pairs)
 
 
 if __name__ == "__main__":
