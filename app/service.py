@@ -76,7 +76,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     """
     keyring = Keyring(settings.keys_file, settings.rate_limit)
     metrics = Metrics()
-    serving = Serving(settings, metrics)
+    serving = Serving(settings, metrics, anew=together is None)  # of several, who started them has done it
     follower = Follower(settings, serving, metrics, together.crew if together else None)
     decisions, drift, rules = Decisions(settings, serving), DriftWatcher(serving), RulesFollower(serving)
     admission = Admission(serving, settings.max_wait_ms / 1e3, metrics)

@@ -24,6 +24,7 @@ class Serving:
 
     Args:
         metrics: where to count.
+        anew: whether it may make the states of a shared store anew, see :func:`app.recording.startup.recover`.
 
     Attributes:
         generation: answers now; None until one is loaded.
@@ -31,8 +32,8 @@ class Serving:
         ledger: records, and owns store and states; None until then.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics, *, anew: bool = True) -> None:
+        self._settings, self._metrics, self._anew = settings, metrics, anew
         self.generation: Generation | None = None
         self.succession: Succession | None = None
         self.ledger: Ledger | None = None
@@ -46,7 +47,9 @@ class Serving:
             InvalidInput: the settings of pseudonyms are wrong, or not those of the store.
         """
         generation = Generation.of(self._settings, scorer)
-        recorder = Recorder.open(self._settings, generation.scorer, generation.pseudonyms, self._metrics)
+        recorder = Recorder.open(
+            self._settings, generation.scorer, generation.pseudonyms, self._metrics, anew=self._anew
+        )
         try:
             self._say_active(recorder, scorer.manifest)
         except BaseException:

@@ -155,11 +155,12 @@ def purge_store(
     Raises:
         StoreInUse: a service has it open, and must erase itself: ``POST /v1/purge``.
         InvalidInput: there is no such store, or its ids are under other pseudonyms.
+        OtherStates: the store is shared, and its states are those of another model.
     """
     with closing(open_store(settings.database_url, read_only=True)):
         pass  # it is there: to erase, none is made
     try:
-        recorder = Recorder.open(settings, scorer, pseudonyms)
+        recorder = Recorder.open(settings, scorer, pseudonyms, anew=False)
     except StoreInUse as error:
         raise StoreInUse(f"{error}. A service that runs erases itself: POST /v1/purge") from None
     try:

@@ -75,10 +75,16 @@ class Recorder:
         pseudonyms: Pseudonyms,
         metrics: Metrics | None = None,
         steps: Steps | None = None,
+        *,
+        anew: bool = True,
     ) -> Recorder:
         """Open the store and bring the states up to its log.
 
+        Args:
+            anew: see :func:`app.recording.startup.recover`.
+
         Raises:
+            OtherStates: the states would have to be made anew, and may not.
             StoreInUse: another process owns it.
             StoreUnavailable: it cannot be reached.
             InvalidInput: the URL is not one of a store, or its ids are under other pseudonyms.
@@ -87,10 +93,11 @@ class Recorder:
         try:
             states = StateCache(store, Behaviour(scorer.schema), settings.state_memory_mb << 20, steps)
             refill = partial(recover, store, scorer, states, pseudonyms)
-            recovered, rulebook, rules = refill(), Rulebook(scorer.schema), RuleSource(settings.rules_file)
+            recovered = refill(anew=anew)
+            rulebook, rules = Rulebook(scorer.schema), RuleSource(settings.rules_file)
             catch_up(store, rulebook.lists)
             rules.start(store, rulebook, scorer.schema)
-            tolerance = settings.future_tolerance_seconds
+            refill, tolerance = partial(refill, anew=False), settings.future_tolerance_seconds
             return Recorder(states, refill, ready or recovered, metrics, tolerance, rulebook, rules)
         except BaseException:
             store.close()
@@ -103,7 +110,7 @@ class Recorder:
 
     def recover_from(self, scorer: Scorer, pseudonyms: Pseudonyms) -> None:
         """Bring the states up to the log, where that is needed, under another version of the same declaration."""
-        self._commits.refill = partial(recover, self.store, scorer, self.states, pseudonyms)
+        self._commits.refill = partial(recover, self.store, scorer, self.states, pseudonyms, anew=False)
 
     def close(self) -> None:
         """Save all states and release the store."""

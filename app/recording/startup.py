@@ -11,7 +11,7 @@ from app.recording.rebuild import read_base, read_saved, replay_log
 from app.recording.state_bytes import to_bytes
 from app.recording.state_cache import StateCache
 from app.store.contract import Store
-from app.store.errors import BegunMeanwhile
+from app.store.errors import OTHER_SECTIONS, BegunMeanwhile, OtherStates
 from app.store.records import Origin, SavedState
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
@@ -42,15 +42,22 @@ class Recovered:
     older: bool = False
 
 
-def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudonyms = NO_PSEUDONYMS) -> Recovered:
+def recover(
+    store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudonyms = NO_PSEUDONYMS, *, anew: bool = True
+) -> Recovered:
     """Fill ``states`` with every state that the store's saved ones lack events of.
 
     A store without states, or with those of another declaration, begins anew: from the snapshot beside the model, and
     of the log what is later than the snapshot. Where another process does so at the same time, this one goes on with
     what that began.
 
+    Args:
+        anew: whether the states that others made from the log of a shared store may be made anew. Not for who joins
+            those that serve, or only erases: the others would record nothing from then on.
+
     Raises:
         InvalidInput: the store's ids are under other pseudonyms.
+        OtherStates: they would have to be made anew, and may not.
         StoreInUse: another process makes the states of a shared store anew, or purges it.
     """
     behaviour = Behaviour(scorer.schema)
@@ -65,13 +72,15 @@ def recover(store: Store, scorer: Scorer, states: StateCache, pseudonyms: Pseudo
     try:
         if origin is None or origin.spec != behaviour.spec or origin.building:
             if store.shared and store.last_seq():
+                if not anew:
+                    raise OtherStates(OTHER_SECTIONS)
                 return _made_anew(store, scorer, pseudonyms)
             rebuilt = origin is not None and store.last_seq() > 0
             origin, first = _beginning(scorer, pseudonyms, store.last_seq())
             base = len(first)
             store.begin(origin, _as_bytes(behaviour, first), begun)
     except BegunMeanwhile:
-        return recover(store, scorer, states, pseudonyms)
+        return recover(store, scorer, states, pseudonyms, anew=anew)
     older = bool(behaviour) and origin.base != digest
     if not behaviour or store.shared:
         return Recovered(0, base, rebuilt, older)

@@ -14,7 +14,7 @@ from operator import itemgetter
 from app.recording.state_bytes import to_bytes, to_state
 from app.recording.steps import Steps
 from app.store.contract import Store
-from app.store.errors import OtherStates, StoreUnavailable
+from app.store.errors import OTHER_SECTIONS, OtherStates, StoreUnavailable
 from app.store.records import SavedState, View, Writes
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
@@ -90,10 +90,7 @@ class StateCache:
             return True
         if not self.store.shared:
             return False
-        raise OtherStates(
-            "the store's states have begun anew for a model with other [entity] sections, or other columns of amount "
-            "and time; stop this process, or give its model a store of its own"
-        )
+        raise OtherStates(OTHER_SECTIONS)
 
     def committed(self, keys: Collection[EntityKey], view: View) -> dict[EntityKey, State]:
         """The states of entities as of the last commit, not to be changed; one without events is absent.

@@ -21,6 +21,12 @@ class Contended(StoreUnavailable):
     """Another process got in between; the same again may go well at once."""
 
 
+OTHER_SECTIONS = (
+    "the store's states have begun anew for a model with other [entity] sections, or other columns of amount and time; "
+    "stop this process, or give its model a store of its own"
+)
+
+
 class OtherStates(StoreUnavailable):
     """The store's states are of another declaration than this process's model: they are neither read nor written."""
 

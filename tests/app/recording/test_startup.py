@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from app.decisions.purge import purge_store
+from app.pseudonyms import NO_PSEUDONYMS
 from app.recording.startup import Recovered, recover
 from app.recording.state_cache import StateCache
+from app.reload.crew import Together
+from app.service import create_app
+from app.settings import Settings
 from app.store.contract import Store
-from app.store.errors import BegunMeanwhile, StillBuilding, StoreInUse, StoreUnavailable
+from app.store.errors import BegunMeanwhile, OtherStates, StillBuilding, StoreInUse, StoreUnavailable
 from app.store.open import open_store
 from app.store.records import Origin
 from app.store.redis.store import RedisStore
@@ -130,6 +135,24 @@ def test_other_sections_have_the_states_of_a_shared_store_made_from_its_log(
             assert same_states(payments.schema, new.recorder.states.peek(keys), before)
             assert new.send(*rows[:50]) == alone.send(*rows[:50])
             assert old.send(*rows[50:]) == alone.send(*rows[50:])  # it fits again
+
+
+def test_who_joins_or_erases_leaves_the_states_of_another_model_to_those_that_serve_it(
+    payments: Payments, shared_store: str, tmp_path: Path
+) -> None:
+    settings = Settings(artifacts=payments.artifacts, database_url=shared_store)
+    with till(payments, shared_store) as old, closing(open_store(shared_store)) as other:
+        old.send(*sent(payments, 3))
+        other.begin(Origin("of other sections"), [], other.origin())
+        attempts: tuple[Callable[[], object], ...] = (
+            partial(create_app, settings, payments.scorer, Together(tmp_path)),  # takes a crashed one's place
+            partial(purge_store, settings, payments.scorer, NO_PSEUDONYMS, None, A),
+            partial(old.send, sent(payments, 4)[3]),
+        )
+        for attempt in attempts:
+            with pytest.raises(OtherStates, match="a store of its own"):
+                attempt()
+        assert other.origin() == Origin("of other sections")
 
 
 @pytest.mark.parametrize("kept", [False, True])
