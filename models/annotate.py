@@ -102,14 +102,17 @@ class CardMask:
         self._decided: dict[str, bool] = dict.fromkeys(trusted, False)
 
     def hide(self, frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
-        """The frame with :data:`WITHHELD` in place of a text, and nothing in place of another value."""
+        """The frame with :data:`WITHHELD` in place of a text, and nothing in place of another value.
+
+        Where there is nothing to hide, the very frame.
+        """
         masked = []
         for cells in frame.select(columns):
             hits = self._hits(cells)
             if hits.any():
                 replacement = pl.lit(WITHHELD if cells.dtype == pl.String else None)
                 masked.append(pl.when(hits).then(replacement).otherwise(pl.col(cells.name)).alias(cells.name))
-        return frame.with_columns(masked)
+        return frame.with_columns(masked) if masked else frame
 
     def _hits(self, cells: pl.Series) -> pl.Series:
         if names_verification_value(cells.name):
@@ -132,8 +135,13 @@ def hashed_fields(schema: TransactionSchema) -> tuple[str, ...]:
 
 
 def withheld(frame: pl.DataFrame, fields: Iterable[str]) -> pl.DataFrame:
-    """The frame with :data:`WITHHELD` for every text of some columns, and with nothing for other values."""
+    """The frame with :data:`WITHHELD` for every text of some columns, and with nothing for other values.
+
+    Where it has none of them, the very frame.
+    """
     present = [pl.col(field) for field in fields if field in frame.columns]
+    if not present:
+        return frame
     texts = [frame.schema[column.meta.output_name()] == pl.String for column in present]
     return frame.with_columns(
         pl.when(column.is_not_null()).then(pl.lit(WITHHELD) if text else pl.lit(None)).alias(column.meta.output_name())

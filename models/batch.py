@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.annotate import added_columns, scored_frame
+from models.annotate import added_columns, scored_columns
 from models.bulk import for_many
 from models.familiarity import Familiarity
 from models.parsing import parse_rows
@@ -54,8 +54,8 @@ def score_table(
     familiarity = Familiarity(scorer.schema, scorer.vocabulary)
     many = for_many(scorer)
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
-        return scored_frame(many, frame, parsed, reasons, behaviour)
+    def annotate(parsed: ParsedRows, behaviour: NDArray[np.float64]) -> list[pl.Series]:
+        return scored_columns(many, parsed.batch(scorer.vocabulary).with_behaviour(behaviour), reasons)
 
     prepare = partial(_prepared, scorer, source, fork)
     report = transform_table(
@@ -85,9 +85,9 @@ def embed_table(
     """Write the input's columns with the code h = f(x) as code_1, code_2, … Otherwise as :func:`score_table`."""
     names = [f"code_{i}" for i in range(1, scorer.manifest.architecture.code_size + 1)]
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows, behaviour: NDArray[np.float64]) -> pl.DataFrame:
+    def annotate(parsed: ParsedRows, behaviour: NDArray[np.float64]) -> list[pl.Series]:
         codes = scorer.codes(parsed.batch(scorer.vocabulary).with_behaviour(behaviour))
-        return frame.filter(pl.Series(parsed.good)).hstack(pl.from_numpy(codes, schema=names).get_columns())
+        return pl.from_numpy(codes, schema=names).get_columns()
 
     prepare = partial(_prepared, scorer, source, fork)
     return transform_table(scorer.schema, source, output, names, prepare, annotate, on_error, on_progress)

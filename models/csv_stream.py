@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import InvalidInput
+from models.plain_csv import count, read_plain, without_trailing
 from models.rows import ParsedRows, RowError, at_lines
 from models.schema.file_form import PLAIN_FILE, FileForm
 
@@ -39,11 +40,13 @@ class Chunk:
         lines: int64 [rows of the frame], the line of the file each row starts on (CSV; the header is line 1) or
             its number (Parquet; the first row is 1).
         broken: errors of the rows left out; their ``row`` is a line of the file already.
+        text: the rows as lines of CSV, where no cell needs quotation marks; empty where that cannot be said.
     """
 
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     broken: tuple[RowError, ...] = ()
+    text: bytes = b""
 
     def errors(self, parsed: ParsedRows) -> list[RowError]:
         """Every bad row in order, by its line: those that could not be split and those that parsing refused."""
@@ -163,15 +166,15 @@ class CsvSplitter:
 
     def _parse(self, block: bytes, header: list[str]) -> Chunk:
         first_line = self._line
-        self._line += block.count(b"\n")
+        self._line += count(block, "\n")
         plain = self._plain(block)
         if plain is not None and self._trailing is not False:
-            plain, self._trailing = _without_trailing(plain, header, self.delimiter, known=self._trailing)
+            plain, self._trailing = without_trailing(plain, header, self.delimiter, known=self._trailing)
         if plain is not None:
-            frame = _read_plain(plain, header, self.delimiter)
+            frame = read_plain(plain, header, self.delimiter)
             if frame is not None:
                 return _without_empty(
-                    Chunk(frame, np.arange(first_line, first_line + frame.height)), plain, self.delimiter
+                    Chunk(frame, np.arange(first_line, first_line + frame.height), text=plain), self.delimiter
                 )
         return self._parse_records(block, header, first_line)
 
@@ -243,23 +246,9 @@ class CsvSplitter:
                 yield line, cells
 
 
-def _without_trailing(
-    block: bytes, header: list[str], delimiter: str, *, known: bool | None
-) -> tuple[bytes | None, bool | None]:
-    """A plain block without the delimiters behind its rows' last cells, and whether they are there in every row.
-
-    Where some rows have one and some have not it goes to the csv module.
-    """
-    lines, mark = block.count(b"\n"), delimiter.encode()
-    behind = block.count(mark + b"\n")
-    if behind == lines and block.count(mark) == lines * len(header):
-        return block.replace(mark + b"\n", b"\n"), True
-    return (None, known) if known or behind else (block, False)
-
-
-def _without_empty(chunk: Chunk, block: bytes, delimiter: str) -> Chunk:
-    """The chunk without rows of delimiters alone: blank lines of a spreadsheet."""
-    marks = delimiter.encode() * (chunk.frame.width - 1)
+def _without_empty(chunk: Chunk, delimiter: str) -> Chunk:
+    """The plain chunk without rows of delimiters alone: blank lines of a spreadsheet."""
+    block, marks = chunk.text, delimiter.encode() * (chunk.frame.width - 1)
     blanks = (b"\n%b\n" % marks, b"\n%b%b\n" % (marks, delimiter.encode()))
     if not marks or not any(blank in block or block.startswith(blank[1:]) for blank in blanks):
         return chunk
@@ -275,22 +264,3 @@ def _delimiter_of(header: bytes) -> str:
     """The delimiter that a header line has most of, those inside quotation marks left aside."""
     bare = re.sub(rb'"(?:[^"]|"")*"', b"", header)
     return chr(max(_DELIMITERS, key=bare.count))
-
-
-def _read_plain(block: bytes, header: list[str], delimiter: str) -> pl.DataFrame | None:
-    """Parse a block without quotation marks and blank lines; None if a row has too many or too few cells."""
-    # Polars fills short rows silently and refuses long ones, so equal totals mean that every row is right.
-    if block.count(delimiter.encode()) != block.count(b"\n") * (len(header) - 1):
-        return None
-    # The row of zeros keeps Polars from taking the first bytes for a byte order mark or compressed data.
-    zeros = delimiter.join("0" * len(header)).encode() + b"\n"
-    try:
-        return pl.read_csv(
-            zeros + block,
-            has_header=False,
-            schema=dict.fromkeys(header, pl.String),
-            separator=delimiter,
-            quote_char=None,
-        ).slice(1)
-    except pl.exceptions.PolarsError:  # too many cells, or not UTF-8: the csv module finds the row
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from models.parsing import parse_rows
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
 from models.strict_tables import opened
-from models.tables import TableReader, table_kind, write_frames
+from models.tables import TableReader, csv_bytes, table_kind, widened_lines, write_frames, write_pieces
 
 OnError = Literal["stop", "reject"]
 Progress = Callable[[int, int], None]
@@ -92,7 +92,7 @@ def transform_table(
     output: Path,
     added: Sequence[str],
     prepare: Callable[[], Prepared[_Found]],
-    annotate: Callable[[pl.DataFrame, ParsedRows, _Found], pl.DataFrame],
+    annotate: Callable[[ParsedRows, _Found], list[pl.Series]],
     on_error: OnError,
     on_progress: Progress | None,
     *,
@@ -104,8 +104,8 @@ def transform_table(
     Args:
         added: names of the further columns.
         prepare: called once the table is known to have the columns of the schema.
-        annotate: a chunk, its good rows, and what was prepared of them, to the frame that is written; called by several
-            threads at the same time.
+        annotate: a chunk's good rows, and what was prepared of them, to the further columns; called by several threads
+            at the same time.
         threads: chunks worked on at the same time.
         seen: told the rows that are written, in their order.
 
@@ -132,29 +132,33 @@ def transform_table(
         bad = chunk.errors(parsed)
         if bad and on_error == "stop":
             raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
-        return _Worked(withheld(annotate(chunk.frame, parsed, found), secret), parsed, bad, position)
+        good = chunk.frame if parsed.good.all() else chunk.frame.filter(pl.Series(parsed.good))
+        return _Worked(chunk, withheld(good, secret), named(annotate(parsed, found)), parsed, bad, position)
 
-    def frames() -> Iterator[pl.DataFrame]:
+    def named(columns: list[pl.Series]) -> pl.DataFrame:
+        return pl.DataFrame([column.alias(name) for column, name in zip(columns, added, strict=True)])
+
+    def results() -> Iterator[tuple[_Worked, pl.DataFrame]]:
+        """What became of each chunk, and its rows as they may be shown."""
         nonlocal rows, alerts
-        empty = True
         items = ((number, chunk, reader.position) for number, chunk in enumerate(reader.chunks()))
         for done in in_order(work, items, threads):
             rejected.extend(done.bad)
             seen(done.parsed)
-            frame = mask.hide(done.frame, unchecked)
-            rows += frame.height
+            rows += done.own.height
             if "is_anomaly" in added:
-                alerts += int(frame["is_anomaly"].sum())
+                alerts += int(done.further["is_anomaly"].sum())
             if on_progress:
                 on_progress(done.position, reader.size)
-            empty = False
-            yield frame
-        if empty:
-            nothing = pl.DataFrame(schema=reader.schema)
-            yield annotate(nothing, parse_rows(schema, nothing), prepared.none())
+            yield done, mask.hide(done.own, unchecked)
 
+    nothing = pl.DataFrame(schema=reader.schema)
+    head = nothing.hstack(named(annotate(parse_rows(schema, nothing), prepared.none())))
     with written_aside(output) as aside:
-        write_frames(aside, frames(), delimiter=reader.delimiter, kind=kind)
+        if kind == ".parquet":
+            write_frames(aside, chain([head], (own.hstack(done.further) for done, own in results())), kind=kind)
+        else:
+            write_pieces(aside, _pieces(head, results(), reader.delimiter), kind)
         if rejected:
             with written_aside(rejects_path) as rejects_aside:
                 _rejects_frame(rejected, reader).write_csv(rejects_aside)
@@ -165,12 +169,23 @@ def transform_table(
 
 @dataclass(frozen=True)
 class _Worked:
-    """A chunk as it is written, but for card numbers; its rows, good and bad; how far the table was read then."""
+    """A chunk, its good rows but for card numbers in columns that nobody named, and their further columns; its rows,
+    good and bad; how far the table was read then."""
 
-    frame: pl.DataFrame
+    chunk: Chunk
+    own: pl.DataFrame
+    further: pl.DataFrame
     parsed: ParsedRows
     bad: list[RowError]
     position: int
+
+
+def _pieces(head: pl.DataFrame, results: Iterable[tuple[_Worked, pl.DataFrame]], delimiter: str) -> Iterator[bytes]:
+    """The table as CSV; rows of which nothing is left out or hidden keep the text that they have."""
+    yield csv_bytes(head, header=True, delimiter=delimiter)
+    for done, own in results:
+        lines = widened_lines(done.chunk.text, done.further, delimiter) if own is done.chunk.frame else None
+        yield lines or csv_bytes(own.hstack(done.further), header=False, delimiter=delimiter)
 
 
 def _rejects_frame(rejected: list[RowError], reader: TableReader) -> pl.DataFrame:

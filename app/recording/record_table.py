@@ -17,7 +17,7 @@ from app.recording.recorder import Recorder
 from app.refusals import Refusal
 from app.requests.arrival import ScoreOptions
 from app.requests.encoder import Encoder
-from models.annotate import added_columns, with_added
+from models.annotate import added_columns
 from models.parsing import parse_rows
 from models.rows import ParsedRows
 from models.schema import TransactionSchema
@@ -50,8 +50,8 @@ def record_table(
         StoreUnavailable: rows before the failure are recorded; the same command again goes on.
     """
 
-    def annotate(frame: pl.DataFrame, parsed: ParsedRows, answers: _Answers) -> pl.DataFrame:
-        return with_added(frame.filter(pl.Series(parsed.good)), answers.columns(reasons))
+    def annotate(parsed: ParsedRows, answers: _Answers) -> list[pl.Series]:
+        return answers.columns(reasons)
 
     def prepare() -> _Recorded:
         # With "stop" every cell is looked at before the first row is recorded.

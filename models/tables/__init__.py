@@ -2,6 +2,16 @@
 
 from models.tables.kinds import READ, WRITTEN, expand, table_kind
 from models.tables.reader import TableReader
-from models.tables.writer import csv_bytes, write_frames
+from models.tables.writer import csv_bytes, widened_lines, write_frames, write_pieces
 
-__all__ = ["READ", "WRITTEN", "TableReader", "csv_bytes", "expand", "table_kind", "write_frames"]
+__all__ = [
+    "READ",
+    "WRITTEN",
+    "TableReader",
+    "csv_bytes",
+    "expand",
+    "table_kind",
+    "widened_lines",
+    "write_frames",
+    "write_pieces",
+]

@@ -6,13 +6,17 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.csv_stream import CHUNK_BYTES, Chunk, CsvSplitter
 from models.errors import InvalidInput
+from models.tables import csv_bytes, widened_lines
 
 _CELL = st.text(st.sampled_from('ab1 \t,;|"\n\r\x00\x01xé€😀\ufeff\u2028'), max_size=6)
 _PLAIN_CELL = st.text(st.sampled_from("ab1 .-x€\ufeff\x01"), max_size=4)
@@ -89,6 +93,22 @@ def test_a_table_comes_back_whole(stream: tuple[list[list[str]], list[int], list
     kept = [number for number, row in enumerate(rows) if not blank(row)]
     assert result.rows == [tuple(cell or None for cell in rows[number]) for number in kept]
     assert result.lines == [starts[number] for number in kept]
+
+
+@given(streams())
+def test_lines_with_further_cells_are_what_all_cells_are(
+    stream: tuple[list[list[str]], list[int], list[bytes]],
+) -> None:
+    splitter = CsvSplitter("t.csv", chunk_bytes=16)
+    for chunk in [*chain.from_iterable(map(splitter.feed, stream[2])), *splitter.finish()]:
+        for word in ("approve", 'say "yes"'):
+            rows = chunk.frame.height
+            added = pl.DataFrame({"score": np.arange(rows) / 7, "decision": pl.repeat(word, rows, eager=True)})
+            lines = widened_lines(chunk.text, added, splitter.delimiter)
+            if not chunk.text or b"\0" in chunk.text or word != "approve":
+                assert lines is None
+            else:
+                assert lines == csv_bytes(chunk.frame.hstack(added), header=False, delimiter=splitter.delimiter)
 
 
 @given(st.lists(st.lists(_PLAIN_CELL, min_size=1, max_size=5), max_size=10), st.integers(0, 60))
