@@ -13,8 +13,10 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/counterfoil
 WORKDIR /src
 # Every package in the version and with the hash of the lock; only then, from nothing else, the project itself.
+# Where people sign in by OpenID Connect: --build-arg LOCK=serve-oidc.
 COPY requirements requirements
-RUN /opt/counterfoil/bin/pip install --require-hashes --requirement requirements/serve.lock
+ARG LOCK=serve
+RUN /opt/counterfoil/bin/pip install --require-hashes --requirement "requirements/$LOCK.lock"
 COPY pyproject.toml README.md LICENSE counterfoil.py ./
 COPY app app
 COPY cli cli

@@ -95,9 +95,11 @@ bench-detection: $(VENV)/bench ## Detection beside other methods on ../shared/da
 lock: $(VENV)/tools/done ## Resolve all dependencies anew into requirements/*.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra dev --output-file requirements/dev.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra training --extra postgresql --extra redis --extra kafka \
-	  --extra rules --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
+	  --extra rules --extra oidc --extra excel --constraint requirements/dev.lock --output-file requirements/train.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra kafka --extra rules \
 	  --constraint requirements/dev.lock --output-file requirements/serve.lock
+	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra postgresql --extra redis --extra kafka --extra rules \
+	  --extra oidc --constraint requirements/dev.lock --output-file requirements/serve-oidc.lock
 	$(TOOLS)/uv $(LOCK) pyproject.toml --group build --extra spark --constraint requirements/dev.lock \
 	  --output-file requirements/spark.lock
 	$(TOOLS)/uv $(LOCK) --group pyproject.toml:tools --output-file requirements/tools.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 
 from models.errors import CounterfoilError
 
@@ -31,6 +32,16 @@ def listen(host: str, port: int) -> socket.socket:
             else "stop what uses it or choose another --port"
         )
         raise CounterfoilError(f"cannot listen on {host} port {port}: {reason.lower()}; {advice}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine, for itself alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def reachable(host: str) -> str:

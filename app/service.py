@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
@@ -42,6 +42,9 @@ from app.versions.routes import Versions
 from models.errors import InvalidInput
 from models.registry import Registry
 from models.scorer import Scorer
+
+if TYPE_CHECKING:
+    from app.console.routes import Console
 
 #: Collections of young objects before one of all: objects of thousands of new connections are walked through in it.
 _FULL_COLLECTION = 100
@@ -92,6 +95,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTION)
         sys.setswitchinterval(_SWITCH_SECONDS)
+        if console is not None:
+            await console.check()
         async with sampling(metrics, serving, drift), follower.following(), rules.following():
             # For whom serves it: uvicorn hands it to each connection.
             last: list[Callable[[], None]] = []
@@ -112,6 +117,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     who = access(routes)
     declared = [route for one in routes for route in one.routes()]
     page: Callable[[Request, Exception], Response] | None = None
+    console: Console | None = None
     if settings.console:
         from app.console.routes import Console, trouble  # noqa: PLC0415 - templates and forms, only where they are wanted
 

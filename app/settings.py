@@ -108,6 +108,31 @@ class Settings(BaseSettings):
         ge=1,
         description="How old an alert may become before somebody decides; the console shows older ones",
     )
+    oidc_issuer: str = Field(
+        default="",
+        description="Issuer of OpenID Connect whose people sign in to the console, https://…; needs the extra oidc",
+    )
+    oidc_client_id: str = Field(default="", description="Id of the client that the issuer knows the console by")
+    oidc_client_secret_file: Path | None = Field(
+        default=None,
+        description="File with that client's secret, readable to its owner; a public client has none",
+    )
+    oidc_redirect_url: str = Field(
+        default="", description="Where the issuer sends people back: https://HOST/console/oidc/callback"
+    )
+    oidc_role_claim: str = Field(
+        default="roles",
+        description="Claim of the ID token that gives the role, dots going into objects. Without one only users made "
+        "by counterfoil users create --subject are let in, with the role of the users file",
+    )
+    oidc_roles: str = Field(
+        default="",
+        description="Which of its values give which role: VALUE=ROLE, separated by commas, the most rights count; "
+        "without any, the names of the roles but admin",
+    )
+    oidc_name_claim: str = Field(
+        default="preferred_username", min_length=1, description="Claim of the ID token that a new user is named after"
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one")
     max_connections: int = Field(

@@ -9,7 +9,7 @@ import typer
 
 from cli.console import err, out, tables
 from cli.patience import delivered
-from models.errors import CounterfoilError
+from models.errors import CounterfoilError, InvalidInput
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -41,17 +41,34 @@ RoleOption = Annotated[
 
 
 @cli.command("create")
-def create(name: NameArgument, role: RoleOption) -> None:
+def create(
+    name: NameArgument,
+    role: RoleOption,
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="How the issuer in COUNTERFOIL_OIDC_ISSUER calls them: they sign in through it, without a password.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
     """Make a user and print their first password: this once, it is kept nowhere. They change it in the console.
 
     Once there is a user, everybody signs in, on this machine, too.
 
     Example: counterfoil users create ana --role analyst
     """
-    from app.console.users import create_user
+    from app.console.users import Identity, create_user
     from app.settings import load_settings
 
-    path = load_settings().users_file
+    settings = load_settings()
+    path = settings.users_file
+    if subject:
+        if not settings.oidc_issuer:
+            raise InvalidInput("--subject: set COUNTERFOIL_OIDC_ISSUER first, whose subject it is")
+        create_user(path, name, role.value, Identity(issuer=settings.oidc_issuer, subject=subject))
+        out.print(f"User {name} in {path}: {role.value}, signs in through the issuer.", markup=False)
+        return
     password = create_user(path, name, role.value)
     err.print(f"User {name} in {path}: {role.value}. Their password, shown this once:", markup=False)
     _hand_over(password, name)
@@ -74,10 +91,12 @@ def list_users() -> None:
         out.print(f"No users in {path}. To make one: counterfoil users create NAME --role analyst")
         return
     table = Table(box=None)
-    for column in ("name", "role", "created", "password set"):
+    for column in ("name", "role", "created", "password set", "signs in"):
         table.add_column(column)
     for user in users:
-        table.add_row(user.name, user.role, f"{user.created_at:%Y-%m-%d %H:%M}", f"{user.changed_at:%Y-%m-%d %H:%M}")
+        changed = f"{user.changed_at:%Y-%m-%d %H:%M}" if user.password else ""
+        ways = " or ".join(way for way, has in (("password", user.password), ("issuer", user.identity)) if has)
+        table.add_row(user.name, user.role, f"{user.created_at:%Y-%m-%d %H:%M}", changed, ways)
     tables.print(table)
 
 

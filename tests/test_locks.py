@@ -18,7 +18,8 @@ FOLDER = ROOT / "requirements"
 #: Lock -> the extras in it, besides the core.
 EXTRAS = {
     "serve": ("postgresql", "redis", "kafka", "rules"),
-    "train": ("training", "postgresql", "redis", "kafka", "rules", "excel"),
+    "serve-oidc": ("postgresql", "redis", "kafka", "rules", "oidc"),
+    "train": ("training", "postgresql", "redis", "kafka", "rules", "oidc", "excel"),
     "dev": ("dev",),
     "spark": ("spark",),
 }
@@ -94,8 +95,9 @@ def test_torch_is_pinned_once_and_locked_nowhere() -> None:
 
 def test_what_serves_is_what_was_tested() -> None:
     for environment in ENVIRONMENTS:
-        serve, train, dev = (versions(lock, environment).items() for lock in ("serve", "train", "dev"))
-        assert serve <= train <= dev
+        locks = ("serve", "serve-oidc", "train", "dev")
+        serve, oidc, train, dev = (versions(lock, environment).items() for lock in locks)
+        assert serve <= oidc <= train <= dev
         spark = versions("spark", environment)
         assert {name: version for name, version in dev if name in spark}.items() <= spark.items()
 

@@ -13,13 +13,13 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from app.access.bucket import Bucket
+from app.address import is_loopback
 from app.console.roles import Person
 from app.console.users import Users
 from app.problems import Refused
@@ -54,17 +54,17 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         self.users = Users(settings.users_file)
         self._keys: Path = settings.keys_file
-        self._loopback = _is_loopback(settings.host)
+        self._loopback = is_loopback(settings.host) and not settings.oidc_issuer
         self._tries: OrderedDict[str, list[Bucket]] = OrderedDict()
         self._lock = threading.Lock()
 
     def local(self, request: Request) -> Person | None:
-        """Who asks where nobody has to sign in: no user and no API key was ever made, and nothing but this machine
-        reaches the service. The host that is asked for must be this machine by name, too: pages of other sites could
-        else have theirs point here."""
+        """Who asks where nobody has to sign in: no user and no API key was ever made, no provider vouches for people,
+        and nothing but this machine reaches the service. The host that is asked for must be this machine by name, too:
+        pages of other sites could else have theirs point here."""
         client = request.client.host if request.client else ""
         named = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if self._loopback and _is_loopback(client) and _is_loopback(named) and not self._keys.exists():
+        if self._loopback and is_loopback(client) and is_loopback(named) and not self._keys.exists():
             return Person("local", "admin", local=True) if self.users.now() is None else None
         return None
 
@@ -99,10 +99,10 @@ class Door:
             raise Refused("rate-limited", f"too many passwords were tried; try again in {wait:.0f} s")
         user = (self.users.now() or {}).get(name)
         try:
-            PasswordHasher().verify(user.password if user else _NOBODY, password)
+            PasswordHasher().verify((user and user.password) or _NOBODY, password)
         except (Argon2Error, InvalidHashError):
             return None
-        if user is None:
+        if user is None or not user.password:
             return None
         with self._lock:
             self._tries.pop(name, None)
@@ -151,17 +151,8 @@ def require_own_page(request: Request) -> None:
 
 def needs_tls(request: Request) -> bool:
     """Whether the cookie is to be sent over TLS only: everywhere but on this machine."""
-    return not _is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+    return not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
 
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

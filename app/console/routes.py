@@ -16,7 +16,7 @@ from starlette.types import Scope
 from app import problems
 from app.access.guard import Access
 from app.console import pages
-from app.console.account import Account, sign_in_page
+from app.console.account import Account
 from app.console.alert import Alerts
 from app.console.audit import Audit
 from app.console.door import Door, require_own_page
@@ -24,6 +24,7 @@ from app.console.facts import Explanations
 from app.console.filters import Filters
 from app.console.lists import ListPages
 from app.console.models import Models
+from app.console.oidc import CALLBACK
 from app.console.overview import Overview
 from app.console.queue import Queue
 from app.console.roles import Right, require
@@ -93,6 +94,8 @@ class Console:
             _Page(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
             self._open("POST", "/sign-in", self._sign_in),
+            self._open("GET", "/oidc", self._account.go_to_provider),
+            self._open("GET", CALLBACK.removeprefix(pages.PREFIX), self._come_back),
             self._page("POST", "/sign-out", self._account.sign_out),
             self._page("GET", "/account", self._account.page),
             self._page("POST", "/account", self._account.change),
@@ -127,6 +130,10 @@ class Console:
             self._page("POST", "/rules/{number}", rule_pages.settle, "rules"),
             _Page(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
         ]
+
+    async def check(self) -> None:
+        """Say in the log what will not work."""
+        await self._account.check()
 
     @property
     def access(self) -> dict[str, Access]:
@@ -184,12 +191,17 @@ class Console:
         desk = self._desk()
         if await run_sync(self._door.who, request, desk, limiter=self._limiter) is not None:
             return RedirectResponse(pages.PREFIX, 303)
-        return sign_in_page(request, self._door)
+        return self._account.sign_in_page(request)
 
     async def _sign_in(self, request: Request) -> Response:
         desk = self._desk()
         _, ledger = self._serving.now()
         return await self._account.sign_in(request, desk, ledger)
+
+    async def _come_back(self, request: Request) -> Response:
+        desk = self._desk()
+        _, ledger = self._serving.now()
+        return await self._account.come_back(request, desk, ledger)
 
 
 async def _file(request: Request) -> Response:

@@ -23,11 +23,20 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+class Identity(BaseModel):
+    """Who somebody is to a provider of OpenID Connect: both never change, and no two people have the same."""
+
+    model_config = _STRICT
+
+    issuer: str = Field(min_length=1)
+    subject: str = Field(min_length=1)
+
+
 class User(BaseModel):
     """What is kept of a user.
 
     Attributes:
-        password: argon2id, in PHC format.
+        password: argon2id, in PHC format; "" where there is none to sign in with.
         changed_at: when the password was set; sessions that began before are over.
     """
 
@@ -38,6 +47,7 @@ class User(BaseModel):
     password: str
     created_at: AwareDatetime
     changed_at: AwareDatetime
+    identity: Identity | None = None
 
 
 class UsersFile(BaseModel):
@@ -93,8 +103,8 @@ class Users:
         return self._users
 
 
-def create_user(path: Path, name: str, role: Role) -> str:
-    """Add a user; their first password.
+def create_user(path: Path, name: str, role: Role, identity: Identity | None = None) -> str:
+    """Add a user; their first password, or "" for one with an identity, who signs in by it alone.
 
     Raises:
         InvalidInput: the name is none or taken, or the file is not as it should be.
@@ -105,9 +115,23 @@ def create_user(path: Path, name: str, role: Role) -> str:
     with _changing(path) as users:
         if name in users:
             raise InvalidInput(f"there is a user {name} already; counterfoil users password {name} sets a new password")
-        password, now = _new_password(), _now()
-        users[name] = User(name=name, role=role, password=_hashed(password), created_at=now, changed_at=now)
+        if identity is not None and (holder := known_by(identity, users)) is not None:
+            raise InvalidInput(f"the user {holder.name} has this subject already")
+        password, now = "" if identity else _new_password(), _now()
+        users[name] = User(
+            name=name,
+            role=role,
+            password=_hashed(password) if password else "",
+            created_at=now,
+            changed_at=now,
+            identity=identity,
+        )
     return password
+
+
+def known_by(identity: Identity, users: dict[str, User]) -> User | None:
+    """Whose it is, among users by name; None where it is nobody's."""
+    return next((user for user in users.values() if user.identity == identity), None)
 
 
 def set_password(path: Path, name: str, password: str | None = None) -> str:
@@ -142,7 +166,7 @@ def _changing(path: Path) -> Iterator[dict[str, User]]:
     with alone(path):
         users = {user.name: user for user in read_users(path) or ()}
         yield users
-        content = UsersFile(format=1, users=tuple(users.values())).model_dump_json(indent=1)
+        content = UsersFile(format=1, users=tuple(users.values())).model_dump_json(indent=1, exclude_none=True)
         write_private(path, content.encode() + b"\n")
 
 
