@@ -47,6 +47,7 @@ class Labels(enum.StrEnum):
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         list[str], typer.Argument(help="Files or globs: CSV (also .gz, .zst), Parquet.", show_default=False)
     ],
@@ -115,6 +116,8 @@ def train(
 
     The last fifth of the rows in time is the test part, read once; the rows before it calibrate the score.
 
+    `torchrun --nproc-per-node 2 --no-python counterfoil train …` trains one model in two processes.
+
     Exit code 3 if the version was published and not activated, since its alerts are far from what was promised.
 
     Example: counterfoil train history/*.csv.gz --profile bank.toml --alert-rate 0.002
@@ -122,10 +125,13 @@ def train(
     from models.tables import expand
     from models.thresholds import Policy
     from training.fit import FitOptions
+    from training.ranks import started_by_torchrun
     from training.read import read_history
-    from training.train import TrainingJob
+    from training.train import TrainingJob, help_training
     from training.train import train as run_training
 
+    ranks = context.with_resource(started_by_torchrun(device))
+    out.quiet, err.quiet = (ranks.rank > 0,) * 2  # the first one speaks for all
     policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
     decline = decline_policy(decline_alert_rate, decline_min_precision)
     files = expand(data)
@@ -172,7 +178,10 @@ def train(
             out.print("The rows were not in the order of time: sorted, since the latest are for calibration and test.")
         if not history.labelled:
             out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
-        manifest, folder = run_training(job, history, registry, on_progress=step, on_stage=stage)
+        if ranks.rank:
+            help_training(job, history, ranks)
+            raise typer.Exit
+        manifest, folder = run_training(job, history, registry, ranks=ranks, on_progress=step, on_stage=stage)
         bars.remove_task(task)
     why = None if force or not activate else why_not_activated(manifest)
     said = partial(say_trained, manifest, folder, schema.cycles)

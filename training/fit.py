@@ -22,6 +22,7 @@ from models.memory import Memory
 from models.normaliser import Layout, tensors
 from models.rows import Batch
 from training.optimise import FitProgress, Rows, optimise
+from training.ranks import ALONE, Ranks
 from training.singles import BENDS, fit_singles
 from training.whitening import robust_precision
 
@@ -122,6 +123,7 @@ def fit_detector(
     *,
     seed: int,
     device: str = "cpu",
+    ranks: Ranks = ALONE,
     on_progress: Callable[[FitProgress], None] | None = None,
 ) -> FitResult:
     """Train on a batch of legitimate transactions.
@@ -132,6 +134,7 @@ def fit_detector(
         batch: legitimate rows only, encoded.
         seed: of weights, folds, order and noise; no global generator is touched.
         device: a torch device.
+        ranks: processes that train it together; each ends with the same detector.
 
     Raises:
         InvalidInput: the options make an illegal shape.
@@ -161,6 +164,7 @@ def fit_detector(
         learning_rate=options.learning_rate,
         generator=generator,
         device=device,
+        ranks=ranks,
         on_progress=on_progress,
     )
     detector.double().eval()

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from models.autoencoder import reconstruction_loss
 from models.detector import FraudDetector
+from models.errors import InvalidInput
+from training.ranks import ALONE, Ranks
 
 #: Up to this many inputs the matrices are too small to share: a second thread would only wait for the first.
 _ONE_THREAD_WIDTH = 512
@@ -63,6 +65,7 @@ def optimise(
     learning_rate: float,
     generator: torch.Generator,
     device: str,
+    ranks: Ranks = ALONE,
     on_progress: Callable[[FitProgress], None] | None,
 ) -> tuple[FitProgress, ...]:
     """Train the ensemble and the embeddings; leaves the weights of the best held-in loss, on the CPU.
@@ -70,11 +73,14 @@ def optimise(
     Args:
         folds: per member the rows it trains on and those it is judged by.
         bound: of :func:`models.autoencoder.reconstruction_loss`.
+        ranks: those that do it together.
         steps: None sizes them from the rows; the fewest are fewer above 512 inputs, whose steps cost more and say more.
     """
     members = len(folds)
     count = len(folds[0][0])
     batch_rows = min(batch_rows, count)
+    if batch_rows < ranks.count:
+        raise InvalidInput(f"{ranks.count} processes have no more than {batch_rows} rows to share; start fewer")
     fewest = int(_MIN_STEPS * min(1, max(_ONE_THREAD_WIDTH / detector.owner.shape[0], 0.2)))
     steps = steps or int(np.clip(_EPOCHS * count / batch_rows, fewest, _MAX_STEPS))
     data = Rows(rows.dense.float().to(device), rows.categorical.to(device))
@@ -86,6 +92,7 @@ def optimise(
     optimiser = torch.optim.AdamW(
         detector.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
+    mine, shape = ranks.of(batch_rows), (members, batch_rows, detector.owner.shape[0])
     every = max(1, steps // _REPORTS)
     best, best_state, since_best = math.inf, copy.deepcopy(detector.state_dict()), 0
     history: list[FitProgress] = []
@@ -95,16 +102,16 @@ def optimise(
         for step in range(1, steps + 1):
             if at + batch_rows > count:
                 order, at = torch.randperm(count, generator=generator), 0
-            x = data.embed(detector, train[:, order[at : at + batch_rows].to(device)], knot)
+            x = data.embed(detector, train[:, order[at : at + batch_rows][mine].to(device)], knot)
             at += batch_rows
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * _schedule(step / steps)
-            noisy = x + noise * torch.randn(x.shape, generator=generator).to(device) if noise else x
+            noisy = x + noise * torch.randn(shape, generator=generator)[:, mine].to(device) if noise else x
             loss = reconstruction_loss(x, network(noisy), unit, bound)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            running += ranks.add_up(loss, detector.parameters(), x.shape[1] / batch_rows)
             optimiser.step()
-            running += loss.detach()
             if step % every and step != steps:
                 continue
             with torch.no_grad():

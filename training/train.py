@@ -67,6 +67,7 @@ from training.drill import Unshown, drill, scenario_names
 from training.evaluate import measure
 from training.fit import FitOptions, FitResult, fit_detector
 from training.optimise import FitProgress
+from training.ranks import ALONE, Ranks
 from training.read import History
 from training.report import ScoredPart, render_report
 from training.second_opinion import NOVEL_SHARE, add_second_opinion
@@ -106,23 +107,32 @@ class TrainingJob:
         refuse_signed_ratios(self.schema, f"profile '{self.schema.name}'")
 
 
-def train(
-    job: TrainingJob,
-    history: History,
-    registry: Registry,
-    *,
-    on_progress: Callable[[FitProgress], None] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
-) -> tuple[Manifest, Path]:
-    """Train on a history and publish the version; activating it is the caller's decision.
+@dataclass(frozen=True)
+class _Prepared:
+    """A history that is ready to be trained on.
 
-    Returns:
-        The manifest and the version's folder.
-
-    Raises:
-        InvalidInput: the data or the options cannot give a model; nothing is published.
-        CounterfoilError: the exported graph does not reproduce torch; nothing is published.
+    Attributes:
+        schema: without cycles that the training part does not cover.
+        late: rows that were ahead of the clock and are left out.
+        states: after the last row; None without behaviour features.
+        train_rows: what the detector learns: of the training part, what is not known to be fraud.
+        batch: all rows.
     """
+
+    schema: TransactionSchema
+    delay: str
+    behaviour: Behaviour
+    history: History
+    late: int
+    split: Split
+    states: Snapshot | None
+    train_rows: NDArray[np.int64]
+    vocabulary: Vocabulary
+    batch: Batch
+    layout: Layout
+
+
+def _prepare(job: TrainingJob, history: History, on_stage: Callable[[str], None]) -> _Prepared:
     schema = job.schema
     delay = job.label_delay or schema.label_delay
     behaviour = Behaviour(schema)
@@ -133,35 +143,71 @@ def train(
     if behaviour:
         on_stage("replaying")
         history, states = _remembered(behaviour, history)
-    fitting = history.fitted
-    train_rows = split.train[fitting[split.train]]
+    train_rows = split.train[history.fitted[split.train]]
     vocabulary = fit_vocabulary(history, train_rows)
     batch = history.batch(vocabulary)
     layout = Layout.of(schema, vocabulary)
     job.fit.config(layout)  # what cannot work is refused before any work
-    device = _device(job.device)
     for policy in (job.policy, job.decline):
         if policy is not None:
             require_cases(policy, int((history.label[split.calibration] == FRAUD).sum()))
-    on_stage("training")
-    fitted = batch.take(train_rows)
-    if behaviour:
-        fitted = replace(fitted, numeric=forget_some(behaviour, fitted.numeric, job.seed))
-    result = fit_detector(
-        fitted,
-        layout,
-        job.fit,
-        seed=job.seed,
-        device=device,
-        on_progress=on_progress,
+    return _Prepared(schema, delay, behaviour, history, late, split, states, train_rows, vocabulary, batch, layout)
+
+
+def _fit(
+    job: TrainingJob, prepared: _Prepared, ranks: Ranks, on_progress: Callable[[FitProgress], None] | None
+) -> FitResult:
+    fitted = prepared.batch.take(prepared.train_rows)
+    if prepared.behaviour:
+        fitted = replace(fitted, numeric=forget_some(prepared.behaviour, fitted.numeric, job.seed))
+    device = _device(job.device) if ranks.count == 1 else "cpu"
+    return fit_detector(
+        fitted, prepared.layout, job.fit, seed=job.seed, device=device, ranks=ranks, on_progress=on_progress
     )
+
+
+def help_training(job: TrainingJob, history: History, ranks: Ranks) -> None:
+    """Train together with the process that publishes the version, and leave the rest to it.
+
+    Raises:
+        InvalidInput: as for :func:`train`.
+    """
+    _fit(job, _prepare(job, history, lambda stage: None), ranks, None)
+
+
+def train(
+    job: TrainingJob,
+    history: History,
+    registry: Registry,
+    *,
+    ranks: Ranks = ALONE,
+    on_progress: Callable[[FitProgress], None] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> tuple[Manifest, Path]:
+    """Train on a history and publish the version; activating it is the caller's decision.
+
+    Args:
+        ranks: of processes that train together, of which this is the first; the others call :func:`help_training`.
+
+    Returns:
+        The manifest and the version's folder.
+
+    Raises:
+        InvalidInput: the data or the options cannot give a model; nothing is published.
+        CounterfoilError: the exported graph does not reproduce torch; nothing is published.
+    """
+    prepared = _prepare(job, history, on_stage)
+    schema, split, batch, layout = prepared.schema, prepared.split, prepared.batch, prepared.layout
+    history, train_rows, states = prepared.history, prepared.train_rows, prepared.states
+    on_stage("training")
+    result = _fit(job, prepared, ranks, on_progress)
     second, ranked_by = _learn_from_labels(job, result.detector, batch, history.label, split)
     on_stage("exporting")
     detector = export_onnx(result.detector)
     graph = Graph(detector, threads=torch.get_num_threads())
     golden = _golden(result.detector, graph, batch.take(train_rows), layout, job.seed)
     on_stage("calibrating")
-    held_out = split.calibration[fitting[split.calibration]]
+    held_out = split.calibration[history.fitted[split.calibration]]
     evidence = graph.run(batch.take(held_out), ranked_by)[0]
     calibration = calibrate(evidence)
     inputs = _policy_inputs(schema, history, batch, graph, split, ranked_by)
@@ -184,14 +230,14 @@ def train(
         created_at=now.isoformat(timespec="seconds"),
         transaction_schema=schema,
         key_fingerprint=schema.key_hasher.fingerprint if schema.hashed else "",
-        vocabulary=[list(values) for values in vocabulary.values],
+        vocabulary=[list(values) for values in prepared.vocabulary.values],
         calibration=calibration,
         threshold=threshold,
         policy_inputs=inputs,
         architecture=_architecture(result, job.fit),
-        training=_record(job, delay, history, split, late, learned=ranked_by == EVIDENCE),
+        training=_record(job, prepared.delay, history, split, prepared.late, learned=ranked_by == EVIDENCE),
         metrics=metrics,
-        reference=Reference.of(batch.take(train_rows), vocabulary),
+        reference=Reference.of(batch.take(train_rows), prepared.vocabulary),
         second_opinion=second,
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
         files={},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,7 +158,7 @@ def test_an_interruption_leaves_no_version(
         if moment in ("progress", reached):
             raise failure
 
-    hooks: dict[str, Callable[[Any], None]] = {"on_progress" if moment == "progress" else "on_stage": stop}
+    hooks: dict[str, Any] = {"on_progress" if moment == "progress" else "on_stage": stop}
     registry = Registry(tmp_path / "artifacts")
     with pytest.raises(failure):
         train(job, history, registry, **hooks)
