@@ -5,7 +5,6 @@ All hold the same rows, draw the same numbers and add up their gradients, so the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ def started_by_torchrun(device: str) -> Iterator[Ranks]:
     Raises:
         InvalidInput: they would train on a GPU.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not dist.is_torchelastic_launched():
         yield ALONE
         return
     if device not in ("auto", "cpu"):
