@@ -80,8 +80,9 @@ class Account:
 
     async def go_to_provider(self, request: Request) -> Response:
         """Leave for the provider."""
+        assert self._provider is not None  # or else there is no such page
         try:
-            secret, address = await run_sync(self._vouching().begin, limiter=self._asking)
+            secret, address = await run_sync(self._provider.begin, limiter=self._asking)
         except NotSignedIn as error:
             return self._not_signed_in(request, error)
         response = RedirectResponse(address, 303)
@@ -102,7 +103,8 @@ class Account:
         return response
 
     def _vouched(self, secret: str, query: dict[str, str]) -> Person:
-        provider = self._vouching()
+        provider = self._provider
+        assert provider is not None  # or else there is no such page
         claims = provider.finish(secret, query)
         identity, role = provider.identity(claims), provider.role(claims)
         user = known_by(identity, self._door.users.now() or {})
@@ -118,11 +120,6 @@ class Account:
         if role is not None and role != user.role:
             set_role(self._path, user.name, role)
         return Person(user.name, role or user.role)
-
-    def _vouching(self) -> Provider:
-        if self._provider is None:
-            raise Refused("not-found", "nobody signs in by OpenID Connect here")
-        return self._provider
 
     def _not_signed_in(self, request: Request, error: NotSignedIn) -> Response:
         _log.warning("a sign-in failed", extra={FIELDS: {"why": str(error)}})

@@ -94,8 +94,6 @@ class Console:
             _Page(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
             self._open("POST", "/sign-in", self._sign_in),
-            self._open("GET", "/oidc", self._account.go_to_provider),
-            self._open("GET", CALLBACK.removeprefix(pages.PREFIX), self._come_back),
             self._page("POST", "/sign-out", self._account.sign_out),
             self._page("GET", "/account", self._account.page),
             self._page("POST", "/account", self._account.change),
@@ -128,8 +126,13 @@ class Console:
             self._page("POST", "/rules", rule_pages.propose, "rules"),
             self._page("POST", "/rules/test", rule_pages.test),
             self._page("POST", "/rules/{number}", rule_pages.settle, "rules"),
-            _Page(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]),
         ]
+        if settings.oidc_issuer:
+            self.routes += [
+                self._open("GET", "/oidc", self._account.go_to_provider),
+                self._open("GET", CALLBACK.removeprefix(pages.PREFIX), self._come_back),
+            ]
+        self.routes.append(_Page(f"{pages.PREFIX}/{{rest:path}}", self._nowhere, methods=["GET", "POST"]))
 
     async def check(self) -> None:
         """Say in the log what will not work."""
