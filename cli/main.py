@@ -80,7 +80,7 @@ cli.add_typer(rules_cli, name="rules")
 cli.add_typer(users_cli, name="users")
 cli.add_typer(webhooks_cli, name="webhooks")
 cli.add_typer(spark_cli, name="spark")
-_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib", "onnxscript"}
+_TRAINING_PACKAGES = {"torch", "sklearn", "scipy", "matplotlib"}
 
 
 def main() -> None:

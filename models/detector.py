@@ -5,17 +5,15 @@ Imported by ``training`` only; serving runs what :func:`export_onnx` wrote.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
+from models.export import export
 from models.graph_check import GRAPH_INPUTS, GRAPH_OUTPUTS
 from models.manifest import EVIDENCE
 from models.memory import Memory
@@ -184,51 +182,12 @@ def run_torch(detector: FraudDetector, batch: Batch) -> list[NDArray[np.float64]
 
 
 def export_onnx(detector: FraudDetector) -> bytes:
-    """The detector as one ONNX graph with a free number of rows.
-
-    Names and notes that the exporter adds (module paths, source lines) are removed, so that the same weights give the
-    same bytes and nothing of the training machine leaves it.
-    """
+    """The detector as one ONNX graph with a free number of rows."""
     layout = detector.normaliser.layout
-    # Two rows or more keep the exporter from taking the batch size for a constant.
-    numeric = torch.zeros(3, layout.numeric, dtype=torch.float64)
-    categorical = torch.zeros(3, len(layout.categories), dtype=torch.int64)
-    time = torch.zeros(3, dtype=torch.int64)
-    rows = torch.export.Dim("rows")
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)  # it warns of absent torchvision operators, which nothing here uses
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside the exporter itself
-            program = torch.onnx.export(
-                detector.eval(),
-                (numeric, categorical, time),
-                dynamo=True,
-                dynamic_shapes=({0: rows}, {0: rows}, {0: rows}),
-                input_names=list(GRAPH_INPUTS),
-                output_names=[*GRAPH_OUTPUTS, *([EVIDENCE] if detector.second else [])],
-                verbose=False,
-            )
-    finally:
-        exporter_log.setLevel(level)
-    assert program is not None
-    model = program.model_proto
-    if detector.second is not None:
-        detector.second.trees.complete(model)
-    _strip(model)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.graph.value_info[:]
-    model.doc_string = model.graph.doc_string = ""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-        value.doc_string = ""
+    examples = (
+        torch.zeros(3, layout.numeric, dtype=torch.float64),
+        torch.zeros(3, len(layout.categories), dtype=torch.int64),
+        torch.zeros(3, dtype=torch.int64),
+    )
+    outputs = [*GRAPH_OUTPUTS, *([EVIDENCE] if detector.second else [])]
+    return export(detector.eval(), dict(zip(GRAPH_INPUTS, examples, strict=True)), outputs)

@@ -128,7 +128,6 @@ class Normaliser(nn.Module):
         self.register_buffer("curve", torch.tensor(curves, dtype=wide).reshape(layout.numeric, 2).T.contiguous())
         self.register_buffer("center", torch.zeros(layout.dense, dtype=wide))
         self.register_buffer("scale", torch.ones(layout.dense, dtype=wide))
-        # Constants live in buffers: the exporter rounds Python floats to float32.
         pairs = [(period, offset * DAY) for period, offset in layout.cycles for _ in range(2)]
         self.register_buffer("period", torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous())
         self.register_buffer("angular", torch.tensor([2 * math.pi / period for period, _ in pairs], dtype=wide))
@@ -195,7 +194,7 @@ class Normaliser(nn.Module):
             self.get_buffer(f"surprise_{c}").copy_(torch.from_numpy((surprise - mean) / max(spread_c, 0.5)))
 
     def settle(self) -> None:
-        """Work out the categories' tables once, when nothing more is to be learned: the exporter would round them."""
+        """Work out the categories' tables once, in float64, when nothing more is to be learned."""
         for c in range(len(self.layout.categories)):
             self.register_buffer(f"values_{c}", self._values(c).detach())
         self.settled = True

@@ -110,5 +110,5 @@ def test_the_tools_are_those_of_their_group() -> None:
 
 
 def test_serving_locks_nothing_of_training() -> None:
-    heavy = {"torch", "scikit-learn", "scipy", "pandas", "matplotlib", "onnxscript", "pytest"}
+    heavy = {"torch", "scikit-learn", "scipy", "pandas", "matplotlib", "pytest"}
     assert not heavy & versions("serve", ENVIRONMENTS[0]).keys()

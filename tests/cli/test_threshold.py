@@ -14,7 +14,7 @@ from models.scorer import Scorer
 
 ROOT = Path(__file__).parents[2]
 #: What [training] adds, as pyproject.toml has it; the test is nothing without their names.
-TRAINING = ("torch", "sklearn", "scipy", "matplotlib", "jinja2", "onnxscript", "training")
+TRAINING = ("torch", "sklearn", "scipy", "matplotlib", "jinja2", "training")
 
 
 def test_serving_packages_are_enough(tiny_model: Path, tmp_path: Path) -> None:

@@ -100,11 +100,10 @@ def onnx_trees(trees: Any) -> Any:
     import onnxruntime
 
     double = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", None]) for name in "xy"]
-    node = helper.make_node(TREES, ["x"], ["y"], domain=TREES_DOMAIN)
+    node = helper.make_node(TREES, ["x"], ["y"], domain=TREES_DOMAIN, **trees.attributes())
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(TREES_DOMAIN, 5)]
     model = helper.make_model(helper.make_graph([node], "g", double[:1], double[1:]), opset_imports=opsets)
     model.ir_version = 10
-    trees.complete(model)
     onnx.checker.check_model(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # as models.scorer.Graph: several would add up the trees in another order
