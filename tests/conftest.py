@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 # Matrices are tiny here: a second thread only spins and waits for the first, and takes the suite's other process its
 # turn. Set before anything loads NumPy, scikit-learn or torch; the processes that tests start have it, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Where the suite runs in the background (``nohup``, ``&`` in a script) this signal is ignored, and the processes that
+# tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every run, and no clock: the suite shares a busy machine.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=30)

@@ -95,6 +95,7 @@ def serve(place: Place, model: Path, *more: str) -> None:
 def test_training_keeps_to_itself(place: Place, tiny_csv: Path) -> None:
     place.run("train", tiny_csv, "--hidden", "4", "--members", "1", "--label-delay", "0d")
     place.kept_quiet()
+    assert "/sklearn/" not in place.trace.read_text(errors="replace")  # seconds, and only the second opinion needs it
 
 
 def test_evaluating_keeps_to_itself(place: Place, tiny_model: Path, tiny_csv: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.detector import FraudDetector
 from models.rows import FRAUD, LEGITIMATE, Batch
 from models.second_opinion import SecondOpinion
 from training.second_opinion import MAX_LEGITIMATE, MIN_FRAUD, as_trees, grow, look, odds, tail
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 #: The most frequent scenarios are drilled; each one grows the trees again.
 _MOST_SCENARIOS = 8

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.manifest import Metrics
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN
+from training.ranking import rank_metrics
 
 
 def measure(
@@ -30,6 +30,7 @@ def measure(
     legitimate = label == LEGITIMATE
     rows, positives = len(score), int(fraud.sum())
     both = labelled and positives > 0 and bool(legitimate.any())
+    area, precision = rank_metrics(score[known], fraud[known]) if both else (None, None)
     caught = int((alert & fraud).sum())
     alerts_known = int((alert & known).sum())
     return Metrics(
@@ -37,8 +38,8 @@ def measure(
         rows=rows,
         fraud=positives if labelled else None,
         prevalence=positives / max(int(known.sum()), 1) if labelled else None,
-        roc_auc=float(roc_auc_score(fraud[known], score[known])) if both else None,
-        average_precision=float(average_precision_score(fraud[known], score[known])) if both else None,
+        roc_auc=area,
+        average_precision=precision,
         threshold=threshold,
         alert_rate=float(alert.mean()) if rows else 0.0,
         alert_rate_legitimate=float(alert[legitimate].mean()) if labelled and legitimate.any() else None,

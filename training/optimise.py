@@ -17,6 +17,7 @@ from torch import Tensor
 from models.autoencoder import reconstruction_loss
 from models.detector import FraudDetector
 from models.errors import InvalidInput
+from training.adam import Adam
 from training.ranks import ALONE, Ranks
 
 #: Up to this many inputs the matrices are too small to share: a second thread would only wait for the first.
@@ -89,9 +90,7 @@ def optimise(
     detector.to(device)
     network, knot, noise = detector.autoencoder, detector.knots[0], detector.autoencoder.config.noise
     unit = detector.normaliser.departure.float()
-    optimiser = torch.optim.AdamW(
-        detector.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-    )
+    optimiser = Adam(detector.parameters(), betas=(0.9, 0.99))
     mine, shape = ranks.of(batch_rows), (members, batch_rows, detector.owner.shape[0])
     every = max(1, steps // _REPORTS)
     best, best_state, since_best = math.inf, copy.deepcopy(detector.state_dict()), 0
@@ -104,14 +103,12 @@ def optimise(
                 order, at = torch.randperm(count, generator=generator), 0
             x = data.embed(detector, train[:, order[at : at + batch_rows][mine].to(device)], knot)
             at += batch_rows
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * _schedule(step / steps)
+            rate = learning_rate * _schedule(step / steps)
             noisy = x + noise * torch.randn(shape, generator=generator)[:, mine].to(device) if noise else x
             loss = reconstruction_loss(x, network(noisy), unit, bound)
-            optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             running += ranks.add_up(loss, detector.parameters(), x.shape[1] / batch_rows)
-            optimiser.step()
+            optimiser.step(rate)
             if step % every and step != steps:
                 continue
             with torch.no_grad():
@@ -122,7 +119,7 @@ def optimise(
                 steps=steps,
                 loss=float(running) / ((step - 1) % every + 1) / members,
                 held_in_loss=held_in_loss / members,
-                learning_rate=float(optimiser.param_groups[0]["lr"]),
+                learning_rate=rate,
                 seconds_left=(time.monotonic() - started) / step * (steps - step),
             )
             running.zero_()

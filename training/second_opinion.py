@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import average_precision_score
 
 from models.detector import FraudDetector, run_torch
 from models.errors import InvalidInput
@@ -17,6 +16,10 @@ from models.manifest import SecondOpinionRecord
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.second_opinion import SecondOpinion, Tail, tree_inputs
 from models.trees import Trees
+from training.ranking import rank_metrics
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 #: Share of any budget of alerts for the first opinion, unless the user says otherwise.
 NOVEL_SHARE = 0.3
@@ -69,7 +72,7 @@ def judge(label: NDArray[np.int8], error: NDArray[np.float64], evidence: NDArray
     fraud = label[known] == FRAUD
     if not fraud.any() or fraud.all():
         return Judgement(len(fraud), int(fraud.sum()), 0.0, 0.0)
-    first, both = (float(average_precision_score(fraud, rank[known])) for rank in (error, evidence))
+    first, both = (rank_metrics(rank[known], fraud)[1] for rank in (error, evidence))
     return Judgement(len(fraud), int(fraud.sum()), first, both)
 
 
@@ -205,6 +208,8 @@ def grow(
     inputs: NDArray[np.float64], fraud: NDArray[np.bool_], width: int, seed: int
 ) -> list[HistGradientBoostingClassifier]:
     """Two classifiers: of the features alone, the first ``width`` inputs, and of all."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - takes seconds, and most need none
+
     return [
         HistGradientBoostingClassifier(
             learning_rate=0.05,

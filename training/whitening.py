@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 #: Above this many inputs a few outliers no longer sway the covariance, and down-weighting would cost rows it needs.
 MAX_ROBUST_WIDTH = 150
@@ -44,6 +43,21 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     weight = weight / weight.mean()
     mean = (weight[:, None] * residual).mean(0)
-    covariance, _ = ledoit_wolf(np.sqrt(weight)[:, None] * (residual - mean), assume_centered=True)
+    covariance = shrunk(np.sqrt(weight)[:, None] * (residual - mean))
     size = float(np.trace(covariance)) / len(covariance)
     return mean, covariance + np.diag(resolution**2 + 1e-8 * size + 1e-12)
+
+
+def shrunk(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The covariance [D, D] of centred rows [n, D], moved towards μI by the share that Ledoit & Wolf estimate."""
+    count, width = rows.shape
+    covariance = rows.T @ rows / count
+    squares = rows**2
+    size = float(np.trace(covariance)) / width
+    spread = float((covariance**2).sum())
+    noise = (float((squares.sum(1) ** 2).sum()) / count - spread) / (width * count)
+    distance = spread / width - size**2
+    shrinkage = min(noise, distance) / distance if noise > 0 and distance > 0 else 0.0
+    moved: NDArray[np.float64] = (1 - shrinkage) * covariance
+    moved.flat[:: width + 1] += shrinkage * size
+    return moved

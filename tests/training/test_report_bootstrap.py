@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.report.bootstrap import Bootstrap, Estimate, Ranking, mean_of_days
+from training.ranking import Ranking
+from training.report.bootstrap import Bootstrap, Estimate, mean_of_days
 
 
 @given(st.integers(2, 200), st.integers(1, 12), st.integers(0, 10_000))

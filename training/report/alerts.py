@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from models.rows import FRAUD, LEGITIMATE, Batch
 from models.scorer import Scorer
 from models.thresholds import DECISIONS
-from training.report.bootstrap import LEVEL, Estimate
+from training.report.bootstrap import Estimate, exact_interval
 from training.report.clock import Clock
 from training.report.format import money
 from training.report.grouping import amounts
@@ -163,9 +162,4 @@ def _verified(scorer: Scorer, batch: Batch) -> Estimate | None:
     for row in range(len(batch)):
         top = scorer.reasons(batch, scores, row, 1, verify=True)[0]
         lower += top.verified is not None and top.verified.drop > 0
-    rows, tail = len(batch), 0.5 - LEVEL / 2
-    return Estimate(
-        lower / rows,
-        float(beta.ppf(tail, lower, rows - lower + 1)) if lower else 0.0,
-        float(beta.ppf(1 - tail, lower + 1, rows - lower)) if lower < rows else 1.0,
-    )
+    return Estimate(lower / len(batch), *exact_interval(lower, len(batch)))

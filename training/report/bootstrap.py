@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.stats import beta
+
+from models.beta import quantile
+from training.ranking import Ranking
 
 LEVEL = 0.95
 _MOST, _FEWEST = 1_000, 200
@@ -36,45 +38,6 @@ class Estimate:
             return Estimate(change(self.value))
         ends = sorted((change(self.low), change(self.high)))
         return Estimate(change(self.value), ends[0], ends[1])
-
-
-class Ranking:
-    """ROC AUC and average precision of weighted rows; the sorting is done once.
-
-    Args:
-        score: [n], higher = more anomalous.
-        fraud: bool [n], with both classes present.
-        unit: int [n], which unit of the bootstrap a row belongs to.
-    """
-
-    def __init__(self, score: NDArray[np.float64], fraud: NDArray[np.bool_], unit: NDArray[np.int64]) -> None:
-        order = np.argsort(-score, kind="stable")
-        ordered = score[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=np.inf))
-        tied = np.cumsum(np.diff(ordered, prepend=np.inf) != 0) - 1
-        holds_fraud = np.zeros(len(starts), dtype=bool)
-        holds_fraud[tied[fraud[order]]] = True
-        # Neighbouring groups of equal scores without fraud act as one: the metrics change at fraud only.
-        first = holds_fraud | np.concatenate([[True], holds_fraud[:-1]])
-        self._starts = starts[first]
-        self._unit = unit[order]
-        where = np.flatnonzero(fraud[order])
-        self._fraud_unit = self._unit[where]
-        self._fraud_cell = np.searchsorted(self._starts, where, side="right") - 1
-
-    def of(self, weight: NDArray[np.float64]) -> tuple[float, float]:
-        """(ROC AUC, average precision), each row counted by its unit's weight; NaN without both classes."""
-        every = np.add.reduceat(weight[self._unit], self._starts)
-        hits = np.bincount(self._fraud_cell, weight[self._fraud_unit], len(every))
-        misses = every - hits
-        positives, negatives = hits.sum(), misses.sum()
-        if positives == 0 or negatives == 0:
-            return np.nan, np.nan
-        seen, above = np.cumsum(hits), np.cumsum(misses)
-        area = float((hits * (negatives - above + misses / 2)).sum() / positives / negatives)
-        held = hits > 0
-        precision = seen[held] / (seen[held] + above[held])
-        return area, float((hits[held] / positives * precision).sum())
 
 
 class Bootstrap:
@@ -116,15 +79,15 @@ class Bootstrap:
     def share(self, part: str, whole: str) -> Estimate | None:
         """One sum as a share of another; None where the whole is empty.
 
-        A share of 0 or 1 looks certain to a bootstrap. There the interval is the exact binomial one (Clopper & Pearson,
-        Biometrika 26, 1934), with the units that have the whole as trials.
+        A share of 0 or 1 looks certain to a bootstrap. There the interval is the exact one, with the units that have
+        the whole as trials.
         """
         if self[whole] == 0:
             return None
         value = self[part] / self[whole]
         if value in (0.0, 1.0):
             trials = max(self._units_with[whole], 1)
-            reach = float(beta.ppf(LEVEL / 2 + 0.5, 1, trials))
+            reach = exact_interval(0, trials)[1]
             return Estimate(value, 0.0, reach) if value == 0 else Estimate(value, 1 - reach, 1.0)
         whole_drawn = self._column(whole)
         held = whole_drawn > 0
@@ -146,6 +109,17 @@ class Bootstrap:
 
     def _column(self, name: str) -> NDArray[np.float64]:
         return self._drawn[:, self._names.index(name)]
+
+
+def exact_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Of a share, between 0 and 1: the exact binomial one (Clopper & Pearson, Biometrika 26, 1934).
+
+    Args:
+        hits: of the trials, of which there is at least one.
+    """
+    tail = 0.5 - LEVEL / 2
+    low = quantile(tail, hits, trials - hits + 1) if hits else 0.0
+    return low, quantile(1 - tail, hits + 1, trials - hits) if hits < trials else 1.0
 
 
 def mean_of_days(daily: tuple[float, ...]) -> Estimate:

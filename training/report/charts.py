@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from models.calibration import Calibration
 from models.rows import FRAUD, LEGITIMATE
 from models.thresholds import Threshold
-from training.optimise import FitProgress
 from training.report import canvas as c
 from training.report import format
 from training.report.curves import Curve
 from training.report.detection import Detection
 from training.report.part import ScoredPart
+
+if TYPE_CHECKING:
+    from training.optimise import FitProgress
 
 _BINS = 70
 

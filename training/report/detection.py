@@ -12,7 +12,8 @@ from models.rows import FRAUD, LEGITIMATE, UNKNOWN
 from models.schema import TransactionSchema
 from models.thresholds import Threshold
 from training.evaluate import CardPrecision, card_precision
-from training.report.bootstrap import Bootstrap, Estimate, Ranking
+from training.ranking import Ranking
+from training.report.bootstrap import Bootstrap, Estimate
 from training.report.clock import Clock
 from training.report.cost import CostTerms
 from training.report.grouping import amounts, bootstrap_units, codes, scenarios

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from models.manifest import RANKED_WORDS
 from models.rows import FRAUD, LEGITIMATE
 from models.scorer import Scorer
-from training.drill import Unshown
-from training.optimise import FitProgress
 from training.report import charts, charts_choice, charts_trust, drift, facts, format, headline
 from training.report.alerts import look_at_alerts
 from training.report.bootstrap import LEVEL
@@ -23,6 +22,10 @@ from training.report.grouping import amounts
 from training.report.pages import environment
 from training.report.part import ScoredPart
 from training.report.trust import Trust, check
+
+if TYPE_CHECKING:
+    from training.drill import Unshown
+    from training.optimise import FitProgress
 
 
 @dataclass(frozen=True)

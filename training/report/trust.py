@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from models.rows import LEGITIMATE
 from models.thresholds import Threshold
-from training.report.bootstrap import LEVEL, Estimate
+from training.report.bootstrap import Estimate, exact_interval
 from training.report.clock import Clock, Periods
 from training.report.curves import thinned
 from training.report.part import ScoredPart
@@ -116,12 +115,12 @@ def _stability(threshold: Threshold, part: ScoredPart, legitimate: NDArray[np.bo
         tuple(periods.names[i] for i in held),
         periods.offset[held],
     )
-    tail = 0.5 - LEVEL / 2
+    low, high = np.array([exact_interval(int(hits), int(trials)) for hits, trials in zip(alerts, rows, strict=True)]).T
     return Stability(
         kept,
         rows,
         alerts / rows,
-        np.where(alerts > 0, beta.ppf(tail, np.maximum(alerts, 1), rows - alerts + 1), 0.0),
-        np.where(alerts < rows, beta.ppf(1 - tail, alerts + 1, np.maximum(rows - alerts, 1)), 1.0),
+        low,
+        high,
         np.array([np.quantile(group, [0.25, 0.5, 0.75]) for group in groups]),
     )
