@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -100,6 +101,7 @@ def _run() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
+            gc.freeze()  # else the end of the process looks through all that is left, for a tenth of a second
     except CounterfoilError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(EXIT_ERROR)

@@ -92,6 +92,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
     causes = Causes(frame.height, on_cause)
     table = _cells(schema, frame)
     time = _times(schema, table, frame.height)
+    micros = time.fill_null(0).to_numpy()
     money = _money(schema, table)
     numeric: list[pl.Series] = []
     text: list[pl.Series] = []
@@ -104,7 +105,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
         match column:
             case NumericColumn():
                 of_amount = money if isinstance(column, AmountColumn) else None
-                numeric.append(read_numbers(told, column, cells, causes, time.fill_null(0).to_numpy(), of_amount))
+                numeric.append(read_numbers(told, column, cells, causes, micros, of_amount))
             case CategoricalColumn(derive="direction"):
                 text.append(read_directions(told, column, _amount(schema, table), causes))
             case TextColumn():
@@ -132,7 +133,7 @@ def parse_rows(schema: TransactionSchema, frame: pl.DataFrame, on_cause: OnCause
         numeric=np.column_stack([c.to_numpy() for c in numeric])[good] if numeric else np.empty((int(good.sum()), 0)),
         text=tuple(cells.filter(keep) for cells in text),
         entity={name: cells.filter(keep) for name, cells in entity.items()},
-        time=time.fill_null(0).to_numpy()[good],
+        time=micros[good],
         label=None if label is None else label.fill_null(UNKNOWN).to_numpy()[good],
         errors=causes.errors(),
         id=None if own_id is None else own_id.filter(keep),
