@@ -25,7 +25,6 @@ ROW_TILE = 4
 HEADS = (
     frozenset((ERROR, EVIDENCE, "contributions")),
     frozenset(("expected",)),
-    frozenset((ERROR, EVIDENCE, "expected")),
 )
 
 
@@ -33,7 +32,7 @@ class Graph:
     """An exported detector, run in blocks of rows. Thread-safe.
 
     Args:
-        detector: bytes of the ONNX graph.
+        detector: bytes of the ONNX graph, in float64 or in float32; what goes in and comes out is float64.
         threads: blocks run at the same time; a batch of one block always takes one.
 
     Raises:
@@ -44,6 +43,7 @@ class Graph:
         self.threads = threads
         self._detector = detector
         self._whole = _session(detector)
+        self._numbers = np.float32 if self._whole.get_inputs()[0].type == "tensor(float)" else np.float64
         self._heads: dict[frozenset[str], Any] = {}
 
     def run(self, batch: Batch, *outputs: str) -> list[NDArray[np.float64]]:
@@ -62,9 +62,10 @@ class Graph:
         rows = len(block)
         if rows % ROW_TILE:
             block = block.take(np.minimum(np.arange(rows + -rows % ROW_TILE), rows - 1))
-        feeds = {"numeric": block.numeric, "categorical": block.categorical, "time": block.time}
-        result: list[NDArray[np.float64]] = self._session_for(outputs).run(outputs, feeds)
-        return [output[:rows] for output in result]
+        numeric = block.numeric.astype(self._numbers, copy=False)
+        feeds = {"numeric": numeric, "categorical": block.categorical, "time": block.time}
+        result = self._session_for(outputs).run(outputs, feeds)
+        return [output[:rows].astype(np.float64, copy=False) for output in result]
 
     def _session_for(self, outputs: tuple[str, ...]) -> Any:
         for head in HEADS:

@@ -23,7 +23,6 @@ class Explainer:
 
     Attributes:
         members: per cause the positions of its features, ascending.
-        cyclic: per cause whether it is of the time of day or the weekday.
     """
 
     def __init__(self, schema: TransactionSchema, vocabulary: Vocabulary) -> None:
@@ -31,7 +30,6 @@ class Explainer:
         self._sentences = Sentences(schema)
         self._owner = np.array(schema.causes)
         self.members = tuple(np.flatnonzero(self._owner == cause) for cause in range(self._owner.max() + 1))
-        self.cyclic = np.isin(np.arange(len(self.members)), self._owner[len(self._owner) - len(schema.cycles) :])
         self._things = schema.things
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}

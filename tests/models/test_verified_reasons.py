@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from models import scorer as scorer_module
+from models.graph import Graph
 from models.parsing import parse_rows
 from models.reasons import put_back
 from models.rows import Batch
 from models.schema import TransactionSchema
-from models.scorer import Asked, Scorer, Scores
+from models.scorer import KEPT, Asked, Scorer, Scores
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +24,26 @@ def scored(tiny_scorer: Scorer, tiny_frame: pl.DataFrame) -> tuple[Batch, Scores
     return batch, tiny_scorer.score(batch, explain=True)
 
 
+class Overflowing(Graph):
+    """Says that every number is infinite."""
+
+    def run(self, batch: Batch, *outputs: str) -> list[NDArray[np.float64]]:
+        return [np.full_like(output, np.inf) for output in super().run(batch, *outputs)]
+
+
 def chosen(schema: TransactionSchema, features: list[int]) -> NDArray[np.bool_]:
     """One feature of each row."""
     mask: NDArray[np.bool_] = np.array(features)[:, None] == np.arange(len(schema.features))
     return mask
+
+
+def neutralised(
+    scorer: Scorer, batch: Batch, expected: NDArray[np.float64], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], Scores]:
+    """What is expected of chosen features at last, all in float64, and the scores of the rows with it."""
+    for _ in KEPT[scorer.manifest.ranked_by]:
+        expected = scorer.graph.run(put_back(scorer.schema, batch, expected, mask), "expected")[0]
+    return expected, scorer.score(put_back(scorer.schema, batch, expected, mask))
 
 
 def test_only_the_named_feature_is_put_back(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:
@@ -65,10 +85,10 @@ def test_verified_says_what_scoring_again_says(tiny_scorer: Scorer, scored: tupl
     for reason in tiny_scorer.reasons(batch, scores, row, 3, verify=True):
         names = reason.feature.split("/")  # a latitude and a longitude are put back together
         mask = np.isin(tiny_scorer.schema.features, names)[None]
-        settled, again = tiny_scorer.neutralise(one, scores.expected[[row]], mask)
+        settled, again = neutralised(tiny_scorer, one, scores.expected[[row]], mask)
         feature = tiny_scorer.schema.features.index(names[0])
         assert reason.verified is not None
-        assert reason.verified.score == pytest.approx(float(again.score[0]), rel=1e-9)
+        assert reason.verified.score == pytest.approx(float(again.score[0]), rel=1e-6)
         assert reason.verified.drop == pytest.approx(float(scores.score[row] - again.score[0]))
         assert reason.verified.flips == (again.decision[0] != scores.decision[row])
         if len(names) == 1 and feature < len(tiny_scorer.schema.numeric):
@@ -105,6 +125,35 @@ def test_giving_up_on_causes_changes_no_reason(tiny_scorer: Scorer, scored: tupl
     batch, scores = scored
     for row in np.argsort(-scores.evidence)[:40].tolist():
         assert tiny_scorer.reasons(batch, scores, row, 3) == tiny_scorer.reasons(batch, scores, row, 99)[:3]
+
+
+def test_reasons_settled_in_float32_read_like_those_of_float64(
+    tiny_scorer: Scorer, scored: tuple[Batch, Scores]
+) -> None:
+    batch, scores = scored
+    exactly = copy.copy(tiny_scorer)
+    exactly.__dict__["_rough"] = tiny_scorer.graph
+    asked = [Asked(row, 3) for row in np.argsort(-scores.evidence)[:40].tolist()]
+    found = [tiny.reasons_of(batch, scores, asked) for tiny in (tiny_scorer, exactly)]
+    assert found[0] != found[1]
+    texts = [[(reason.feature, reason.text) for reasons in one for reason in reasons] for one in found]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("of", ["a graph that float32 cannot hold", "a row that float32 cannot hold"])
+def test_what_float32_cannot_hold_is_settled_in_float64(
+    tiny_scorer: Scorer, scored: tuple[Batch, Scores], monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    batch, scores = scored
+    row = int(scores.score.argmax())
+    exactly, rough = copy.copy(tiny_scorer), copy.copy(tiny_scorer)
+    exactly.__dict__["_rough"] = tiny_scorer.graph
+    rough.__dict__.pop("_rough", None)
+    if of.startswith("a graph"):
+        monkeypatch.setattr(scorer_module, "ROUGHLY", 1e-12)
+    else:
+        rough.__dict__["_rough"] = Overflowing(tiny_scorer.bundle.detector)
+    assert rough.reasons(batch, scores, row, 3) == exactly.reasons(batch, scores, row, 3)
 
 
 def test_reasons_of_many_rows_are_those_of_each(tiny_scorer: Scorer, scored: tuple[Batch, Scores]) -> None:

@@ -262,6 +262,10 @@ def test_labels_give_a_second_opinion_that_serves_like_any_other(
     reasons = scorer.reasons(test.batch(scorer.vocabulary), scores, row, 3, verify=True)
     drops = [reason.verified.drop for reason in reasons if reason.verified]
     assert len(drops) == 3 and drops == sorted(drops, reverse=True) and drops[0] > 0
+    batch = test.batch(scorer.vocabulary)
+    for odd in np.argsort(-scores.score)[:40].tolist():  # no cause is given up on the way: trees jump
+        three, every = (scorer.reasons(batch, scores, odd, top, verify=True) for top in (3, 99))
+        assert three == every[:3]
     stricter, again = rethreshold(folder, Registry(tmp_path), Policy(name="alert-rate", value=0.02))
     assert Scorer.load(again).score(test.batch(scorer.vocabulary)).is_anomaly.sum() < scores.is_anomaly.sum()
     assert stricter.second_opinion == record
