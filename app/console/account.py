@@ -134,12 +134,12 @@ class Account:
 
     async def page(self, visit: Visit) -> Response:
         """Who somebody is, and the form for another password."""
-        return self._page(visit, said=visit.one("said"))
+        return await self._page(visit, said=visit.one("said"))
 
-    def _page(self, visit: Visit, status: int = 200, trouble: str = "", said: str = "") -> Response:
+    async def _page(self, visit: Visit, status: int = 200, trouble: str = "", said: str = "") -> Response:
         user = (self._door.users.now() or {}).get(visit.person.name)
         issuer = user.identity.issuer if user and user.identity and not user.password else ""
-        return visit.page("account.html", status, trouble=trouble, said=said, shortest=_SHORTEST, issuer=issuer)
+        return await visit.page("account.html", status, trouble=trouble, said=said, shortest=_SHORTEST, issuer=issuer)
 
     async def change(self, visit: Visit) -> Response:
         """Set another password; other sessions are over."""
@@ -147,9 +147,9 @@ class Account:
         if person.local:
             raise Refused("bad-request", "the local user has no password")
         if not _SHORTEST <= len(new) <= _LONGEST:
-            return self._page(visit, 422, f"A password has at least {_SHORTEST} characters.")
+            return await self._page(visit, 422, f"A password has at least {_SHORTEST} characters.")
         if await run_sync(self._door.check, person.name, visit.one("password"), limiter=self._limiter) is None:
-            return self._page(visit, 422, "That is not your password.")
+            return await self._page(visit, 422, "That is not your password.")
         await run_sync(set_password, self._path, person.name, new, limiter=self._limiter)
         await visit.write(partial(sessions.end_all, name=person.name))
         where = f"{pages.PREFIX}/account?said=changed"

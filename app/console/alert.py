@@ -86,7 +86,7 @@ class Alerts:
         """The heartbeat of an open page: go on holding the alert. A fragment that says whether that went well."""
         case_id = visit.path_number("case")
         held = visit.person.may("work") and await visit.work(lambda work: work.keep(case_id))
-        return visit.page("held.html", held=held, minutes=CLAIM_SECONDS // 60)
+        return await visit.page("held.html", held=held, minutes=CLAIM_SECONDS // 60)
 
     async def release(self, visit: Visit) -> Response:
         """Give an alert back; a manager takes it from somebody else."""
@@ -149,7 +149,7 @@ class Alerts:
     ) -> Response:
         whole, undoable = await run_sync(partial(self._whole, visit, case_id), limiter=visit.limiter)
         holder = whole.case.held_by(visit.now)
-        return visit.page(
+        return await visit.page(
             "alert.html",
             status,
             whole=whole,

@@ -26,6 +26,6 @@ class Audit:
         read = partial(case_events.page, before=before, limit=ROWS + 1, actor=actor, action=action)
         found = await visit.read(read)
         more = found[ROWS - 1].id if len(found) > ROWS else None
-        return visit.page(
+        return await visit.page(
             "audit.html", events=found[:ROWS], more=more, actor=actor or "", action=action or "", actions=ACTIONS
         )

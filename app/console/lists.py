@@ -98,7 +98,7 @@ class ListPages:
 
         entries = await visit.threaded(standing)
         proposals = [Waiting(one, json.loads(one.before or "{}")) for one in await waiting(visit, "propose list")]
-        return visit.page(
+        return await visit.page(
             "lists.html",
             status,
             entries=entries[:ROWS],

@@ -66,7 +66,7 @@ class Models:
             before = version_before(served, await visit.threaded(self._registry.active))
         except CounterfoilError:
             before = None
-        return visit.page(
+        return await visit.page(
             "models.html",
             status,
             versions=versions[::-1],

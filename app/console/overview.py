@@ -94,7 +94,7 @@ class Overview:
         told = Told.of(found, visit.now, self._target)
         drift = await self._drift.drift()
         most = max(1, *(day.decided for day in told.days))
-        return visit.page(
+        return await visit.page(
             "overview.html",
             told=told,
             counts=counts,

@@ -82,11 +82,11 @@ class Queue:
         found, decisions, counts, newest, saved = await visit.read(read)
         more = len(found) > ROWS
         shown = (found[-ROWS:] if at.back else found[:ROWS]) if not failed else found
-        lines = [self._line(visit, case, decisions.get(case.seq)) for case in shown]
+        lines = await visit.threaded(lambda: [self._line(visit, case, decisions.get(case.seq)) for case in shown])
         first, end = (shown[0], shown[-1]) if shown else (None, None)
         before = first if (more if at.back else at.score is not None) else None
         after = end if (not last if at.back else more) else None
-        return visit.page(
+        return await visit.page(
             "queue.html",
             status,
             lines=lines,
@@ -111,7 +111,7 @@ class Queue:
     async def news(self, visit: Visit) -> Response:
         """How many alerts are new since a page was made: a fragment for scripts. The table never moves by itself."""
         count = await visit.read(partial(cases.newer, since=whole(visit.one("since") or "0")))
-        return visit.page("news.html", count=count, refresh=visit.one("back"))
+        return await visit.page("news.html", count=count, refresh=visit.one("back"))
 
     async def take_next(self, visit: Visit) -> Response:
         """On to the alert to work on next."""

@@ -149,7 +149,7 @@ class RulePages:
         for one in await waiting(visit, "propose rules"):
             proposed = json.loads(one.before or "{}")["text"]
             proposals.append(Waiting(one, proposed, _diff(text, proposed)))
-        return visit.page(
+        return await visit.page(
             "rules.html",
             status,
             now_in_force=now,

@@ -62,7 +62,7 @@ class Search:
             trouble = str(error)
         asked = {name: visit.one(name) for name in ("q", "from", "to", "least", "most")}
         status = 422 if trouble else 200
-        return visit.page("search.html", status, asked=asked, found=found, trouble=trouble, nothing=bool(text))
+        return await visit.page("search.html", status, asked=asked, found=found, trouble=trouble, nothing=bool(text))
 
     async def payment(self, visit: Visit) -> Response:
         """One recorded payment."""
@@ -80,7 +80,7 @@ class Search:
         recorded, case = await visit.threaded(read)
         why = await visit.threaded(partial(self._explanations.of, recorded.decision, visit.generation))
         facts = Facts.of(recorded.decision, visit.generation.schema)
-        return visit.page(
+        return await visit.page(
             "payment.html", recorded=recorded, decision=recorded.decision, facts=facts, why=why, case=case
         )
 
@@ -111,7 +111,7 @@ class Search:
         newest = found.rows[0].recorded.decision if found.rows else None
         drawn = drawn_of(found.rows, newest.time, generation.schema, "latest") if newest else None
         labels = [row.label for row in found.rows]
-        return visit.page(
+        return await visit.page(
             "entity.html",
             column=column,
             value=visit.one(column),

@@ -54,7 +54,7 @@ class Similar:
         decision = await visit.threaded(partial(decision_at, store, seq))
         found, compared = await visit.threaded(partial(_similar, store, decision, schema))
         template = "alike.html" if visit.request.headers.get("hx-request") else "similar.html"
-        return visit.page(
+        return await visit.page(
             template, found=found, compared=compared, each=_EACH, decision=decision, facts=Facts.of(decision, schema)
         )
 

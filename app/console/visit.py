@@ -97,9 +97,10 @@ class Visit:
         """Write in the ledger's thread."""
         return await self.ledger.run(partial(self.desk.write, act))
 
-    def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page of the console, with the frame around it."""
-        return pages.respond(self.request, template, status, person=self.person, now=self.now, **values)
+    async def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of the console, with the frame around it; drawn in a thread, for those who score need the loop."""
+        draw = partial(pages.respond, self.request, template, status, person=self.person, now=self.now, **values)
+        return await self.threaded(draw)
 
 
 async def form_of(request: Request) -> dict[str, list[str]]:

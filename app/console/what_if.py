@@ -87,7 +87,7 @@ class WhatIf:
         threshold = manifest.threshold.score
         found = choices(rows, threshold, days, _a_day(visit.one("a_day")))
         most = max((one.alerts for one in found), default=1)
-        return visit.page(
+        return await visit.page(
             "what-if.html",
             found=found,
             threshold=threshold,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.console import pages
+from app.console.facts import Facts
 from app.console.roles import RIGHTS, Person, require_four_eyes
 from app.console.sketch import Mark, sketch
 from app.console.what_if import choices
@@ -186,3 +191,22 @@ def test_scores_that_are_equal_alert_together_and_unknown_labels_count_as_neithe
     assert [one.precision for one in found] == [1.0, 0.5]
     assert [(one.now, one.asked) for one in found] == [(True, False), (False, True)]
     assert choices([], 0.9, 1.0, None) == []
+
+
+def test_pages_are_made_beside_the_event_loop(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who score wait for it: rows of a queue are read out, and templates filled, in other threads."""
+    local = office.local()
+    where: dict[str, set[bool]] = {"rows": set(), "pages": set()}
+
+    def told(what: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            where[what].add(threading.current_thread() is threading.main_thread())
+            return act(*arguments, **named)
+
+        return call
+
+    monkeypatch.setattr(Facts, "of", staticmethod(told("rows", Facts.of)))
+    monkeypatch.setattr(pages, "respond", told("pages", pages.respond))
+    for path in ("", f"/alerts/{office.queue()[0].id}", "/search?q=card-1", "/overview", "/audit"):
+        assert local.get(path).status_code == 200
+    assert where == {"rows": {False}, "pages": {False}}
