@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from app.access.guard import Access
 from app.decisions import openapi as decisions
 from app.generation import Generation
+from app.inference import openapi as inference
 from app.problems import MEDIA_TYPE, Problem
 from app.requests import feedback
 from app.requests.bodies import STATE_CHOICES
@@ -107,14 +108,17 @@ def document(
     for describe in (decisions.describe, rules.describe):
         describe(paths, generation.schema if generation else None)
     versions.describe(paths)
+    inference.describe(paths, body["components"]["schemas"], generation)
     if generation and generation.schema.id:
         paths["/v1/score"]["post"]["responses"]["200"]["links"] = _links(paths)
-    for operations in paths.values():
+    for path, operations in paths.items():
         for method, operation in operations.items():
             told = {status: one["description"] for status, one in operation["responses"].items() if status[0] == "4"}
-            _may_fail(operation, told | (_ERRORS if method == "post" else {"503": _ERRORS["503"]}))
+            if path.endswith(inference.INFER):
+                operation["parameters"].append(_KEY)
+            _may_fail(path, operation, told | (_ERRORS if method == "post" else {"503": _ERRORS["503"]}))
     for path, status, why in _MORE_ERRORS:
-        _may_fail(paths[path]["post"], {status: why})
+        _may_fail(path, paths[path]["post"], {status: why})
     if access:
         body["components"]["securitySchemes"] = {"key": _API_KEY}
     for path, need in access.items():
@@ -123,7 +127,7 @@ def document(
                 operation["security"] = []
             else:
                 operation["security"] = [{"key": [] if need == "any key" else [need]}]
-                _may_fail(operation, _KEY_ERRORS)
+                _may_fail(path, operation, _KEY_ERRORS)
     return body
 
 
@@ -154,8 +158,9 @@ def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str,
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _may_fail(operation: dict[str, Any], statuses: dict[str, str]) -> None:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+def _may_fail(path: str, operation: dict[str, Any], statuses: dict[str, str]) -> None:
+    problem = inference.PROBLEM if path.startswith(inference.PROTOCOL) else Problem.__name__
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{problem}"}}}
     for status, description in statuses.items():
         operation["responses"][status] = {"description": description, "content": content}
     for response in operation["responses"].values():

@@ -19,7 +19,8 @@ from app.docs_page import STATIC, docs_file, docs_page
 from app.drift.reply import DriftReply
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
-from app.inference.routes import Inference
+from app.inference.routes import AllReady, Inference, Live, ModelMetadata, ModelReady, Server
+from app.inference.tensors import InferReply
 from app.replies import BatchReply, Health, ModelReply, Ready, RuledReply
 from app.requests.feedback import FeedbackReply
 from app.rules.routes import ListPage, ListReply, RuleRoutes, RulesReply
@@ -29,6 +30,7 @@ from app.versions.routes import ChangeReply, DifferencesReply, Versions, Version
 from app.versions.told import Served, Verified
 
 SCORING, LOG, RULES, MODELS, SERVICE = "Scoring", "Decision log", "Lists and rules", "Model versions", "Service"
+INFERENCE = "Open Inference Protocol"
 #: Who may call what FastAPI adds by itself.
 _ADDED: dict[str, Access] = {"/openapi.json": "any key"}
 
@@ -119,17 +121,16 @@ def table(
         Declared("GET", "/healthz", endpoints.healthz, "open", SERVICE, Health, plain=True, probe=True),
         Declared("GET", "/readyz", endpoints.readyz, "open", SERVICE, Ready, plain=True, probe=True),
         Declared("GET", "/metrics", endpoints.metrics, "metrics"),
-        # The Open Inference Protocol has a document of its own.
-        Declared("GET", "/v2/health/live", inference.live, "open", plain=True),
-        Declared("GET", "/v2/health/ready", inference.ready, "open", plain=True),
-        Declared("GET", "/v2", inference.server, "open", plain=True),
+        Declared("GET", "/v2/health/live", inference.live, "open", INFERENCE, Live, plain=True),
+        Declared("GET", "/v2/health/ready", inference.ready, "open", INFERENCE, AllReady, plain=True),
+        Declared("GET", "/v2", inference.server, "open", INFERENCE, Server, plain=True),
         *(
             route
             for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
             for route in (
-                Declared("GET", path, inference.model, "any key"),
-                Declared("GET", path + "/ready", inference.model_ready, "any key"),
-                Declared("POST", path + "/infer", inference.infer, "score"),
+                Declared("GET", path, inference.model, "any key", INFERENCE, ModelMetadata),
+                Declared("GET", path + "/ready", inference.model_ready, "any key", INFERENCE, ModelReady),
+                Declared("POST", path + "/infer", inference.infer, "score", INFERENCE, InferReply),
             )
         ),
         Declared("GET", DOCS_PATH, docs_page, "open", page=True),  # it tells nothing, and asks for a key itself

@@ -23,6 +23,7 @@ from app.decisions.routes import Decisions
 from app.drift.watcher import DriftWatcher
 from app.endpoints import Endpoints
 from app.gauges import sampling
+from app.inference.openapi import PROTOCOL
 from app.inference.routes import Inference
 from app.refusals import Refusal
 from app.reload.crew import Together
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 
 #: Collections of young objects before one of all: objects of thousands of new connections are walked through in it.
 _FULL_COLLECTION = 100
-#: Where clients of the Open Inference Protocol look for ``error``.
-_PROTOCOL = "/v2"
 #: How long one thread may keep another waiting for the interpreter (5 ms by default): the event loop asks for it anew
 #: for each connection that has something to say, while the ledger's thread works.
 _SWITCH_SECONDS = 0.001
@@ -130,9 +129,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
         """What is answered of an error: a page of the console, or else a problem."""
         if page is not None and f"{request.scope['path']}/".startswith(f"{CONSOLE_PATH}/"):
             return page(request, error)
-        return problems.response(
-            error, request.state.request_id, told_twice=request.scope["path"].startswith(_PROTOCOL)
-        )
+        return problems.response(error, request.state.request_id, told_twice=request.scope["path"].startswith(PROTOCOL))
 
     app = Service(
         short=[one.path for one in routes if one.short],

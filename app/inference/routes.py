@@ -104,7 +104,7 @@ class Inference:
         generation = self._asked(request)
         fields: dict[str, Any] = generation.requests.transaction["properties"]
         needed = generation.requests.transaction["required"]
-        inputs = [TensorMetadata(name=name, datatype=_datatype(fields[name]), shape=[-1]) for name in needed]
+        inputs = [TensorMetadata(name=name, datatype=datatype(fields[name]), shape=[-1]) for name in needed]
         outputs = [TensorMetadata(name=name, datatype=kind, shape=[-1]) for name, kind in tensors.OUTPUTS.items()]
         versions = [generation.scorer.manifest.version]
         return _answer(
@@ -168,8 +168,8 @@ def _at(place: int, refusal: Refusal) -> Refused:
     return Refused(kind, f"transaction {place} (from 0): {listed or refusal}", errors)
 
 
-def _datatype(shape: dict[str, Any]) -> str:
-    """The type of a field, of its JSON Schema."""
+def datatype(shape: dict[str, Any]) -> str:
+    """The type of a tensor for a field with this JSON Schema."""
     kinds = {one.get("type") for one in (shape, *shape.get("anyOf", ()), *shape.get("oneOf", ()))}
     flat = {kind for one in kinds for kind in (one if isinstance(one, list) else [one])}
     return "FP64" if "number" in flat else "INT64" if "integer" in flat else "BYTES"

@@ -32,8 +32,8 @@ class Input(BaseModel):
     model_config = _STRICT
 
     name: str
-    shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2)
-    datatype: str = Field(description="BYTES, BOOL, FP64, FP32, INT64 or another number")
+    shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2, description="[n] or [n, 1]")
+    datatype: str = Field(description="BYTES, BOOL, FP64, FP32, INT64 or another number", examples=["FP64"])
     data: list[Any] = Field(description="[n], or [n, 1] nested; null where the column may have no value")
 
 
@@ -42,7 +42,7 @@ class Output(BaseModel):
 
     model_config = _STRICT
 
-    name: str
+    name: str = Field(json_schema_extra={"enum": [*OUTPUTS]})
 
 
 class InferRequest(BaseModel):

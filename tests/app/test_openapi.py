@@ -47,9 +47,9 @@ def test_every_input_column_is_a_field_with_its_limits(client: Client, tiny_scor
 
 def test_the_examples_are_scored(client: Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    for path in ("/v1/score", "/v1/score/batch"):
+    for path in ("/v1/score", "/v1/score/batch", "/v2/models/{model}/infer"):
         example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
-        reply = client.post(path, json=example)
+        reply = client.post(path.format(model="counterfoil"), json=example)
         assert reply.status_code == 200
         assert "error" not in reply.json().get("results", [{}])[0]
 
@@ -62,7 +62,8 @@ def test_what_is_recorded_may_have_a_key(client: Client) -> None:
         for operation in operations.values()
         if any(one["in"] == "header" and one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
     }
-    assert keyed == {"/v1/score", "/v1/score/batch"}
+    infer = {f"/v2/models/{{model}}{version}/infer" for version in ("", "/versions/{version}")}
+    assert keyed == {"/v1/score", "/v1/score/batch"} | infer
 
 
 def test_every_reference_leads_somewhere(client: Client) -> None:
@@ -86,11 +87,16 @@ def test_every_operation_documents_its_problems(client: Client, app: FastAPI) ->
         "/v1/drift", "/v1/model", "/v1/models", "/v1/models/at",
         "/v1/models/rollback", "/v1/models/{version}", "/v1/models/{version}/activate", "/v1/models/{version}/diff",
         "/v1/models/{version}/shadow", "/v1/models/{version}/verify", "/healthz", "/readyz",
+        "/v2", "/v2/health/live", "/v2/health/ready",
+        *(model + path for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+          for path in ("", "/ready", "/infer")),
     }  # fmt: skip
-    for operations in paths.values():
+    for path, operations in paths.items():
+        problem = "InferenceProblem" if path.startswith("/v2") else "Problem"
         for method, operation in operations.items():
             statuses = set(operation["responses"])
             assert statuses >= ({"200", "400", "413", "415", "422", "503"} if method == "post" else {"200", "503"})
             for status, response in operation["responses"].items():
                 assert "X-Request-ID" in response["headers"]
-                assert status == "200" or list(response["content"]) == ["application/problem+json"]
+                schema = {"schema": {"$ref": f"#/components/schemas/{problem}"}}
+                assert status == "200" or response["content"] == {"application/problem+json": schema}

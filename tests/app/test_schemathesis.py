@@ -23,6 +23,13 @@ from tests.app.traffic import Payments
 from tests.schemathesis_hooks import EXAMPLE
 from tests.waiting import FAR
 
+#: A JSON Schema cannot say that a tensor is as long as its shape, or that columns are those of a transaction.
+CONFIG = """
+[[operations]]
+include-path-regex = "/infer$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429", "5xx"]
+"""
+
 
 @pytest.mark.parametrize("keyed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureRequest, keyed: bool) -> None:
@@ -38,6 +45,9 @@ def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureR
     with running(artifacts, COUNTERFOIL_LOG_LEVEL="error", **settings) as (process, port, _):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *headers]
         command += ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
+        (tmp_path / "schemathesis.toml").write_text(CONFIG)
+        if not long:  # answered by the same functions
+            command += ["--exclude-path-regex", "^/v2/models/.*/versions/"]
         command += ["--max-examples", "300" if long else "8", "--generation-deterministic", "--no-color"]
         hooks = {
             "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
