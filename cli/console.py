@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -33,10 +35,19 @@ def progress(*fields: str) -> Iterator[Progress]:
         yield bars
 
 
-def advance(bars: Progress, task: TaskID) -> Callable[[int, int], None]:
-    """What to call with (done, total) to move a task's bar."""
+class Advance(Protocol):
+    """Moves a task's bar; ``rows`` done so far are told with their rate, where the task has the field ``rows``."""
 
-    def update(done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, rows: int = 0, /) -> None: ...
+
+
+def advance(bars: Progress, task: TaskID) -> Advance:
+    """What to call to move a task's bar."""
+    begun = time.monotonic()
+
+    def update(done: int, total: int, rows: int = 0, /) -> None:
         bars.update(task, completed=done, total=total)
+        if rows:
+            bars.update(task, rows=f"{rows:,} rows, {rows / (time.monotonic() - begun):,.0f}/s")
 
     return update

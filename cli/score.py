@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +25,7 @@ from models.errors import InvalidInput
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
-    from models.transform import BatchReport
+    from models.transform import BatchReport, Progress
 
 
 def score(
@@ -41,6 +40,10 @@ def score(
         typer.Option("--record", help="With --state live: record the rows as if they had been sent. Stop the service."),
     ] = False,
     database: DatabaseOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep what is done in .OUTPUT.kept; if broken off, the same command goes on."),
+    ] = False,
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Score a table: its columns, untouched and in order, plus score, reconstruction_error, is_anomaly, decision.
@@ -52,15 +55,19 @@ def score(
     """
     from models.batch import score_table
     from models.familiarity import unfamiliar
+    from models.kept_results import kept_results
 
-    with progress() as bars:
-        task = bars.add_task("scoring", total=None)
+    if resume and (record or state is State.live):
+        raise InvalidInput("--resume does not go with --state live: the states, and so the scores, change meanwhile")
+    with progress("rows") as bars, ExitStack() as stack:
+        task = bars.add_task("scoring", total=None, rows="")
         scorer = open_scorer(model, artifacts)
         if record:
             if state is not State.live:
                 raise InvalidInput("--record goes with --state live: what is recorded changes the live states")
             report = _recorded(scorer, data, output, reasons, on_error, database, advance(bars, task))
         else:
+            kept = kept_results(scorer, data, output, reasons, state.value) if resume else nullcontext()
             report = score_table(
                 scorer,
                 data,
@@ -69,6 +76,7 @@ def score(
                 on_error=on_error.value,
                 fork=fork_of(scorer, state, database),
                 on_progress=advance(bars, task),
+                kept=stack.enter_context(kept),
             )
     share = f" ({report.alerts / report.rows:.2%})" if report.rows else ""
     out.print(f"{output}: {report.rows:,} rows scored, {report.alerts:,} alerts{share}")
@@ -84,7 +92,7 @@ def _recorded(
     reasons: int,
     on_error: OnError,
     database: str | None,
-    on_progress: Callable[[int, int], None],
+    on_progress: Progress,
 ) -> BatchReport:
     from app.pseudonyms import Pseudonyms
     from app.recording.engine import Engine
@@ -122,8 +130,8 @@ def embed(
     """
     from models.batch import embed_table
 
-    with progress() as bars:
-        task = bars.add_task("embedding", total=None)
+    with progress("rows") as bars:
+        task = bars.add_task("embedding", total=None, rows="")
         scorer = open_scorer(model, artifacts)
         report = embed_table(
             scorer,

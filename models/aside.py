@@ -11,14 +11,18 @@ from models.errors import InvalidInput
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path, *, by: str | None = None) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed to ``path`` on success, deleted on any failure.
+
+    Args:
+        by: who writes, in the file's name: this process by default. What a killed process leaves is written over by the
+            next of the same name.
 
     Raises:
         InvalidInput: the folder does not exist or cannot be written.
         OSError: naming the file; its disk is full, for one.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = path.with_name(f".{path.name}.{by or os.getpid()}.partial")
     if path.is_dir():
         raise InvalidInput(f"{path}: cannot be written: it is a folder")
     try:

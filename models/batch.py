@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.annotate import added_columns, scored_columns
 from models.bulk import for_many
 from models.familiarity import Familiarity
+from models.kept_results import KeptResults
 from models.parsing import parse_rows
 from models.rows import ParsedRows
 from models.schema import TransactionSchema
@@ -34,6 +35,7 @@ def score_table(
     on_error: OnError = "stop",
     fork: StateFork | None = None,
     on_progress: Progress | None = None,
+    kept: KeptResults | None = None,
 ) -> BatchReport:
     """Write the input's columns in order with those of :func:`models.annotate.added_columns`.
 
@@ -46,7 +48,9 @@ def score_table(
         fork: gives the rows their behaviour features, in the order of their time; without one, every card and
             merchant is new. Where the model has such features the file is read twice; it is parsed once, and memory
             holds its rows as columns.
-        on_progress: called with bytes read and bytes in all.
+        on_progress: called with bytes read, bytes in all, and rows written.
+        kept: results of a run that was broken off, and where those of this one are kept; of the same input, model and
+            options.
 
     Raises:
         InvalidInput: naming file, line, column and cause.
@@ -69,6 +73,7 @@ def score_table(
         on_progress,
         threads=scorer.graph.threads,
         seen=lambda parsed: familiarity.look(parsed.batch(scorer.vocabulary).categorical),
+        kept=kept,
     )
     return replace(report, unfamiliar=familiarity.news())
 

@@ -16,6 +16,7 @@ from models.annotate import CardMask, hashed_fields, require_free_names, withhel
 from models.aside import written_aside
 from models.csv_stream import Chunk
 from models.errors import InvalidInput
+from models.kept_results import KeptResults
 from models.parsing import parse_rows
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
@@ -23,7 +24,8 @@ from models.strict_tables import opened
 from models.tables import TableReader, csv_bytes, table_kind, widened_lines, write_frames, write_pieces
 
 OnError = Literal["stop", "reject"]
-Progress = Callable[[int, int], None]
+#: Told bytes read, bytes in all, and rows written.
+Progress = Callable[[int, int, int], None]
 _Found = TypeVar("_Found", covariant=True)  # noqa: PLC0105 - it is read in functions, too
 
 
@@ -98,6 +100,7 @@ def transform_table(
     *,
     threads: int = 1,
     seen: Callable[[ParsedRows], None] = lambda _: None,
+    kept: KeptResults | None = None,
 ) -> BatchReport:
     """Write a table's rows with further columns. Card numbers in columns that the schema does not name are withheld.
 
@@ -108,6 +111,7 @@ def transform_table(
             at the same time.
         threads: chunks worked on at the same time.
         seen: told the rows that are written, in their order.
+        kept: where further columns are kept until the table is whole, and taken from.
 
     Raises:
         InvalidInput: naming file, line, column and cause.
@@ -132,8 +136,10 @@ def transform_table(
         bad = chunk.errors(parsed)
         if bad and on_error == "stop":
             raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
+        taken = kept.take(chunk) if kept else None
+        further = named(annotate(parsed, found)) if taken is None else taken
         good = chunk.frame if parsed.good.all() else chunk.frame.filter(pl.Series(parsed.good))
-        return _Worked(chunk, withheld(good, secret), named(annotate(parsed, found)), parsed, bad, position)
+        return _Worked(chunk, withheld(good, secret), further, parsed, bad, position)
 
     def named(columns: list[pl.Series]) -> pl.DataFrame:
         return pl.DataFrame([column.alias(name) for column, name in zip(columns, added, strict=True)])
@@ -143,18 +149,20 @@ def transform_table(
         nonlocal rows, alerts
         items = ((number, chunk, reader.position) for number, chunk in enumerate(reader.chunks()))
         for done in in_order(work, items, threads):
+            if kept:
+                kept.keep(done.chunk, done.further)
             rejected.extend(done.bad)
             seen(done.parsed)
             rows += done.own.height
             if "is_anomaly" in added:
                 alerts += int(done.further["is_anomaly"].sum())
             if on_progress:
-                on_progress(done.position, reader.size)
+                on_progress(done.position, reader.size, rows)
             yield done, mask.hide(done.own, unchecked)
 
     nothing = pl.DataFrame(schema=reader.schema)
     head = nothing.hstack(named(annotate(parse_rows(schema, nothing), prepared.none())))
-    with written_aside(output) as aside:
+    with written_aside(output, by="kept" if kept else None) as aside:
         if kind == ".parquet":
             write_frames(aside, chain([head], (own.hstack(done.further) for done, own in results())), kind=kind)
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cli.console import advance, progress
 from tests.cli.wrong_tables import BAD_ROW, TABLES
 from tests.command_line import Cli, refused
 
@@ -108,6 +109,33 @@ def test_outputs_that_cannot_be(cli: Cli, model: Path, tiny_csv: Path, arguments
     )
     assert (cli.folder / "there.csv").read_text() == "precious"
     assert tiny_csv.read_text().startswith("transaction_id,")
+
+
+def test_a_bar_tells_rows_and_their_rate() -> None:
+    with progress("rows") as bars:
+        task = bars.add_task("scoring", total=None, rows="")
+        advance(bars, task)(3, 4, 12_000)
+        [shown] = bars.tasks
+        assert shown.percentage == 75
+        assert shown.fields["rows"].startswith("12,000 rows, ") and shown.fields["rows"].endswith("/s")
+
+
+def test_what_was_broken_off_goes_on_with_the_same_command_only(cli: Cli, model: Path, tiny_csv: Path) -> None:
+    (cli.folder / "in.csv").write_text(tiny_csv.read_text())
+    (cli.folder / ".out.csv.kept.partial").write_text("left by a process that was killed")
+    start = ("score", "in.csv", "--out", "out.csv", "--resume")
+    (cli.folder / "out.csv.rejects.csv").mkdir()  # the end of the first run fails
+    refused(cli(*start), "error: out.csv.rejects.csv")
+    assert sorted(path.name for path in cli.folder.glob("*out.csv")) == []
+    told = "error: .out.csv.kept: what is kept there was begun with another"
+    refused(cli(*start, "--reasons", "1"), f"{told} number of reasons; score as it was begun, or delete that file")
+    refused(cli(*start, "--state", "empty"), f"{told} state")
+    refused(cli(*start, "--state", "live"), "error: --resume does not go with --state live")
+    (cli.folder / "out.csv.rejects.csv").rmdir()
+    assert cli(*start).code == 0
+    assert cli("score", "in.csv", "--out", "once.csv").code == 0
+    assert (cli.folder / "out.csv").read_bytes() == (cli.folder / "once.csv").read_bytes()
+    assert list(cli.folder.glob(".*")) == []
 
 
 @pytest.mark.parametrize("how", [(), ("--state", "live", "--record", "--database", "sqlite:///own.db")])

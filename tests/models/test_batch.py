@@ -17,7 +17,8 @@ from models.scorer import Scorer
 
 def test_output_is_the_input_plus_scores(tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "scored.csv"
-    report = score_table(tiny_scorer, tiny_csv, out, reasons=2)
+    told: list[tuple[int, int, int]] = []
+    report = score_table(tiny_scorer, tiny_csv, out, reasons=2, on_progress=lambda *so_far: told.append(so_far))
     before = pl.read_csv(tiny_csv, infer_schema=False)
     after = pl.read_csv(out, infer_schema=False)
     assert after.columns == [
@@ -27,6 +28,7 @@ def test_output_is_the_input_plus_scores(tiny_scorer: Scorer, tiny_csv: Path, tm
     batch = parse_rows(tiny_scorer.schema, before).batch(tiny_scorer.vocabulary)
     np.testing.assert_array_equal(after["score"].cast(pl.Float64), tiny_scorer.score(batch).score)
     assert report.rows == before.height
+    assert told[-1] == (tiny_csv.stat().st_size, tiny_csv.stat().st_size, before.height)
     assert report.alerts == (after["is_anomaly"] == "true").sum() > 0
 
 
