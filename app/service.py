@@ -120,7 +120,7 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     if settings.console:
         from app.console.routes import Console, trouble  # noqa: PLC0415 - templates and forms, only where they are wanted
 
-        console = Console(settings, serving, follower, drift, rules)
+        console = Console(settings, serving, follower, drift, rules, decisions)
         declared += console.routes
         who |= console.access
         page = trouble

@@ -12,7 +12,7 @@ from app.store.sql import case_events
 ROWS = 100
 ACTIONS = (
     "fraud", "legitimate", "disputed", "snooze", "escalate", "note", "undo", "release", "sign in", "password",
-    "propose", "propose list", "propose rules", "approve", "refuse",
+    "propose", "propose threshold", "propose list", "propose rules", "propose purge", "approve", "refuse",
 )  # fmt: skip
 
 

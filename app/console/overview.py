@@ -12,12 +12,17 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.console.money import Money
+from app.console.sketch import series
 from app.console.visit import Visit
 from app.drift.watcher import DriftWatcher
 from app.requests.feedback import LABELS
 from app.store.desk import Case
-from app.store.sql import cases, verdicts
+from app.store.sql import case_events, cases, verdicts
 
+#: Days whose alerts are drawn.
+_DRAWN = 30
+#: Features that are told, and alerts a day that each has to explain: what rounds to none explains nothing.
+_CAUSES, _WORTH_TELLING = 6, 0.05
 #: Days that verdicts are counted of, and days of payments: what became of those is known later.
 DAYS, MONEY_DAYS = 14, 60
 _DAY = 86_400_000_000
@@ -72,6 +77,10 @@ class Told:
         )
 
 
+def _named(day: int, *, calendar: bool) -> str:
+    return f"{datetime.fromtimestamp(day * 86_400, UTC):%d %b}" if calendar else f"day {day}"
+
+
 class Overview:
     """Args: ``drift``: of the version that serves; ``target``: minutes that an alert may wait."""
 
@@ -83,26 +92,32 @@ class Overview:
 
         since = visit.now - DAYS * _DAY
 
-        def read(connection: Connection) -> tuple[list[Case], int, int]:
+        def read(connection: Connection) -> tuple[list[Case], int, int, dict[str, int]]:
             undone = verdicts.undone(connection, since, LABELS)
-            return cases.decided(connection, since), undone, verdicts.contradicted(connection, since)
+            contradicted = verdicts.contradicted(connection, since)
+            return cases.decided(connection, since), undone, contradicted, case_events.undecided(connection)
 
-        found, undone, contradicted = await visit.read(read)
+        found, undone, contradicted, waiting = await visit.read(read)
         store, schema = visit.ledger.recorder.store, visit.generation.schema
         money = await visit.threaded(partial(Money.of, store, schema, visit.now - MONEY_DAYS * _DAY))
         counts = await visit.read(partial(cases.counts, name=visit.person.name, now=visit.now))
         told = Told.of(found, visit.now, self._target)
-        drift = await self._drift.drift()
+        drift, by_day = await self._drift.drift(), await self._drift.by_day(_DRAWN)
+        names = [_named(one.day, calendar=not schema.elapsed) for one in by_day]
         most = max(1, *(day.decided for day in told.days))
         return await visit.page(
             "overview.html",
             told=told,
             counts=counts,
             drift=drift,
+            causes=[one for one in drift.features if abs(one.alerts_per_day) >= _WORTH_TELLING][:_CAUSES],
+            by_day=list(zip(names, by_day, strict=True))[::-1],
+            drawn=series([(name, one.alerts, one.low, one.high) for name, one in zip(names, by_day, strict=True)]),
             target=self._target,
             days=DAYS,
             most=most,
             undone=undone,
+            waiting=waiting,
             contradicted=contradicted,
             money=money,
             money_days=MONEY_DAYS,

@@ -18,8 +18,9 @@ from app.problems import Refused
 from app.store.desk import Event
 from app.store.sql import case_events
 
-#: What is proposed, as the audit names it: that a model version serves, a change of a list, other rules.
-Kind = Literal["propose", "propose list", "propose rules"]
+#: What is proposed, as the audit names it: that a model version serves, another threshold, a change of a list,
+#: other rules, that all of a card is erased.
+Kind = Literal["propose", "propose threshold", "propose list", "propose rules", "propose purge"]
 
 
 async def waiting(visit: Visit, kind: Kind) -> list[Event]:

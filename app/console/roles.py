@@ -9,11 +9,12 @@ from app.console.users import Role
 from app.problems import Refused
 
 #: ``look`` at everything but the audit; ``work`` on alerts; decide ``escalated`` ones; ``release`` what others hold;
-#: read the ``audit``; propose and approve ``models``; propose changes of ``lists``; propose ``rules`` and approve both.
-Right = Literal["look", "work", "escalated", "release", "audit", "models", "lists", "rules"]
+#: read the ``audit``; propose and approve ``models`` and their thresholds; propose changes of ``lists``; propose
+#: ``rules`` and approve both; propose and approve a ``purge``.
+Right = Literal["look", "work", "escalated", "release", "audit", "models", "lists", "rules", "purge"]
 _ANALYST: frozenset[Right] = frozenset({"look", "work", "lists"})
 _SENIOR: frozenset[Right] = _ANALYST | {"escalated"}
-_MANAGER: frozenset[Right] = _SENIOR | {"release", "audit", "models", "rules"}
+_MANAGER: frozenset[Right] = _SENIOR | {"release", "audit", "models", "rules", "purge"}
 RIGHTS: dict[Role, frozenset[Right]] = {
     "analyst": _ANALYST,
     "senior": _SENIOR,

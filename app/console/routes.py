@@ -26,6 +26,7 @@ from app.console.lists import ListPages
 from app.console.models import Models
 from app.console.oidc import CALLBACK
 from app.console.overview import Overview
+from app.console.purges import Purges
 from app.console.queue import Queue
 from app.console.roles import Right, require
 from app.console.rules import RulePages
@@ -33,6 +34,7 @@ from app.console.search import Search
 from app.console.similar import Similar
 from app.console.visit import Visit, fields, form_of
 from app.console.what_if import WhatIf
+from app.decisions.routes import Decisions
 from app.drift.watcher import DriftWatcher
 from app.problems import Refused
 from app.reload.follower import Follower
@@ -67,6 +69,7 @@ class Console:
         follower: takes over the versions that are activated.
         drift: whether the version that serves keeps its promise.
         rules: takes over the rules that are put in force.
+        decisions: erases what was recorded.
 
     Attributes:
         routes: as the application takes them.
@@ -79,6 +82,7 @@ class Console:
         follower: Follower,
         drift: DriftWatcher,
         rules: RulesFollower,
+        decisions: Decisions,
     ) -> None:
         self._serving = serving
         self._door = Door(settings)
@@ -89,7 +93,8 @@ class Console:
         alerts = Alerts(explanations, settings.alert_target_minutes)
         search = Search(explanations)
         models = Models(Registry(settings.artifacts), serving, follower)
-        lists, rule_pages = ListPages(), RulePages(settings, rules)
+        what_if = WhatIf(Registry(settings.artifacts), follower)
+        lists, rule_pages, purges = ListPages(), RulePages(settings, rules), Purges(decisions)
         self.routes: list[BaseRoute] = [
             _Page(f"{pages.PREFIX}/static/{{name}}", _file),
             self._open("GET", "/sign-in", self._sign_in_page),
@@ -114,7 +119,9 @@ class Console:
             self._page("GET", "/of", search.of),
             self._page("GET", "/audit", Audit().page, "audit"),
             self._page("GET", "/overview", Overview(drift, settings.alert_target_minutes).page),
-            self._page("GET", "/what-if", WhatIf().page),
+            self._page("GET", "/what-if", what_if.page),
+            self._page("POST", "/what-if", what_if.propose, "models"),
+            self._page("POST", "/what-if/{number}", what_if.settle, "models"),
             self._page("GET", "/models", models.page),
             self._page("POST", "/models", models.propose, "models"),
             self._page("POST", "/models/{number}", models.settle, "models"),
@@ -122,6 +129,9 @@ class Console:
             self._page("POST", "/lists", lists.propose, "lists"),
             self._page("POST", "/lists/test", lists.test, "lists"),
             self._page("POST", "/lists/{number}", lists.settle, "lists"),
+            self._page("GET", "/purges", purges.page, "purge"),
+            self._page("POST", "/purges", purges.propose, "purge"),
+            self._page("POST", "/purges/{number}", purges.settle, "purge"),
             self._page("GET", "/rules", rule_pages.page),
             self._page("POST", "/rules", rule_pages.propose, "rules"),
             self._page("POST", "/rules/test", rule_pages.test),

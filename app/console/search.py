@@ -91,7 +91,7 @@ class Search:
         column = next((name for name in columns if visit.one(name)), None)
         if column is None:
             raise Refused("not-found", "there is no such page")
-        key = _key(generation, columns[column], column, visit.one(column))
+        key = key_of(generation, columns[column], column, visit.one(column))
         stored = generation.pseudonyms.stored(column, visit.one(column))
 
         def read() -> tuple[Found, list[Case]]:
@@ -124,7 +124,12 @@ class Search:
         )
 
 
-def _key(generation: Generation, entity: str, column: str, value: str) -> EntityKey:
+def key_of(generation: Generation, entity: str, column: str, value: str) -> EntityKey:
+    """The key of whom a value of a column names.
+
+    Raises:
+        Refused: the value cannot be one.
+    """
     try:
         return entity_key(entity, generation.pseudonyms.stored(column, checked_text(value)))
     except ValueError as error:
@@ -138,7 +143,7 @@ def _place(visit: Visit, text: str) -> str | None:
     if found:
         return f"/payments/{found[0].decision.seq}"
     for entity, column in entity_filters(visit.generation.schema).items():
-        key = _key(visit.generation, entity, column, text)
+        key = key_of(visit.generation, entity, column, text)
         if store.page(Filter(entities=(key,)), None, 1).decisions:
             return "/of?" + urlencode({column: text})
     return None

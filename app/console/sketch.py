@@ -86,6 +86,53 @@ def sketch(marks: Sequence[Mark], end: int, span: int, caption: str) -> Sketch:
     return Sketch(tuple(points), _days(first, end, across, caption, last - first), _amounts(most, up))
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A day of a series: what was, and between which two heights it was promised."""
+
+    x: float
+    width: float
+    top: float
+    low: float
+    high: float
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A drawing: one bar for each day, with the promise behind it."""
+
+    bars: tuple[Bar, ...]
+    days: tuple[Line, ...]
+    amounts: tuple[Line, ...]
+    floor: float = HEIGHT - _BOTTOM
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def series(days: Sequence[tuple[str, float, float, float]]) -> Series:
+    """Counts by day.
+
+    Args:
+        days: caption, count, and the lower and upper end of what was promised.
+    """
+    most = max((max(count, high) for _, count, _, high in days), default=0.0) or 1.0
+    step = (WIDTH - _LEFT - _RIGHT) / max(len(days), 1)
+    floor = HEIGHT - _BOTTOM
+
+    def up(value: float) -> float:
+        return round(floor - value / most * (floor - _TOP), 1)
+
+    bars, captions = [], []
+    every = -(-len(days) // 8)
+    for place, (caption, count, low, high) in enumerate(days):
+        x = _LEFT + place * step
+        bars.append(Bar(round(x, 1), round(step, 1), up(count), up(low), up(high), not low <= count <= high))
+        if (len(days) - 1 - place) % every == 0:
+            captions.append(Line(round(x + step / 2, 1), caption))
+    return Series(tuple(bars), tuple(captions), (Line(up(most), f"{most:,.0f}"), Line(up(0), "0")))
+
+
 def _days(first: int, end: int, across: Callable[[int], float], caption: str, span: int) -> tuple[Line, ...]:
     step = next((one for one in (1, 2, 5, 7, 10) if span / _DAY / one <= 7), 30) * _DAY
     counts = range((end - first) // step + 1)

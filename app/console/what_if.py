@@ -1,17 +1,27 @@
-"""What another threshold would have alerted, from the log: alerts a day, fraud found, precision."""
+"""What another threshold would have alerted, from the log: alerts a day, fraud found, precision. Two people set it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from starlette.responses import Response
 
-from app.console.visit import Visit
+from app.console import pages
+from app.console.proposals import propose, settle, waiting
+from app.console.visit import Visit, go, status_of
 from app.problems import Refused
+from app.refusals import Conflict
+from app.reload.follower import Follower
+from app.store.desk import Event
 from app.store.sql import what_if
 from app.store.sql.what_if import Ranked
+from models.errors import InvalidBundle, InvalidInput, ModelNotFound
+from models.registry import Registry
+from models.rethreshold import rethreshold
+from models.thresholds import Policy
 
 DAYS = 30
 _DAY = 86_400_000_000
@@ -76,19 +86,65 @@ def choices(rows: Sequence[Ranked], threshold: float, days: float, asked: float 
 
 
 class WhatIf:
-    """The page."""
+    """The page.
+
+    Args:
+        registry: has the versions.
+        follower: takes over what is activated.
+    """
+
+    def __init__(self, registry: Registry, follower: Follower) -> None:
+        self._registry, self._follower = registry, follower
 
     async def page(self, visit: Visit) -> Response:
         """The table; ``?a_day=`` adds a line of one's own."""
+        return await self._shown(visit)
+
+    async def propose(self, visit: Visit) -> Response:
+        """Propose another threshold for the version that serves."""
+        version = visit.generation.scorer.manifest.version
+        try:
+            score = _score(visit.one("threshold"))
+            await propose(
+                visit, "propose threshold", f"{pages.score(score)} for {version}", {"score": score, "version": version}
+            )
+        except Refused as refused:
+            return await self._shown(visit, status_of(refused), str(refused))
+        return go("/what-if?said=proposed")
+
+    async def settle(self, visit: Visit) -> Response:
+        """Approve a threshold, which makes a version that has it and serves at once; or turn it down."""
+
+        async def carry_out(proposal: Event) -> None:
+            wanted = json.loads(proposal.before or "{}")
+            if wanted["version"] != visit.generation.scorer.manifest.version:
+                raise Conflict("another version serves by now; turn this down, and look again at what it would do")
+            policy = Policy(name="alert-rate", value=1 - wanted["score"])
+            folder = self._registry.folder(wanted["version"])
+            made, _ = await visit.threaded(partial(rethreshold, folder, self._registry, policy))
+            await self._follower.activate(made.version, by=f"{visit.person.name} for {proposal.actor}")
+
+        try:
+            await settle(visit, "propose threshold", "models", carry_out)
+        except (Conflict, ModelNotFound, InvalidBundle, InvalidInput) as error:
+            return await self._shown(visit, 409, str(error))
+        return go(f"/what-if?said={visit.one('action')}")
+
+    async def _shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
         manifest = visit.generation.scorer.manifest
         since = visit.now - DAYS * _DAY
-        rows, first = await visit.read(partial(what_if.ranked, version=manifest.version, since=since))
-        days = 1.0 if first is None else max(1.0, (visit.now - first) / _DAY)
+        rows, days = await visit.read(partial(what_if.ranked, version=manifest.version, since=since, now=visit.now))
         threshold = manifest.threshold.score
         found = choices(rows, threshold, days, _a_day(visit.one("a_day")))
         most = max((one.alerts for one in found), default=1)
         return await visit.page(
             "what-if.html",
+            status,
+            trouble=trouble,
+            said=visit.one("said"),
+            proposals=await waiting(visit, "propose threshold"),
+            chosen=visit.one("threshold"),
+            why=visit.one("note"),
             found=found,
             threshold=threshold,
             days=days,
@@ -96,6 +152,16 @@ class WhatIf:
             version=manifest.version,
             asked=visit.one("a_day"),
         )
+
+
+def _score(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise Refused("bad-request", "a threshold is a score above 0 and below 1")
+    return value
 
 
 def _a_day(text: str) -> float | None:

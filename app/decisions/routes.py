@@ -23,6 +23,7 @@ from starlette.responses import Response, StreamingResponse
 from app.decisions import purge_request
 from app.decisions.export import csv_parts, frames
 from app.decisions.later_reasons import later_reasons
+from app.decisions.purge import Purged
 from app.decisions.purge_request import PurgeReply
 from app.decisions.query import DecisionQuery, checked_text, cursor, decision_query, find, refuse
 from app.decisions.replies import DecisionPage, line, whole
@@ -35,6 +36,7 @@ from app.settings import Settings
 from app.store.contract import Store
 from app.store.errors import StoreInUse, StoreUnavailable
 from app.store.records import Decision
+from models.behaviour.keys import EntityKey
 from models.bundle import read_manifest
 from models.errors import CounterfoilError
 from models.manifest import Manifest
@@ -122,11 +124,22 @@ class Decisions:
     async def purge(self, request: Request) -> Response:
         """Erase what arrived before a time, or all of one card, merchant or other entity: decisions, labels, states.
         What remains goes on as if nothing had been erased. Scoring goes on meanwhile."""
-        generation, ledger = self._serving.now()
+        generation, _ = self._serving.now()
         score_options(request, ScoreOptions(0), known=())
         require_media_type(request, "application/json")
         body = await read_body(request, self._most_bytes)
-        what = purge_request.read(body, generation.schema, generation.pseudonyms)
+        purged = await self.erase(purge_request.read(body, generation.schema, generation.pseudonyms))
+        reply = PurgeReply(purged.decisions, purged.compacted, purged.scrubbed)
+        return Response(to_json(reply), media_type="application/json")
+
+    async def erase(self, what: int | EntityKey) -> Purged:
+        """Erase what arrived before a time, or all of an entity.
+
+        Raises:
+            Refused: another purge is running, or this one is to be sent again and goes on.
+            StoreUnavailable: the store failed; the same again goes on.
+        """
+        generation, ledger = self._serving.now()
         if self.purging:
             raise Refused("conflict", _PURGING)
         self.purging = True
@@ -134,13 +147,11 @@ class Decisions:
             loop = asyncio.get_running_loop()
             work = partial(purge_request.carry_out, what, ledger, generation.schema, loop)
             with self._telling():
-                purged = await run_sync(work, limiter=self._exporters)
+                return await run_sync(work, limiter=self._exporters)
         except StoreInUse:
             raise Refused("conflict", _PURGING) from None
         finally:
             self.purging = False
-        reply = PurgeReply(purged.decisions, purged.compacted, purged.scrubbed)
-        return Response(to_json(reply), media_type="application/json")
 
     async def _answer(self, work: Callable[[], bytes]) -> Response:
         with self._telling():

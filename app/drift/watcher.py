@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
 from anyio.to_thread import run_sync
 
@@ -11,10 +12,26 @@ from app.drift.days import Days
 from app.drift.reply import DriftReply, drift_reply
 from app.serving import Serving
 from app.store.contract import Store
+from models.drift import Promise
 from models.scorer import Scorer
 
 #: Seconds that an answer holds: to find the causes scores thousands of rows again.
 _HOLDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDay:
+    """A whole day of the version that serves.
+
+    Attributes:
+        day: counted from 1970 (UTC), or from the start where times are none of the calendar.
+        low, high: alerts that were promised for as many transactions.
+    """
+
+    day: int
+    alerts: int
+    low: float
+    high: float
 
 
 class DriftWatcher:
@@ -36,6 +53,11 @@ class DriftWatcher:
         generation, ledger = self._serving.now()
         return await run_sync(self._explained, generation.scorer, ledger.recorder.store)
 
+    async def by_day(self, most: int) -> list[AlertDay]:
+        """Alerts of the latest whole days beside what was promised, oldest first, at most so many."""
+        generation, ledger = self._serving.now()
+        return await run_sync(self._by_day, generation.scorer, ledger.recorder.store, most)
+
     def look(self) -> DriftReply | None:
         """The same without causes; None while no model is loaded. May take seconds: not on the event loop.
 
@@ -48,6 +70,15 @@ class DriftWatcher:
         with self._lock:
             days = self._counted(generation.scorer, ledger.recorder.store)
             return drift_reply(generation.scorer, days, explain=False)
+
+    def _by_day(self, scorer: Scorer, store: Store, most: int) -> list[AlertDay]:
+        with self._lock:
+            days = self._counted(scorer, store)
+            promise = Promise.of(scorer.manifest)
+            return [
+                AlertDay(day, days.alerts[day], promise.low * days.rows[day], promise.high * days.rows[day])
+                for day in days.whole()[-most:]
+            ]
 
     def _explained(self, scorer: Scorer, store: Store) -> DriftReply:
         with self._lock:

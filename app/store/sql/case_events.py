@@ -64,6 +64,13 @@ def page(
     return [Event(*row) for row in connection.execute(statement.order_by(case_events.c.id.desc()).limit(limit))]
 
 
+def undecided(connection: Connection) -> dict[str, int]:
+    """How many proposals wait for a second person, by the action that proposed them."""
+    of = case_events.c
+    statement = select(of.action, func.count()).where(of.undone_by.is_(None), of.action.like("propose%"))
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(of.action))}
+
+
 def proposed(connection: Connection, action: str) -> list[Event]:
     """What waits for a second person, oldest first; ``action``: that proposed it."""
     waiting = (case_events.c.action == action, case_events.c.undone_by.is_(None))

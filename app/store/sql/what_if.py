@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, distinct, func, select
 
 from app.store.sql.tables import decisions, labels
+from models.forms.time_patterns import DAY
 
 #: Decisions that are looked at, the highest scores first.
 MOST = 5_000
@@ -24,10 +25,15 @@ class Ranked:
     label: str | None
 
 
-def ranked(connection: Connection, version: str, since: int) -> tuple[list[Ranked], int | None]:
-    """The decisions of a version since a time, the highest score first, and when the first of all of them arrived."""
+def ranked(connection: Connection, version: str, since: int, now: int) -> tuple[list[Ranked], float]:
+    """The decisions of a version since a time, the highest score first, and how many days all of them are of.
+
+    Those that were sent after the fact arrived in less time than they were paid in: then it is the days paid on.
+    """
     of_version = (decisions.c.model_version == version, decisions.c.arrived_at >= since)
-    first = connection.execute(select(func.min(decisions.c.arrived_at)).where(*of_version)).scalar()
+    paid_on = func.count(distinct(decisions.c.time // DAY))
+    first, days = connection.execute(select(func.min(decisions.c.arrived_at), paid_on).where(*of_version)).one()
+    span = 1.0 if first is None else max(1.0, (now - first) / DAY, days - 1.0)
     top = select(decisions.c.seq, decisions.c.score, decisions.c.id_digest).where(*of_version)
     chosen = top.order_by(decisions.c.score.desc()).limit(MOST).subquery()
     known = select(chosen.c.seq, chosen.c.score, labels.c.label).outerjoin(
@@ -36,4 +42,4 @@ def ranked(connection: Connection, version: str, since: int) -> tuple[list[Ranke
     found: dict[int, Ranked] = {}
     for seq, score, label in connection.execute(known.order_by(chosen.c.score.desc(), labels.c.seq)):
         found[seq] = Ranked(score, label)  # the last of several labels stays
-    return list(found.values()), first
+    return list(found.values()), span

@@ -161,7 +161,6 @@ def _signed_out(page: Page, site: Site) -> None:
 #: Every screen and state that is there, and how to get to it.
 SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "queue": _at(""),
-    "nothing here": _at("?state=snoozed"),
     "filtered": _at("?holder=mine&late=1"),
     "held alert": _to_alert,
     "help": _help,
@@ -175,6 +174,7 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "rules": _at("/rules"),
     "models": _at("/models"),
     "what if": _at("/what-if?a_day=3"),
+    "erase": _at("/purges?column=card_id&value=x"),
     "overview": _at("/overview"),
     "audit": _at("/audit"),
     "not found": _at("/nowhere"),

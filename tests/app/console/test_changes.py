@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.store.desk import Event
 from app.store.sql import case_events
 from tests.app.calls import CARDS, renewed
@@ -166,3 +168,61 @@ def test_rules_that_cannot_be_written_change_nothing(offices: Callable[..., Offi
     assert refused.status_code == 409
     assert "cannot be written" in refused.text
     assert waiting(office, "propose rules") == [proposal]
+
+
+def test_another_threshold_takes_two_and_serves_at_once(office: Office) -> None:
+    ana, eve, max_ = office.user("ana"), office.user("eve", "manager"), office.user("max", "admin")
+    before = office.client.get("/v1/model").json()["version"]
+    choices = re.findall(r'<option value="(0\.\d+)">', eve.get("/what-if").text)
+    assert "<select" not in ana.get("/what-if").text
+    assert ana.send("/what-if", threshold=choices[0], note="x").status_code == 403
+    for form, word in (
+        ({"threshold": choices[0], "note": ""}, "say why"),
+        ({"threshold": "2", "note": "x"}, "a score"),
+    ):
+        answer = eve.send("/what-if", **form)
+        assert (answer.status_code, word in answer.text) == (422, True), form
+    assert eve.send("/what-if", threshold=choices[0], note="fewer alerts").status_code == 303
+    assert eve.send("/what-if", threshold=choices[-1], note="more alerts").status_code == 303
+    one, other = waiting(office, "propose threshold")
+    assert "threshold (2)" in ana.get("/overview").text
+    assert eve.send(f"/what-if/{one.id}", action="approve").status_code == 403
+    assert "Approved" in max_.post(f"/what-if/{one.id}", action="approve").text
+    now = office.client.get("/v1/model").json()
+    assert now["version"] != before
+    assert now["threshold"]["score"] == pytest.approx(float(choices[0]), abs=2e-3)
+    assert "max for eve" in eve.get("/models").text
+    late = max_.send(f"/what-if/{other.id}", action="approve")
+    assert late.status_code == 409
+    assert "another version serves by now" in late.text
+    assert max_.send(f"/what-if/{other.id}", action="refuse").status_code == 303
+    assert office.client.get("/v1/model").json()["version"] == now["version"]
+
+
+def test_all_of_a_card_is_erased_once_two_people_want_it(office: Office) -> None:
+    ana, eve, max_ = office.user("ana"), office.user("eve", "manager"), office.user("max", "admin")
+    case = office.queue()[0]
+    ana.send(f"/alerts/{case.id}/take")
+    ana.send(f"/alerts/{case.id}", action="note", note="rang the holder up")
+    card = office.client.get("/v1/decisions?limit=1000").json()["decisions"]
+    card_id = next(one["transaction"]["card_id"] for one in card if one["seq"] == case.seq)
+    assert "erase it" not in ana.get(f"/of?card_id={card_id}").text
+    assert ana.get("/purges").status_code == 403
+    assert "erase it" in eve.get(f"/of?card_id={card_id}").text
+    for form in ({"column": "amount", "value": "1"}, {"value": ""}, {"value": CARDS[0]}, {"note": ""}):
+        answer = eve.send("/purges", **({"column": "card_id", "value": card_id, "note": "asked to"} | form))
+        assert answer.status_code == 422, form
+    assert eve.send("/purges", column="card_id", value=card_id, note="asked to").status_code == 303
+    (proposal,) = waiting(office, "propose purge")
+    assert proposal.subject == "all of a card_id"
+    assert eve.send(f"/purges/{proposal.id}", action="approve").status_code == 403
+    assert office.client.get(f"/v1/decisions?card={card_id}").json()["decisions"]
+    assert "It was erased" in max_.post(f"/purges/{proposal.id}", action="approve").text
+    assert office.client.get(f"/v1/decisions?card={card_id}").json()["decisions"] == []
+    assert all(one.id != case.id for one in office.queue())
+    told = [(event.actor, event.action, event.subject) for event in office.desk.read(_events)][-2:]
+    assert told == [("eve", "propose purge", "all of a card_id"), ("max", "approve", "all of a card_id")]
+    office.app.state.serving.close()
+    files = b"".join(path.read_bytes() for path in office.folder.glob("log.db*"))
+    assert card_id.encode() not in files
+    assert b"rang the holder up" not in files

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from app.console import pages
 from app.console.facts import Facts
 from app.console.roles import RIGHTS, Person, require_four_eyes
-from app.console.sketch import Mark, sketch
+from app.console.sketch import Mark, series, sketch
 from app.console.what_if import choices
 from app.problems import Refused
 from app.store.sql import case_events
+from app.store.sql.tables import decisions
 from app.store.sql.what_if import Ranked
 from tests.app.calls import CARDS
 from tests.app.console.conftest import Office
@@ -135,6 +137,20 @@ def test_the_overview_counts_what_was_decided(office: Office) -> None:
     assert tiles["Decided in 14 days"] == "4"
     assert tiles["Fraud among them"] == "33 %"
     assert "local 4" in page
+    days = re.findall(r'<td>\d\d \w{3}</td><td class="num">(\d+)</td><td class="num">([\d.]+) to ([\d.]+)</td>', page)
+    assert len(days) == page.count('<rect class="promise"') > 0
+    outside = sum(not float(low) <= int(alerts) <= float(high) for alerts, low, high in days)
+    assert page.count('<rect class="broken"') == outside
+
+
+def test_a_series_is_drawn_to_one_scale() -> None:
+    drawn = series([("01 Mar", 10.0, 2.0, 4.0), ("02 Mar", 0.0, 0.0, 5.0)])
+    (first, second), floor = drawn.bars, drawn.floor
+    assert floor - first.top == pytest.approx(5 * (floor - first.low))
+    assert (second.top, second.low) == (floor, floor)
+    assert [bar.broken for bar in drawn.bars] == [True, False]
+    assert [line.text for line in drawn.days] == ["01 Mar", "02 Mar"]
+    assert series([]).bars == ()
 
 
 def test_verdicts_that_were_taken_back_or_told_otherwise_are_overturned(office: Office) -> None:
@@ -178,6 +194,15 @@ def test_other_thresholds_are_counted_from_the_log(office: Office) -> None:
     (current,) = (row for row in rows if ">now<" in row)
     assert f'<td class="num">{now}</td><td class="num">+0</td>' in current
     assert "asked for" in page
+
+    def move(connection: Connection) -> None:  # all arrived at once; now of more days than that
+        for seq in range(1, 5):
+            earlier = decisions.c.time - 10 * seq * _DAY
+            connection.execute(decisions.update().where(decisions.c.seq == seq).values(time=earlier))
+
+    office.desk.write(move)
+    paid_on = len({one.time // _DAY for one in store.log() if hasattr(one, "decision")})
+    assert f"{paid_on - 1} days" in local.get("/what-if").text
     assert local.get("/what-if?a_day=none").status_code == 400
 
 
