@@ -124,6 +124,12 @@ def train(
     """
     from models.tables import expand
     from models.thresholds import Policy
+
+    policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
+    decline = decline_policy(decline_alert_rate, decline_min_precision)
+    files = expand(data)
+    named = _named(profile)
+    # What can be wrong up to here is said at once: this brings torch, which takes seconds.
     from training.fit import FitOptions
     from training.ranks import started_by_torchrun
     from training.read import read_history
@@ -132,16 +138,12 @@ def train(
 
     ranks = context.with_resource(started_by_torchrun(device))
     out.quiet, err.quiet = (ranks.rank > 0,) * 2  # the first one speaks for all
-    policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
-    decline = decline_policy(decline_alert_rate, decline_min_precision)
-    files = expand(data)
-    schema = _schema(profile, files, label)
+    schema = keyed(_schema(named, files, label))
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:
         given["hidden"] = _widths(hidden)
     if grid is not None:
         given["grid"] = _grid(grid)
-    schema = keyed(schema)
     say_cache_trouble(schema)
     options = FitOptions(
         architecture=architecture.value,
@@ -206,20 +208,23 @@ def _grid(text: str) -> tuple[int, int]:
     return rows, columns
 
 
-def _schema(profile: str | None, files: list[Path], label: str | None) -> TransactionSchema:
-    """The profile that is named, or a guess from the files, said in words."""
+def _named(profile: str | None) -> TransactionSchema | None:
     from models.schema import load_schema
-    from training.guess import guess_profile
 
-    if profile is None:
+    return None if profile is None else load_schema(profile)
+
+
+def _schema(named: TransactionSchema | None, files: list[Path], label: str | None) -> TransactionSchema:
+    """The profile that is named, or a guess from the files, said in words."""
+    if named is None:
+        from training.guess import guess_profile
+
         guess = guess_profile(files, label=label)
         out.print("No --profile given; guessed from the data:")
         say_guess(guess)
         schema = guess.schema
     else:
-        schema = load_schema(profile)
-        if label is not None:
-            schema = schema.with_label(label)
+        schema = named if label is None else named.with_label(label)
     if label is not None:
         require_label(schema, files, label)
     return schema

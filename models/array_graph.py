@@ -67,6 +67,10 @@ def _transpose(x: Array, perm: list[int]) -> Array:
     return np.transpose(x, perm)
 
 
+def _clip(x: Array, least: Array, most: Array, out: Array | None = None) -> Array:
+    return np.clip(x, least, most, out=out)
+
+
 def _concat(*parts: Array, axis: int) -> Array:
     return np.concatenate(parts, axis)
 
@@ -101,6 +105,7 @@ def _mod(x: Array, y: Array, fmod: int = 0) -> Array:
 _OVERWRITING: dict[str, _Operator] = {
     "Abs": np.abs,
     "Add": np.add,
+    "Clip": _clip,
     "Div": np.divide,
     "Exp": np.exp,
     "Log": np.log,

@@ -53,18 +53,19 @@ class Whitening(nn.Module):
             rows[:, own] = 0
             self.conditional[own] = rows
 
-    def likeliest(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+    def likeliest(self, x: Tensor, expected: Tensor) -> Tensor:
         """Where each cause's features would lie if only the others were known: [n, D], [n, D] -> [n, D].
 
         The minimum of ½ zᵀ Σ⁻¹ z over one cause's columns b, the reconstruction held: x̂ + μ − (Σ⁻¹_bb)⁻¹ Σ⁻¹_b· z.
+
+        Args:
+            expected: x̂ + μ.
         """
-        expected = reconstruction + self.mean
         return expected - torch.matmul(x - expected, self.conditional.T)
 
-    def forward(self, residual: Tensor) -> Tensor:
-        """Residuals [K, n, D] to contributions [n, D], averaged over the members."""
-        z = residual - self.mean
-        return (0.5 * z * torch.matmul(z, self.precision)).mean(0)
+    def forward(self, z: Tensor) -> Tensor:
+        """Contributions of z = x − (x̂ + μ): [..., n, D] -> [..., n, D]."""
+        return z * torch.matmul(z, 0.5 * self.precision)
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,15 @@ class FirstOpinion:
     """What the reconstruction says of rows.
 
     Attributes:
-        x: the ensemble's inputs [n, D]; ``reconstruction``: their mean over the members, [n, D].
-        error: [n, 1] >= 0; ``contributions`` [n, features] sum to it.
+        x: the ensemble's inputs [n, D]; ``expected``: x̂ + μ, its mean over the members, [n, D].
+        error: [n] >= 0; ``contributions`` [n, features] sum to it.
         code: [n, c], of the first member.
     """
 
     x: Tensor
     error: Tensor
     contributions: Tensor
-    reconstruction: Tensor
+    expected: Tensor
     code: Tensor
 
 
@@ -123,7 +124,7 @@ class FraudDetector(nn.Module):
         owners = torch.tensor(layout.owners())
         self.register_buffer("owner", torch.nn.functional.one_hot(owners).to(torch.float64))
         # Rows are added up by a product: a plain sum of an odd number of columns rounds by where a row lies in memory.
-        self.register_buffer("ones", torch.ones(int(owners.max()) + 1, 1, dtype=torch.float64))
+        self.register_buffer("ones", torch.ones(int(owners.max()) + 1, dtype=torch.float64))
 
     owner: Tensor
     ones: Tensor
@@ -141,12 +142,12 @@ class FraudDetector(nn.Module):
             user's units; code [n, c] of the first member; and, with a second opinion, the evidence [n] >= 0.
         """
         first = self.first(numeric, categorical, time)
-        likeliest = self.whitening.likeliest(first.x, first.reconstruction)
+        likeliest = self.whitening.likeliest(first.x, first.expected)
         expected = self.normaliser.to_units(likeliest, self.whitening.precision)
-        outputs = first.error.squeeze(1), first.contributions, expected, first.code
+        outputs = first.error, first.contributions, expected, first.code
         if self.second is None:
             return outputs
-        return *outputs, self.second(first.x, first.contributions, first.error, first.code).squeeze(1)
+        return *outputs, self.second(first.x, first.contributions, first.error, first.code)
 
     def look(self, batch: Batch) -> FirstOpinion:
         """:meth:`first` of encoded rows, with nothing to learn from it."""
@@ -160,16 +161,17 @@ class FraudDetector(nn.Module):
         x = self.normaliser.embed(dense, categorical, self.knots[0])
         stacked = x.expand(self.autoencoder.config.members, -1, -1)
         code = self.autoencoder.encode(stacked)
-        reconstruction = self.autoencoder.decode(code)
-        parts = self.whitening(stacked - reconstruction)
+        expected = self.autoencoder.decode(code) + self.whitening.mean
+        parts = self.whitening(stacked - expected).mean(0)
         if self.memory is not None:
             remembered = self.normaliser.embed(dense, categorical, self.knots[1])
-            parts = parts + self.memory_whitening((remembered - self.memory(remembered))[None])
+            z = remembered - (self.memory(remembered) + self.memory_whitening.mean)
+            parts = parts + self.memory_whitening(z)
         if self.singles is not None:
             parts = self.singles(x, parts)
         contributions = torch.matmul(parts, self.owner)
         error = torch.matmul(contributions, self.ones)
-        return FirstOpinion(x, error, contributions, reconstruction.mean(0), code[0])
+        return FirstOpinion(x, error, contributions, expected.mean(0), code[0])
 
 
 def run_torch(detector: FraudDetector, batch: Batch) -> list[NDArray[np.float64]]:

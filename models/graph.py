@@ -60,10 +60,10 @@ class Graph:
 
     def _run_block(self, block: Batch, outputs: tuple[str, ...]) -> list[NDArray[np.float64]]:
         rows = len(block)
-        if rows % ROW_TILE:
-            block = block.take(np.minimum(np.arange(rows + -rows % ROW_TILE), rows - 1))
         numeric = block.numeric.astype(self._numbers, copy=False)
         feeds = {"numeric": numeric, "categorical": block.categorical, "time": block.time}
+        if rows % ROW_TILE:
+            feeds = {name: _filled_up(part) for name, part in feeds.items()}
         result = self._session_for(outputs).run(outputs, feeds)
         return [output[:rows].astype(np.float64, copy=False) for output in result]
 
@@ -74,6 +74,15 @@ class Graph:
                     self._heads[head] = _session(part_of(self._detector, head))
                 return self._heads[head]
         return self._whole
+
+
+def _filled_up(part: NDArray[Any]) -> NDArray[Any]:
+    """With the last row again and again; NumPy's fancy indexing would take a fifth of a small model's time."""
+    rows = len(part)
+    filled = np.empty((rows + -rows % ROW_TILE, *part.shape[1:]), part.dtype)
+    filled[:] = part[-1:]
+    filled[:rows] = part
+    return filled
 
 
 def _session(graph: bytes) -> Any:

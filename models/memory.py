@@ -46,5 +46,5 @@ class Memory(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction: [n, D] -> [n, D]."""
-        weights = torch.softmax(torch.matmul(x, self.axes) @ self.keys + self.offset, dim=1)
+        weights = torch.softmax(torch.matmul(x, self.axes @ self.keys) + self.offset, dim=1)
         return torch.matmul(weights, self.slots)

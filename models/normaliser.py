@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.curves import compress, stretch, tail, untail
 from models.forms.time_patterns import DAY
 from models.rows import Batch, Vocabulary
 from models.schema import FLOAT32_MAX, TransactionSchema
@@ -31,8 +33,6 @@ _DEPARTURE_ROWS = 200_000
 #: From here on a ``late-log`` feature grows logarithmically.
 LATE = 5.0
 _NEVER = 1e300
-#: exp of it times any scale is finite in float64, and beyond every number that is let in.
-_LARGEST_EXPONENT = 88.0
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,10 @@ class Normaliser(nn.Module):
         self.register_buffer("curve", torch.tensor(curves, dtype=wide).reshape(layout.numeric, 2).T.contiguous())
         self.register_buffer("center", torch.zeros(layout.dense, dtype=wide))
         self.register_buffer("scale", torch.ones(layout.dense, dtype=wide))
-        pairs = [(period, offset * DAY) for period, offset in layout.cycles for _ in range(2)]
+        # The cosine is the sine a quarter later.
+        pairs = [(period, offset * DAY + late) for period, offset in layout.cycles for late in (0, period // 4)]
         self.register_buffer("period", torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous())
         self.register_buffer("angular", torch.tensor([2 * math.pi / period for period, _ in pairs], dtype=wide))
-        self.register_buffer("quarter", torch.tensor([0.0, math.pi / 2] * len(layout.cycles), dtype=wide))
-        self.register_buffer("turn", torch.tensor(2 * math.pi, dtype=wide))
         daily = [period == DAY for period, _ in layout.cycles]
         self.register_buffer("daily", torch.tensor(daily, dtype=torch.bool))
         self.register_buffer("units", torch.tensor([24.0 if day else 7.0 for day in daily], dtype=wide))
@@ -154,10 +153,10 @@ class Normaliser(nn.Module):
     departure: Tensor
     period: Tensor
     angular: Tensor
-    quarter: Tensor
-    turn: Tensor
     daily: Tensor
     units: Tensor
+    values: Tensor
+    starts: Tensor
 
     def fit(self, batch: Batch, least: float | None = None) -> None:
         """Take center, scale and category frequencies from the training rows; with ``least`` the numbers are places of
@@ -195,8 +194,13 @@ class Normaliser(nn.Module):
 
     def settle(self) -> None:
         """Work out the categories' tables once, in float64, when nothing more is to be learned."""
-        for c in range(len(self.layout.categories)):
-            self.register_buffer(f"values_{c}", self._values(c).detach())
+        tables = [self._values(c).detach() for c in range(len(self.layout.categories))]
+        for c, table in enumerate(tables):
+            self.register_buffer(f"values_{c}", table)
+        # One below the other, each in columns of its own: all of a row's categories are looked up at once, and added.
+        starts = [0, *accumulate(len(table) for table in tables)][: len(tables)]
+        self.register_buffer("starts", torch.tensor(starts, dtype=torch.int64))
+        self.register_buffer("values", torch.block_diag(*tables))  # type: ignore[no-untyped-call]
         self.settled = True
 
     def prepare(self, numeric: Tensor, time: Tensor) -> Tensor:
@@ -209,10 +213,13 @@ class Normaliser(nn.Module):
         Args:
             knot: values beyond this many scales grow logarithmically: a robust, strictly increasing tail.
         """
-        parts = [_compress(dense, knot, knot)]
-        for c in range(len(self.layout.categories)):
-            parts.append(self._values(c).index_select(0, categorical[:, c]))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        numbers = tail(dense, knot)
+        if not self.layout.categories:
+            return numbers
+        if self.settled:
+            return torch.cat([numbers, self.values[categorical + self.starts].sum(1)], dim=1)
+        tables = (self._values(c).index_select(0, categorical[:, c]) for c in range(categorical.shape[1]))
+        return torch.cat([numbers, *tables], dim=1)
 
     def to_units(self, x: Tensor, metric: Tensor) -> Tensor:
         """Points of the input space [n, D] in the user's units [n, features]: numbers, categories, hours, weekdays.
@@ -221,26 +228,27 @@ class Normaliser(nn.Module):
             metric: [D, D], in which a category is the nearest one.
         """
         layout = self.layout
-        values = _stretch(x[:, : layout.dense], self.knot, self.knot) * self.scale + self.center
+        values = untail(x[:, : layout.dense], self.knot) * self.scale + self.center
         numbers = values[:, : layout.numeric]
         if self._curved:
-            numbers = _stretch(numbers, *self.curve)
+            numbers = stretch(numbers, *self.curve)
         columns = [numbers.clamp(-FLOAT32_MAX, FLOAT32_MAX)]
+        nearest = []
         at = layout.dense
         for c, width in enumerate(layout.embeddings):
             block = slice(at, at + 1 + width)
             at += 1 + width
-            if layout.categories[c] == 0:
-                columns.append(torch.zeros_like(x[:, :1]))
-                continue
-            table = self._values(c)[1:]
+            table = self._values(c)
             weighted = table @ metric[block, block]
-            distance = (weighted * table).sum(1) - 2 * x[:, block] @ weighted.T
-            columns.append((distance.argmin(dim=1, keepdim=True) + 1).to(x.dtype))
+            far = (weighted * table).sum(1)
+            far[0] = _NEVER  # an unknown value is expected only where no value is known
+            nearest.append((far - x[:, block] @ (2 * weighted.T)).argmin(dim=1, keepdim=True))
+        if nearest:
+            columns.append(torch.cat(nearest, dim=1).to(x.dtype))
         if layout.cycles:
-            at = layout.numeric + len(layout.nullable)
             # ONNX Runtime has the arc tangent in float32 only: enough for the minute of an expected hour.
-            turn = torch.atan2(values[:, at::2].float(), values[:, at + 1 :: 2].float()).to(x.dtype) / self.turn
+            circle = values[:, layout.numeric + len(layout.nullable) :].float()
+            turn = torch.atan2(circle[:, ::2], circle[:, 1::2]).to(x.dtype) / (2 * math.pi)
             cycles = (turn - torch.floor(turn)) * self.units
             columns.append(torch.where(self.daily, cycles, torch.floor(cycles)))
         return torch.cat(columns, dim=1)
@@ -251,13 +259,13 @@ class Normaliser(nn.Module):
 
     def _raw(self, numeric: Tensor, time: Tensor) -> Tensor:
         missing = torch.isnan(numeric)
-        shown = _compress(numeric, *self.curve) if self._curved else numeric
+        shown = compress(numeric, *self.curve) if self._curved else numeric
         columns = [torch.where(missing, self.center[: self.layout.numeric], shown)]
         if self.layout.nullable:
             columns.append(missing[:, list(self.layout.nullable)].to(numeric.dtype))
         if self.layout.cycles:
-            phase = torch.remainder(time[:, None] + self.period[1], self.period[0]).to(torch.float64) * self.angular
-            columns.append(torch.sin(phase + self.quarter))  # sine and cosine, one after the other
+            phase = torch.remainder(time[:, None] + self.period[1], self.period[0]).to(torch.float64)
+            columns.append(torch.sin(phase * self.angular))  # sine and cosine, one after the other
         return torch.cat(columns, dim=1)
 
     def _values(self, c: int) -> Tensor:
@@ -273,24 +281,6 @@ class Normaliser(nn.Module):
         centered = weight - (frequency * weight).sum(0)
         table: Tensor = centered / ((frequency * centered.square()).sum(0) + _TABLE_FLOOR).sqrt()
         return table
-
-
-def _compress(x: Tensor, start: Tensor | float, scale: Tensor | float) -> Tensor:
-    """x up to ``start`` on either side, and ``scale`` · log(1 + what is beyond / ``scale``) further on."""
-    size = x.abs()
-    beyond = torch.relu(size - start)
-    return torch.sign(x) * (_at_most(size, start) + scale * torch.log(1 + beyond / scale))
-
-
-def _at_most(x: Tensor, largest: Tensor | float) -> Tensor:
-    return torch.minimum(x, largest) if isinstance(largest, Tensor) else x.clamp(max=largest)
-
-
-def _stretch(x: Tensor, start: Tensor | float, scale: Tensor | float) -> Tensor:
-    """The inverse of :func:`_compress`, as far as floats reach."""
-    size = x.abs()
-    beyond = (torch.relu(size - start) / scale).clamp(max=_LARGEST_EXPONENT)
-    return torch.sign(x) * (_at_most(size, start) + scale * (torch.exp(beyond) - 1))
 
 
 def tensors(batch: Batch) -> tuple[Tensor, Tensor]:

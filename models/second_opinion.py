@@ -69,19 +69,19 @@ class SecondOpinion(nn.Module):
     def sizes(self, x: Tensor, contributions: Tensor, error: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """How far either opinion goes, both >= 0: [n, 1], [n, 1]."""
         odds = self.trees(tree_inputs(x, contributions, error, code)) - self.lowest
-        return torch.log1p(error), torch.relu(odds)
+        return torch.log1p(error[:, None]), torch.relu(odds)
 
     def combine(self, novel: Tensor, known: Tensor) -> Tensor:
-        """The evidence [n, 1] of how far either goes."""
+        """The evidence [n] of how far either goes."""
         rarity = torch.cat([self.novel(novel), self.known(known)], dim=1) + self.head_start
-        return rarity.amax(1, keepdim=True)
+        return rarity.amax(1)
 
     def forward(self, x: Tensor, contributions: Tensor, error: Tensor, code: Tensor) -> Tensor:
-        """The evidence [n, 1], >= 0.
+        """The evidence [n], >= 0.
 
         Args:
             x: [n, D], the ensemble's inputs.
-            contributions: [n, F]; ``error``: [n, 1], their sum.
+            contributions: [n, F]; ``error``: [n], their sum.
             code: [n, c].
         """
         return self.combine(*self.sizes(x, contributions, error, code))
@@ -92,6 +92,6 @@ def tree_inputs(x: Tensor, contributions: Tensor, error: Tensor, code: Tensor) -
 
     Logarithmic beyond 1, so that the grid is as fine for the large as for the small.
     """
-    parts = torch.cat([x, contributions, error, code], dim=1)
+    parts = torch.cat([x, contributions, error[:, None], code], dim=1)
     squashed = torch.sign(parts) * torch.log1p(parts.abs())
     return torch.round(squashed * _GRID) / _GRID

@@ -33,13 +33,11 @@ class Singles(nn.Module):
         self.register_buffer("knot", torch.zeros(bends, VIEWS * width, dtype=wide))
         self.register_buffer("slope", torch.zeros(bends, VIEWS * width, dtype=wide))
         self.register_buffer("ones", torch.ones(width, 1, dtype=wide))
-        self.register_buffer("twice", torch.full((), 2.0, dtype=wide))
 
     given: Tensor
     knot: Tensor
     slope: Tensor
     ones: Tensor
-    twice: Tensor
 
     def views(self, x: Tensor) -> Tensor:
         """What is looked at: [n, D] -> [n, VIEWS · D], the larger the odder."""
@@ -70,4 +68,4 @@ class Singles(nn.Module):
             parts: [n, D], of the error e.
         """
         odd = self.odd(x)
-        return parts + odd * (torch.matmul(parts, self.ones) * (torch.matmul(odd, self.ones) + self.twice))
+        return parts + odd * (torch.matmul(parts, self.ones) * (torch.matmul(odd, self.ones) + 2))

@@ -33,7 +33,9 @@ TORCH_MODULES = {
     "detector.py",
     "singles.py",
     "trees.py",
+    "curves.py",
     "export.py",
+    "torch_operators.py",
     "second_opinion.py",
 }
 

@@ -94,7 +94,7 @@ def drill(
         forest, constant, lowest = grown
         known, usual = (np.maximum(odds(trees, table) - constant - lowest, 0) for table in (seen, others))
         second = SecondOpinion(forest, lowest, whole.novel, tail(usual), share)
-        evidence: NDArray[np.float64] = second.combine(far, torch.from_numpy(known)[:, None]).numpy()[:, 0]
+        evidence: NDArray[np.float64] = second.combine(far, torch.from_numpy(known)[:, None]).numpy()
         return evidence
 
     shown = ranked(grow(inputs, hidden_from[rows], width, seed))

@@ -160,10 +160,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[m
         """The rows as the autoencoders give them back, less what they take for noise: [n, features], in units of X."""
         check_is_fitted(self)
         X = self._table(X, reset=False)
-        normaliser, metric = self.detector_.normaliser, self.detector_.whitening.precision
+        normaliser, whitening = self.detector_.normaliser, self.detector_.whitening
         blocks = (_batch(X[start : start + _BLOCK_ROWS]) for start in range(0, len(X), _BLOCK_ROWS))
-        given_back = [normaliser.to_units(self.detector_.look(block).reconstruction, metric) for block in blocks]
-        return np.concatenate([block.numpy() for block in given_back])
+        points = (self.detector_.look(block).expected - whitening.mean for block in blocks)
+        return np.concatenate([normaliser.to_units(x, whitening.precision).numpy() for x in points])
 
     def _alike(self, features: int) -> tuple[int, ...]:
         causes = tuple(self.causes or ())

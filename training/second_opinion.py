@@ -174,7 +174,7 @@ def fit_second_opinion(
     known = np.maximum(out_of_fold - constant - lowest, 0)
     second = SecondOpinion(trees, lowest, tail(novel[~fraud]), tail(known[~fraud]), share)
     detector.second = second
-    evidence = second.combine(torch.from_numpy(novel)[:, None], torch.from_numpy(known)[:, None]).numpy()[:, 0]
+    evidence = second.combine(torch.from_numpy(novel)[:, None], torch.from_numpy(known)[:, None]).numpy()
     return Lesson(judge(label[rows], novel, evidence), evidence[~fraud])
 
 
@@ -200,7 +200,7 @@ def look(detector: FraudDetector, batch: Batch) -> tuple[NDArray[np.float64], ND
     for start in range(0, len(batch), _BLOCK_ROWS):
         first = detector.look(batch.take(slice(start, start + _BLOCK_ROWS)))
         inputs.append(tree_inputs(first.x, first.contributions, first.error, first.code).numpy())
-        novel.append(torch.log1p(first.error)[:, 0].numpy())
+        novel.append(torch.log1p(first.error).numpy())
     return np.concatenate(inputs), np.concatenate(novel)
 
 

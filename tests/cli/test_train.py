@@ -48,6 +48,13 @@ def test_a_wrong_table_is_refused_in_words(cli: Cli, tiny_csv: Path, profile: Pa
     assert not (cli.folder / "artifacts").exists() or not any((cli.folder / "artifacts").iterdir())
 
 
+def test_a_wrong_profile_is_told_before_anything_slow_is_imported(
+    cli: Cli, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "training.fit", None)
+    refused(cli("train", tiny_csv, "--profile", "paymets"), "error: no profile 'paymets'")
+
+
 def test_constant_columns_and_no_label_are_no_error(cli: Cli) -> None:
     random = pl.Series([(i * 7919) % 101 / 10 for i in range(400)])
     frame = pl.DataFrame({"a": random, "b": random * 2 + 1, "constant": [7.0] * 400, "word": ["same"] * 400})
