@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from models.annotate import added_columns, scored_columns
+from models.behaviour.events import Behaviour
+from models.behaviour.state_fork import StateFork
 from models.bulk import for_many
 from models.familiarity import Familiarity
 from models.kept_results import KeptResults
@@ -21,9 +22,6 @@ from models.schema import TransactionSchema
 from models.scorer import Scorer
 from models.tables import TableReader
 from models.transform import BatchReport, KeptRows, OnError, Prepared, Progress, transform_table
-
-if TYPE_CHECKING:
-    from models.behaviour.state_fork import StateFork
 
 
 def score_table(
@@ -101,10 +99,6 @@ def embed_table(
 def _prepared(scorer: Scorer, source: Path, fork: StateFork | None) -> Prepared[NDArray[np.float64]]:
     if not scorer.schema.behaviour:
         return _NoHistory(scorer.schema)
-    # Only here: they bring the compiler of the behaviour kernel, which takes half a second.
-    from models.behaviour.events import Behaviour  # noqa: PLC0415
-    from models.behaviour.state_fork import StateFork  # noqa: PLC0415
-
     return _History(scorer, source, fork or StateFork(Behaviour(scorer.schema), lambda _: {}))
 
 

@@ -23,6 +23,7 @@ from app.rules.rulebook import Rulebook
 from app.store.records import Decision, Name, View
 from models.behaviour import layout as L
 from models.behaviour import plan as P
+from models.behaviour.compiled import load_compiler
 from models.behaviour.events import Behaviour, Entity
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
@@ -49,6 +50,8 @@ class Engine:
         self._schema = scorer.schema
         self._future = future_tolerance * _SECOND
         self.behaviour = Behaviour(scorer.schema)
+        if self.behaviour:
+            load_compiler()
         self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
     def decide(

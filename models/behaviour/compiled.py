@@ -1,16 +1,18 @@
-"""How the kernel's functions are compiled: by Numba, once for each kind of machine, with the result kept on disk."""
+"""How the kernel's functions are compiled: by Numba, once for each kind of machine, with the result kept on disk.
+
+Numba takes half a second to load, so that is left until a function is first needed: many commands, and a service of a
+profile without behaviour features, need none.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import config, njit
-from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 
 from models.dependencies import kernel_folder
@@ -25,16 +27,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile at the first call, or load what an earlier process compiled.
+    """Compile at the first call, or load what an earlier process compiled."""
+    return cast(Function, _Compiled(function))
 
-    No fast-math and no parallel sums: the same numbers come out wherever the function is called from.
-    """
-    dispatcher: Any = njit(error_model="numpy", nogil=True)(function)
-    folder, _ = _kept_in()
-    if folder is not None:
-        dispatcher._cache = _Kept(function)
-    result: Function = dispatcher
-    return result
+
+def load_compiler() -> None:
+    """Load Numba now: whoever starts to serve behaviour features has no time for it later."""
+    from models.behaviour import kept  # noqa: F401, PLC0415 - brings it
 
 
 def cache_trouble() -> str | None:
@@ -42,40 +41,40 @@ def cache_trouble() -> str | None:
     return _kept_in()[1]
 
 
-class _Kept(FunctionCache):
-    """What was compiled, on disk. A file that is damaged, or a disk that is full, costs time and nothing else."""
+class _Compiled:
+    """Stands for a function, for those who call it and, by ``_numba_type_``, for compiled ones that do."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)  # type: ignore[no-untyped-call]
-        # Numba would look at the function's own file only, and keep what it took in from another one that has changed.
-        self._cache_file._source_stamp = _sources()
+        self._function = function
+        update_wrapper(self, function)
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What an earlier process compiled; None where there is nothing that can be read."""
-        try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        except Exception:  # noqa: BLE001 - a cut off or overwritten file raises anything; compiled anew, it is right
-            self._try(self.flush)
-            return None
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep it for the next process, if that can be done."""
-        self._try(super().save_overload, sig, data)
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's own."""
+        from models.behaviour.kept import dispatcher  # noqa: PLC0415 - brings Numba
 
-    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
-        try:
-            action(*arguments)
-        except OSError:
-            self.disable()  # type: ignore[no-untyped-call]
+        _choose_folder()
+        return dispatcher(self._function, _kept_in()[0], _sources())
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self.dispatcher._numba_type_
+
+
+@cache
+def _choose_folder() -> None:
+    from models.behaviour.kept import keep_in  # noqa: PLC0415 - brings Numba
+
+    folder, _ = _kept_in()
+    keep_in(str(folder) if folder and folder != Path(__file__).parent / "__pycache__" else "")
 
 
 @cache
 def _kept_in() -> tuple[Path | None, str | None]:
-    sources = Path(__file__).parent
-    folder, trouble = kernel_folder(sources)
-    # Numba takes this folder before any other; without one, the sources' own.
-    config.CACHE_DIR = str(folder) if folder and folder != sources / "__pycache__" else ""  # type: ignore[attr-defined]
-    return folder, trouble
+    return kernel_folder(Path(__file__).parent)
 
 
 @cache

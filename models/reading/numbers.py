@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.behaviour.distance import kilometres, kilometres_columns
 from models.errors import InvalidInput
 from models.forms.numbers import NumberForm
 from models.forms.texts import text_column, text_of
@@ -88,9 +89,6 @@ def read_numbers(
             case NumericColumn(derive="distance"):
                 for part, bound in zip(parts, _BOUNDS, strict=True):
                     causes.add(name, part.abs() > bound, NO_PLACE)
-                # Only here, and below: it brings the compiler of the behaviour kernel, which takes half a second.
-                from models.behaviour.distance import kilometres_columns  # noqa: PLC0415
-
                 values = kilometres_columns(parts)
             case AmountColumn(debit=debit) if debit:
                 both = parts[0].is_null() & parts[1].is_null()
@@ -181,8 +179,6 @@ def _computed(column: NumericColumn, parts: Sequence[float | None]) -> float | N
     if column.derive == "distance":
         if any(abs(part) > bound for part, bound in zip(present, _BOUNDS, strict=True)):
             raise Unusable(NO_PLACE)
-        from models.behaviour.distance import kilometres  # noqa: PLC0415
-
         return kilometres(present)
     return present[0]
 

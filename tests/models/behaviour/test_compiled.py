@@ -18,13 +18,13 @@ from models.behaviour.records import reset
 plan, state = np.zeros(P.LISTS, np.int64), np.zeros(9, np.int64)
 plan[P.HEADER] = 9
 reset(state, plan, 0, 0)
-print(state[NEWEST], reset.stats.cache_hits.total())
+print(state[NEWEST], reset.dispatcher.stats.cache_hits.total())
 """
 
 
 def test_the_kernel_goes_by_all_of_its_sources() -> None:
     functions: list[Any] = [kernel.advance, kernel.relabel, records.copy_into, replay._run, windows.move]
-    assert {function._cache._cache_file._source_stamp for function in functions} == {compiled._sources()}
+    assert {function.dispatcher._cache._cache_file._source_stamp for function in functions} == {compiled._sources()}
 
 
 def test_a_change_in_another_file_is_taken_in(tmp_path: Path) -> None:
