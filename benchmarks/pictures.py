@@ -1,7 +1,8 @@
-"""Take the pictures of the report in docs/ from a version's report, in Debian's Chromium.
+"""Take the pictures in docs/ of a version's report, and of an alert in the console, in Debian's Chromium.
 
 counterfoil simulate --out payments.parquet && counterfoil train payments.parquet --profile payments
 python benchmarks/pictures.py artifacts/VERSION/report.html
+python benchmarks/pictures.py http://127.0.0.1:8000/console/alerts/N    # that `make demo` serves; it is taken
 """
 
 from __future__ import annotations
@@ -22,20 +23,26 @@ WITHOUT_NOTES = ".split figcaption, .split p { display: none } .split .scroll { 
 
 
 def main() -> None:
-    """Parse arguments, take both."""
+    """Parse arguments, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("report", type=Path)
+    parser.add_argument("page", help="a report, or the address of an alert")
     parser.add_argument("--out", type=Path, default=DOCS)
     arguments = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1120, "height": 900}, device_scale_factor=1.5)
-        page.goto(arguments.report.resolve().as_uri())
-        page.add_style_tag(content=WITHOUT_NOTES)
-        take(page, ".headline", ".tiles", arguments.out / "report.png")
-        take(page, ".split", ".split", arguments.out / "caught.png")
+        if arguments.page.startswith("http"):
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.goto(arguments.page)
+            page.click("button[formaction$='/take'], form[action$='/take'] button")
+            page.screenshot(path=arguments.out / "console.png")
+        else:
+            page = browser.new_page(viewport={"width": 1120, "height": 900}, device_scale_factor=1.5)
+            page.goto(Path(arguments.page).resolve().as_uri())
+            page.add_style_tag(content=WITHOUT_NOTES)
+            take(page, ".headline", ".tiles", arguments.out / "report.png")
+            take(page, ".split", ".split", arguments.out / "caught.png")
         browser.close()
 
 
