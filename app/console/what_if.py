@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +19,9 @@ from app.reload.follower import Follower
 from app.store.desk import Event
 from app.store.sql import what_if
 from app.store.sql.what_if import Ranked
-from models.errors import InvalidBundle, InvalidInput, ModelNotFound
+from models.bundle import read_manifest
+from models.errors import CounterfoilError, InvalidBundle, InvalidInput, ModelNotFound
+from models.manifest import DETECTOR, Manifest
 from models.registry import Registry
 from models.rethreshold import rethreshold
 from models.thresholds import Policy
@@ -133,7 +136,8 @@ class WhatIf:
     async def _shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
         manifest = visit.generation.scorer.manifest
         since = visit.now - DAYS * _DAY
-        rows, days = await visit.read(partial(what_if.ranked, version=manifest.version, since=since, now=visit.now))
+        versions = await visit.threaded(partial(_alike, self._registry, manifest))
+        rows, days = await visit.read(partial(what_if.ranked, versions=versions, since=since, now=visit.now))
         threshold = manifest.threshold.score
         found = choices(rows, threshold, days, _a_day(visit.one("a_day")))
         most = max((one.alerts for one in found), default=1)
@@ -152,6 +156,17 @@ class WhatIf:
             version=manifest.version,
             asked=visit.one("a_day"),
         )
+
+
+def _alike(registry: Registry, manifest: Manifest) -> list[str]:
+    """The versions that give the same scores: it, and those that differ from it in their threshold alone."""
+    found = {manifest.version}
+    for version in registry.versions():
+        with suppress(CounterfoilError):  # damaged, or gone by now
+            one = read_manifest(registry.folder(version))
+            if one.files[DETECTOR] == manifest.files[DETECTOR] and one.calibration == manifest.calibration:
+                found.add(version)
+    return sorted(found)
 
 
 def _score(text: str) -> float:

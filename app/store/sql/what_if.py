@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, distinct, func, select
@@ -25,12 +26,12 @@ class Ranked:
     label: str | None
 
 
-def ranked(connection: Connection, version: str, since: int, now: int) -> tuple[list[Ranked], float]:
-    """The decisions of a version since a time, the highest score first, and how many days all of them are of.
+def ranked(connection: Connection, versions: Sequence[str], since: int, now: int) -> tuple[list[Ranked], float]:
+    """The decisions of some versions since a time, the highest score first, and how many days all of them are of.
 
     Those that were sent after the fact arrived in less time than they were paid in: then it is the days paid on.
     """
-    of_version = (decisions.c.model_version == version, decisions.c.arrived_at >= since)
+    of_version = (decisions.c.model_version.in_(versions), decisions.c.arrived_at >= since)
     paid_on = func.count(distinct(decisions.c.time // DAY))
     first, days = connection.execute(select(func.min(decisions.c.arrived_at), paid_on).where(*of_version)).one()
     span = 1.0 if first is None else max(1.0, (now - first) / DAY, days - 1.0)

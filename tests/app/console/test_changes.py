@@ -192,6 +192,7 @@ def test_another_threshold_takes_two_and_serves_at_once(office: Office) -> None:
     assert now["version"] != before
     assert now["threshold"]["score"] == pytest.approx(float(choices[0]), abs=2e-3)
     assert "max for eve" in eve.get("/models").text
+    assert ">now<" in eve.get("/what-if").text, "what the same network scored before still counts"
     late = max_.send(f"/what-if/{other.id}", action="approve")
     assert late.status_code == 409
     assert "another version serves by now" in late.text
