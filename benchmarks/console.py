@@ -72,7 +72,8 @@ def fill(store: Store, scorer: Scorer, alerts: int) -> None:
     random = np.random.default_rng(0)
     example = example_transaction(scorer.schema, scorer.vocabulary, scorer.bundle.golden)
     threshold = scorer.manifest.threshold.score
-    reply = json.dumps({"reasons": [{"text": "amount is 120 deviations above the mean of this card in the last hour"}]})
+    text = "amount is 120 deviations above the mean of this card in the last hour"
+    reply = json.dumps({"reasons": [{"text": text}], "approximate": False})
     entity = next(iter(scorer.schema.entity), "card")
     for start in range(0, alerts, _AT_ONCE):
         scores = threshold + random.random(min(_AT_ONCE, alerts - start)) * (1 - threshold)

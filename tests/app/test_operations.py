@@ -120,6 +120,19 @@ def test_the_compose_file_says_what_the_image_knows() -> None:
     assert set(volumes) == set(compose["volumes"])
     own = {name.removeprefix(PREFIX).lower() for name in services["counterfoil"]["environment"] if PREFIX in name}
     assert own <= set(Settings.model_fields)
+    for name in ("webhooks", "consume"):
+        assert services[name]["command"][0] == name and services[name]["profiles"] == [name]
+        assert services[name]["image"] == "counterfoil" and not services[name]["ports"]
+
+
+def test_units_of_what_runs_beside_it_are_made_of_its_own(tmp_path: Path) -> None:
+    text = (DOCS / "operations.md").read_text(encoding="utf-8")
+    (made,) = re.findall(r"^cd /etc/systemd/system\n(.*?)^systemctl", text, re.M | re.S)
+    (tmp_path / "counterfoil.service").write_bytes((DOCS / "deploy" / "counterfoil.service").read_bytes())
+    subprocess.run(["sh", "-euc", made], cwd=tmp_path, check=True)
+    for name, command in (("webhooks", "webhooks run"), ("consume", "consume kafka://HOST:9092/payments")):
+        unit = (tmp_path / f"counterfoil-{name}.service").read_text(encoding="utf-8")
+        assert f"\nExecStart=/opt/counterfoil/bin/counterfoil {command}" in unit and "counterfoil serve" not in unit
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "docs/deploy/counterfoil.service"])
