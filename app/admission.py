@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -36,13 +37,11 @@ class Refusal:
 
     def __init__(self) -> None:
         placeholder = secrets.token_hex(12)
-        response = problems.response(problems.Refused("overloaded", _DETAIL), placeholder)
-        self._status = response.status_code
-        self._headers = [*response.raw_headers, *API, (HEADER, placeholder.encode())]
-        lines = b"".join(b"%b: %b\r\n" % header for header in self._headers)
+        response = _overloaded(placeholder)
+        lines = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
         self._head, self._body = (
             part.replace(b"%", b"%%").replace(placeholder.encode(), b"%b")
-            for part in (STATUS_LINE[self._status] + lines, bytes(response.body))
+            for part in (STATUS_LINE[response.status_code] + lines, bytes(response.body))
         )
 
     def parts(self) -> tuple[bytes, bytes]:
@@ -50,12 +49,15 @@ class Refusal:
         request_id = secrets.token_hex(12).encode()
         return self._head % request_id, self._body % request_id
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request that may have more to send."""
-        request_id = secrets.token_hex(12).encode()
-        headers = [*self._headers[:-1], (HEADER, request_id)]
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body % request_id})
+        await _overloaded(secrets.token_hex(12))(scope, receive, send)
+
+
+def _overloaded(request_id: str) -> Response:
+    response = problems.response(problems.Refused("overloaded", _DETAIL), request_id)
+    response.raw_headers += [*API, (HEADER, request_id.encode())]
+    return response
 
 
 class Admission:
