@@ -24,6 +24,7 @@ from app.store.records import Decision, Name, View
 from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.compiled import load_compiler
+from models.behaviour.distance import kilometres
 from models.behaviour.events import Behaviour, Entity
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, empty, step
@@ -50,8 +51,10 @@ class Engine:
         self._schema = scorer.schema
         self._future = future_tolerance * _SECOND
         self.behaviour = Behaviour(scorer.schema)
-        if self.behaviour:
+        if self.behaviour:  # now, not while a payment waits
             load_compiler()
+            if scorer.schema.places:
+                kilometres((0.0, 0.0, 0.0, 0.0))
         self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
     def decide(

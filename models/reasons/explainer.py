@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.behaviour.distance import kilometres
 from models.reasons.reason import Direction, Reason
 from models.reasons.sentences import UNSEEN, Row, Sentences, difference
 from models.reasons.times import cycle_text, expected_text
@@ -33,8 +33,6 @@ class Explainer:
         self._things = schema.things
         self._at = {name: i for i, name in enumerate(schema.features)}
         self._words = {feature.name: feature.word for feature in schema.behaviour}
-        if schema.places and schema.behaviour:  # the compiler is there anyway; else its 60 MiB wait for a first reason
-            _kilometres((0.0, 0.0, 0.0, 0.0))  # compiled or loaded now, not while a payment waits
 
     def parts(self, contributions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Contributions of features [features] as those of causes [causes]."""
@@ -98,7 +96,7 @@ class Explainer:
         at = [self._at[name] for name in names]
         here = [float(value) for value in batch.numeric[row, at]]
         missing = any(math.isnan(value) for value in here)
-        km = math.nan if missing else _kilometres([*here, *(float(value) for value in expected[at])])
+        km = math.nan if missing else kilometres([*here, *(float(value) for value in expected[at])])
         direction: Direction = "missing" if missing else "different"
         text = self._sentences.place(km)
         return Reason("/".join(names), None if missing else km, 0.0, share, direction, text)
@@ -131,9 +129,3 @@ def _value(known: tuple[str, ...], code: int) -> str:
 def largest(parts: NDArray[np.float64], top: int) -> NDArray[np.int64]:
     """Positions of the ``top`` largest values, largest first."""
     return np.argsort(-parts, kind="stable")[:top]
-
-
-def _kilometres(places: Sequence[float]) -> float:
-    from models.behaviour.distance import kilometres  # noqa: PLC0415 - brings the compiler, half a second
-
-    return kilometres(places)

@@ -188,6 +188,7 @@ def check_log(payments: Payments, told: Story) -> None:
     assert same_states(payments.schema, rebuilt, again.states)
 
 
+@pytest.mark.early
 @pytest.mark.parametrize("kind", [pytest.param(one, marks=[pytest.mark.long] * (one in LONG)) for one in FAULTS])
 def test_it_refuses_while_the_store_fails_and_comes_back(payments: Payments, tmp_path: Path, kind: str) -> None:
     with FAULTS[kind](tmp_path) as fault:

@@ -229,6 +229,7 @@ def test_a_backup_of_redis_is_made_and_restored_as_printed(tmp_path: Path) -> No
         assert look(store, keys=[key("a")]).states == {key("a"): SavedState(1, b"1")}
 
 
+@pytest.mark.early
 def test_a_challenger_is_compared_on_the_log_and_promoted_on_evidence_alone(payments: Payments, tmp_path: Path) -> None:
     """docs/monday.md trains one; here another threshold is the challenger, so that nothing is to be trained."""
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")

@@ -31,6 +31,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404",
 """
 
 
+@pytest.mark.early
 @pytest.mark.parametrize("keyed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_no_finding(payments: Payments, tmp_path: Path, request: pytest.FixtureRequest, keyed: bool) -> None:
     long = bool(request.config.getoption("--long", default=False))

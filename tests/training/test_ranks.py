@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 FAR = 120
 
 
+@pytest.mark.early
 def test_two_processes_publish_one_version_that_errs_like_that_of_one(
     tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path: Path
 ) -> None:
