@@ -186,6 +186,9 @@ def test_only_the_browser_that_left_comes_back_and_once(provider: Provider, bank
     refused = back(desktop, {"state": query["state"], "error": "access_denied", "error_description": "<b>"})
     assert refused.status_code == 403
     assert "<b>" not in refused.text
+    bank.user("ben")
+    form = re.search(r'<form method="post" action="([^"]+)">', back(bank.local(), query).text)
+    assert form is not None and form[1] == "/console/sign-in", "a password would go to the address of the code"
 
 
 def test_a_code_of_somebody_elses_sign_in_is_of_no_use(provider: Provider, bank: Office) -> None:
