@@ -72,6 +72,7 @@ def score_table(
         threads=scorer.graph.threads,
         seen=lambda parsed: familiarity.look(parsed.batch(scorer.vocabulary).categorical),
         kept=kept,
+        as_numbers=not scorer.schema.behaviour and not reasons,
     )
     return replace(report, unfamiliar=familiarity.news())
 

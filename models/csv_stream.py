@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ MAX_HEADER_COLUMNS = 10_000
 _DELIMITERS = b",;\t|"
 
 
+#: Names some of a header's columns.
+Numbers = Callable[[list[str]], Collection[str]]
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Some consecutive rows of a table.
@@ -41,12 +45,22 @@ class Chunk:
             its number (Parquet; the first row is 1).
         broken: errors of the rows left out; their ``row`` is a line of the file already.
         text: the rows as lines of CSV, where no cell needs quotation marks; empty where that cannot be said.
+        delimiter: of the text.
     """
 
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     broken: tuple[RowError, ...] = ()
     text: bytes = b""
+    delimiter: str = ","
+
+    def as_text(self) -> Chunk:
+        """The same rows, with text in place of the numbers that were asked for; itself where there are none."""
+        if not self.text or set(self.frame.dtypes) == {pl.String}:
+            return self
+        frame = read_plain(self.text, self.frame.columns, self.delimiter)
+        assert frame is not None
+        return replace(self, frame=frame)
 
     def errors(self, parsed: ParsedRows) -> list[RowError]:
         """Every bad row in order, by its line: those that could not be split and those that parsing refused."""
@@ -60,13 +74,21 @@ class CsvSplitter:
         source: the stream's name for messages.
         form: what stands in the file beside the rows; the bytes that are fed are UTF-8 already.
         chunk_bytes: of records per chunk, about.
+        numbers: which columns of a header are read as numbers, in chunks where all of their cells are.
 
     Raises:
         InvalidInput: from feed and finish, for an unusable header or a record that does not end.
     """
 
-    def __init__(self, source: str, form: FileForm = PLAIN_FILE, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        source: str,
+        form: FileForm = PLAIN_FILE,
+        chunk_bytes: int = CHUNK_BYTES,
+        numbers: Numbers = lambda _: (),
+    ) -> None:
         self.source = source
+        self._numbers = numbers
         self._chunk_bytes = chunk_bytes
         self.header: list[str] | None = None
         self.delimiter = ","
@@ -171,11 +193,14 @@ class CsvSplitter:
         if plain is not None and self._trailing is not False:
             plain, self._trailing = without_trailing(plain, header, self.delimiter, known=self._trailing)
         if plain is not None:
-            frame = read_plain(plain, header, self.delimiter)
-            if frame is not None:
-                return _without_empty(
-                    Chunk(frame, np.arange(first_line, first_line + frame.height), text=plain), self.delimiter
-                )
+            for numbers in (self._numbers(header), ()):
+                frame = read_plain(plain, header, self.delimiter, numbers)
+                if frame is None:
+                    break
+                lines = np.arange(first_line, first_line + frame.height)
+                chunk = _without_empty(Chunk(frame, lines, text=plain, delimiter=self.delimiter))
+                if chunk.text or not numbers:  # what is left of a text cannot be read again
+                    return chunk
         return self._parse_records(block, header, first_line)
 
     def _plain(self, block: bytes) -> bytes | None:
@@ -246,9 +271,10 @@ class CsvSplitter:
                 yield line, cells
 
 
-def _without_empty(chunk: Chunk, delimiter: str) -> Chunk:
+def _without_empty(chunk: Chunk) -> Chunk:
     """The plain chunk without rows of delimiters alone: blank lines of a spreadsheet."""
-    block, marks = chunk.text, delimiter.encode() * (chunk.frame.width - 1)
+    block, delimiter = chunk.text, chunk.delimiter
+    marks = delimiter.encode() * (chunk.frame.width - 1)
     blanks = (b"\n%b\n" % marks, b"\n%b%b\n" % (marks, delimiter.encode()))
     if not marks or not any(blank in block or block.startswith(blank[1:]) for blank in blanks):
         return chunk

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from models.csv_stream import Numbers
 from models.errors import InvalidInput
 from models.parsing import parse_rows, require_columns
 from models.rows import ParsedRows
@@ -17,16 +18,19 @@ from models.tables import TableReader
 _SHOWN_ERRORS = 5
 
 
-def opened(schema: TransactionSchema, path: Path, *, label: bool = False) -> TableReader:
+def opened(
+    schema: TransactionSchema, path: Path, *, label: bool = False, numbers: Numbers | None = None
+) -> TableReader:
     """A table that has the columns of the schema.
 
     Args:
         label: whether it must have those of the label, too.
+        numbers: see :class:`models.tables.TableReader`.
 
     Raises:
         InvalidInput: it is unreadable, or lacks a column.
     """
-    reader = TableReader(path, schema.file)
+    reader = TableReader(path, schema.file, numbers=numbers)
     require_columns(schema, reader.columns, source=str(path), label=label)
     return reader
 

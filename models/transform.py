@@ -18,6 +18,7 @@ from models.csv_stream import Chunk
 from models.errors import InvalidInput
 from models.kept_results import KeptResults
 from models.parsing import parse_rows
+from models.reading.plain_numbers import plain_fields, surely_plain
 from models.rows import ParsedRows, RowError
 from models.schema import TransactionSchema
 from models.strict_tables import opened
@@ -101,6 +102,7 @@ def transform_table(
     threads: int = 1,
     seen: Callable[[ParsedRows], None] = lambda _: None,
     kept: KeptResults | None = None,
+    as_numbers: bool = False,
 ) -> BatchReport:
     """Write a table's rows with further columns. Card numbers in columns that the schema does not name are withheld.
 
@@ -111,19 +113,20 @@ def transform_table(
             at the same time.
         threads: chunks worked on at the same time.
         seen: told the rows that are written, in their order.
+        as_numbers: whether a chunk may be prepared twice: of numbers and, if anything is odd about them, of text.
         kept: where further columns are kept until the table is whole, and taken from.
 
     Raises:
         InvalidInput: naming file, line, column and cause.
     """
     kind = table_kind(output, written=True)
-    reader = opened(schema, source)
+    # A Parquet file has the types that the frames have: text where the input is text.
+    typed = as_numbers and kind != ".parquet"
+    reader = opened(schema, source, numbers=(lambda header: plain_fields(schema.of_table(header))) if typed else None)
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
     require_free_names(reader.columns, added)
-    checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
-    unchecked = [name for name in reader.columns if name not in checked]
-    secret = hashed_fields(schema)
+    unchecked = _unchecked(schema, reader)
     mask = CardMask(schema.trusted)
     prepared = prepare()
     rejects_path = output.with_name(output.name + ".rejects.csv")
@@ -133,16 +136,16 @@ def transform_table(
     def work(item: tuple[int, Chunk, int]) -> _Worked:
         number, chunk, position = item
         parsed, found = prepared.chunk(number, chunk.frame)
+        if typed and not surely_plain(parsed) and (text := chunk.as_text()) is not chunk:
+            chunk = text
+            parsed, found = prepared.chunk(number, chunk.frame)
         bad = chunk.errors(parsed)
         if bad and on_error == "stop":
             raise InvalidInput(f"{source}: {bad[0].told(reader.row_word)}")
         taken = kept.take(chunk) if kept else None
-        further = named(annotate(parsed, found)) if taken is None else taken
+        further = _named(annotate(parsed, found), added) if taken is None else taken
         good = chunk.frame if parsed.good.all() else chunk.frame.filter(pl.Series(parsed.good))
-        return _Worked(chunk, withheld(good, secret), further, parsed, bad, position)
-
-    def named(columns: list[pl.Series]) -> pl.DataFrame:
-        return pl.DataFrame([column.alias(name) for column, name in zip(columns, added, strict=True)])
+        return _Worked(chunk, withheld(good, hashed_fields(schema)), further, parsed, bad, position)
 
     def results() -> Iterator[tuple[_Worked, pl.DataFrame]]:
         """What became of each chunk, and its rows as they may be shown."""
@@ -158,20 +161,19 @@ def transform_table(
                 alerts += int(done.further["is_anomaly"].sum())
             if on_progress:
                 on_progress(done.position, reader.size, rows)
-            yield done, mask.hide(done.own, unchecked)
+            own = mask.hide(done.own, unchecked)
+            if own is not done.chunk.frame and (text := done.chunk.as_text()) is not done.chunk:
+                own = mask.hide(withheld(text.frame, hashed_fields(schema)), unchecked)
+            yield done, own
 
     nothing = pl.DataFrame(schema=reader.schema)
-    head = nothing.hstack(named(annotate(parse_rows(schema, nothing), prepared.none())))
+    head = nothing.hstack(_named(annotate(parse_rows(schema, nothing), prepared.none()), added))
     with written_aside(output, by="kept" if kept else None) as aside:
         if kind == ".parquet":
             write_frames(aside, chain([head], (own.hstack(done.further) for done, own in results())), kind=kind)
         else:
             write_pieces(aside, _pieces(head, results(), reader.delimiter), kind)
-        if rejected:
-            with written_aside(rejects_path) as rejects_aside:
-                _rejects_frame(rejected, reader).write_csv(rejects_aside)
-        else:
-            rejects_path.unlink(missing_ok=True)
+        _write_rejects(rejects_path, rejected, reader)
     return BatchReport(rows, alerts, len(rejected), rejects_path if rejected else None)
 
 
@@ -192,15 +194,30 @@ def _pieces(head: pl.DataFrame, results: Iterable[tuple[_Worked, pl.DataFrame]],
     """The table as CSV; rows of which nothing is left out or hidden keep the text that they have."""
     yield csv_bytes(head, header=True, delimiter=delimiter)
     for done, own in results:
-        lines = widened_lines(done.chunk.text, done.further, delimiter) if own is done.chunk.frame else None
-        yield lines or csv_bytes(own.hstack(done.further), header=False, delimiter=delimiter)
+        kept = own is done.chunk.frame
+        lines = widened_lines(done.chunk.text, done.further, delimiter) if kept else None
+        rows = done.chunk.as_text().frame if kept and not lines else own
+        yield lines or csv_bytes(rows.hstack(done.further), header=False, delimiter=delimiter)
 
 
-def _rejects_frame(rejected: list[RowError], reader: TableReader) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            reader.row_word: np.array([error.row for error in rejected]),
-            "column": [error.column for error in rejected],
-            "cause": [error.cause for error in rejected],
-        }
-    )
+def _named(columns: list[pl.Series], names: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame([column.alias(name) for column, name in zip(columns, names, strict=True)])
+
+
+def _unchecked(schema: TransactionSchema, reader: TableReader) -> list[str]:
+    """Columns that parsing does not look at."""
+    checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
+    return [name for name in reader.columns if name not in checked]
+
+
+def _write_rejects(path: Path, rejected: list[RowError], reader: TableReader) -> None:
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    columns = {
+        reader.row_word: np.array([error.row for error in rejected]),
+        "column": [error.column for error in rejected],
+        "cause": [error.cause for error in rejected],
+    }
+    with written_aside(path) as aside:
+        pl.DataFrame(columns).write_csv(aside)

@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.pan import SURELY_NO_CARD
-from models.schema import AmountColumn, NumericColumn
+from models.rows import ParsedRows
+from models.schema import AmountColumn, NumericColumn, TransactionSchema
 
 
 def plain_numbers(column: NumericColumn, cells: Sequence[pl.Series], *, converted: bool) -> NDArray[np.float64] | None:
@@ -21,8 +22,7 @@ def plain_numbers(column: NumericColumn, cells: Sequence[pl.Series], *, converte
     Args:
         converted: whether the currency of a row has a say in its number.
     """
-    special = column.derive or column.dated or column.written or column.missing or converted
-    if special or (isinstance(column, AmountColumn) and (column.debit or column.formed)):
+    if converted or not _plain(column):
         return None
     [given] = cells
     if not (given.dtype == pl.String or given.dtype.is_float() or given.dtype.is_integer()):
@@ -40,3 +40,23 @@ def plain_numbers(column: NumericColumn, cells: Sequence[pl.Series], *, converte
     if low < least or high > most:
         return None
     return values if column.nullable or not np.isnan(values).any() else None
+
+
+def plain_fields(schema: TransactionSchema) -> frozenset[str]:
+    """Fields that hold plain numbers and nothing else."""
+    plain: set[str] = set()
+    others: set[str] = set()
+    for name, column in schema.columns.items():
+        numeric = isinstance(column, NumericColumn) and _plain(column)
+        (plain if numeric else others).update(column.fields(name))
+    return frozenset(plain - others)
+
+
+def surely_plain(parsed: ParsedRows) -> bool:
+    """Whether rows that were read as numbers would be the same of their text: none is bad, none could be a card's."""
+    return bool(parsed.good.all()) and np.fmax.reduce(np.abs(parsed.numeric), axis=None, initial=0.0) <= SURELY_NO_CARD
+
+
+def _plain(column: NumericColumn) -> bool:
+    special = column.derive or column.dated or column.written or column.missing
+    return not (special or (isinstance(column, AmountColumn) and (column.debit or column.formed)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from models.csv_stream import Chunk, CsvSplitter
+from models.csv_stream import Chunk, CsvSplitter, Numbers
 from models.errors import InvalidInput
 from models.schema.file_form import PLAIN_FILE, FileForm
 from models.tables.excel import read_sheet
@@ -26,6 +26,7 @@ class TableReader:
     Args:
         path: a file of one of the kinds that :data:`models.tables.kinds.READ` lists.
         form: what stands in the file beside the rows.
+        numbers: which columns of a CSV's header may come as numbers, see :class:`models.csv_stream.CsvSplitter`.
         head: how many rows are looked at, where not all are: JSON lines have fields that only later rows name.
 
     Attributes:
@@ -40,13 +41,16 @@ class TableReader:
         InvalidInput: for a file that is empty, unreadable or not what its suffix says.
     """
 
-    def __init__(self, path: Path, form: FileForm = PLAIN_FILE, *, head: int | None = None) -> None:
+    def __init__(
+        self, path: Path, form: FileForm = PLAIN_FILE, *, head: int | None = None, numbers: Numbers | None = None
+    ) -> None:
         self.path = path
         self.kind = table_kind(path)
         self.row_word = "line"
         self.position = 0
         self.delimiter = ","
         self._form = form
+        self._numbers = numbers if numbers and not form.skip else lambda _: ()
         self._head = head
         try:
             self.size = path.stat().st_size
@@ -88,7 +92,7 @@ class TableReader:
             self._open_csv()
 
     def _open_csv(self) -> None:
-        self._splitter = CsvSplitter(str(self.path), form=self._form)
+        self._splitter = CsvSplitter(str(self.path), form=self._form, numbers=self._numbers)
         rest = self._csv_chunks()
         head = next(rest, None)
         assert self._splitter.header is not None

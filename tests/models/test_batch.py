@@ -171,3 +171,26 @@ def test_categories_that_are_written_otherwise_than_in_training_are_told(
     odd = tiny_frame.head(200).with_columns(pl.col("category") + ".0")
     odd.write_parquet(tmp_path / "odd.parquet")
     assert score_table(tiny_scorer, tmp_path / "odd.parquet", tmp_path / "out.csv").unfamiliar == ("category",)
+
+
+@pytest.mark.parametrize("column", ["amount", "account_age_days", "remark"])
+def test_numbers_of_a_file_are_those_of_its_text(
+    tiny_scorer: Scorer, tiny_csv: Path, tmp_path: Path, column: str
+) -> None:
+    """A blank line at the end sends a file through the csv module, where every cell is text."""
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    some = pl.read_csv(tiny_csv, infer_schema=False).head(5).with_columns(remark=pl.lit("x"))
+    for odd in ["", " 7.50", "0007.5", "7e0", "-1", "1e30", "nan", "inf", "much", "\uff17", "4111111111111111"]:
+        some[2, column] = odd
+        found = []
+        for end in ("", "\n"):
+            source.write_text(some.write_csv().replace('""', "") + end)
+            try:
+                score_table(tiny_scorer, source, out)
+                found.append(out.read_bytes())
+            except InvalidInput as error:
+                found.append(str(error).encode())
+            score_table(tiny_scorer, source, out, on_error="reject")
+            rejects = tmp_path / "out.csv.rejects.csv"
+            found[-1] += out.read_bytes() + (rejects.read_bytes() if rejects.exists() else b"")
+        assert found[0] == found[1], odd
