@@ -1,4 +1,4 @@
-"""Quantiles of the Beta distribution, in plain Python: serving has no SciPy, and a threshold needs two of them."""
+"""Quantiles of the Beta distribution, in plain Python: serving has no SciPy, and training need not load it."""
 
 from __future__ import annotations
 
