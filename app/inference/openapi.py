@@ -50,7 +50,12 @@ def _example(generation: Generation) -> dict[str, Any]:
     fields = generation.requests.transaction["properties"]
     return {
         "inputs": [
-            {"name": name, "shape": [1], "datatype": datatype(fields[name]), "data": [value]}
+            {
+                "name": name,
+                "shape": [1],
+                "datatype": "BYTES" if isinstance(value, str) else datatype(fields[name]),  # 1.234,50 is text
+                "data": [value],
+            }
             for name, value in generation.example.items()
         ]
     }

@@ -169,10 +169,10 @@ def _at(place: int, refusal: Refusal) -> Refused:
 
 
 def datatype(shape: dict[str, Any]) -> str:
-    """The type of a tensor for a field with this JSON Schema."""
-    kinds = {one.get("type") for one in (shape, *shape.get("anyOf", ()), *shape.get("oneOf", ()))}
-    flat = {kind for one in kinds for kind in (one if isinstance(one, list) else [one])}
-    return "FP64" if "number" in flat else "INT64" if "integer" in flat else "BYTES"
+    """The type of a tensor for a field with this JSON Schema: of several types the first, which is the column's own."""
+    named = (one.get("type") for one in (shape, *shape.get("anyOf", ()), *shape.get("oneOf", ())))
+    kinds = (kind for one in named if one for kind in (one if isinstance(one, list) else [one]))
+    return {"number": "FP64", "integer": "INT64"}.get(next(kinds, ""), "BYTES")
 
 
 def _answer(reply: BaseModel) -> Response:

@@ -157,6 +157,9 @@ def test_json_of_the_files_shape_gets_the_files_score_and_the_log_trains_again(b
     again, sent = (read_history(bank.schema, [tmp_path / name]) for name in ("exported.parquet", "sent.csv"))
     assert np.array_equal(again.numeric, sent.numeric) and np.array_equal(again.time, sent.time)
     assert again.entity["card"].equals(sent.entity["card"])
+    gateway = "/v2/models/{model}/infer"
+    example = document["paths"][gateway]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post(gateway.format(model="counterfoil"), json=example).json()["outputs"]
     app.state.serving.close()
     numbers = set(later["cc_num"])
     for file in (*tmp_path.glob("log.db*"), tmp_path / "scored.parquet", *(bank.file.parent / "artifacts").rglob("*")):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.inference.routes import datatype
 from models.scorer import Scorer
 from tests.app.calls import CARDS, Client, renewed
 
@@ -113,3 +114,16 @@ def test_what_is_no_request_is_told_in_the_protocols_words(client: Client, trans
     assert client.post(PATH + "/infer?x=1", json={"inputs": good}).status_code == 422
     assert client.get("/v2/nowhere").json()["error"] and client.get(PATH + "/infer").status_code == 405
     assert "error" not in client.get("/nowhere").json()
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"type": ["string", "null"]}, "BYTES"),
+        ({"type": ["number", "string", "null"]}, "FP64"),
+        ({"type": ["string", "integer", "number", "boolean"]}, "BYTES"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "INT64"),
+    ],
+)
+def test_a_field_of_several_types_has_one_as_a_tensor(shape: dict[str, Any], expected: str) -> None:
+    assert datatype(shape) == expected
