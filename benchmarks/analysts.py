@@ -1,12 +1,14 @@
 """How long payments wait with five analysts at work in the console, beside without: they take turns by windows.
 
     python benchmarks/analysts.py                            # seven minutes; trains a small model first
+    python benchmarks/analysts.py --pause 2                  # six times as fast as people
     python benchmarks/analysts.py --seconds 1 --pairs 2      # a tiny run
 
 `counterfoil serve`, tied to one core, answers payments that arrive at a fixed rate, as in shadow.py. A second process
-is five analysts: each looks at the queue, takes the next alert, looks at it and at similar payments, and decides, one
-request every two seconds: an alert in ten, where people take a minute. In every second window it is stopped (SIGSTOP).
-Which of the two comes first in a pair alternates. The interval is from resampling pairs. (Linux)
+is five analysts: each looks at the queue, takes the next alert, looks at it and at similar payments, and decides: an
+alert a minute, as people do. In every second window it is stopped (SIGSTOP), and what it would have asked for then
+comes at the beginning of the next. Which of the two comes first in a pair alternates. The interval is from resampling
+pairs. (Linux)
 """
 
 from __future__ import annotations
@@ -31,16 +33,16 @@ from app.console.users import create_user
 from models.registry import Registry
 from models.scorer import Scorer
 
-ANALYSTS, PACE = 5, 2.0
+ANALYSTS = 5
 _HEADERS = {"Sec-Fetch-Site": "same-origin"}
 
 
-async def work(port: int, name: str, password: str, done: Synchronized[int]) -> None:
+async def work(port: int, name: str, password: str, pause: float, done: Synchronized[int]) -> None:
     """One analyst, until the process ends; ``done`` counts the pages of all."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=_HEADERS, timeout=60) as client:
 
         async def ask(method: str, path: str, **form: str) -> httpx.Response:
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(pause)
             reply = await client.request(method, path, data=form or None)
             if reply.status_code not in (200, 303):
                 raise SystemExit(f"{method} {path}: {reply.status_code}")
@@ -59,11 +61,11 @@ async def work(port: int, name: str, password: str, done: Synchronized[int]) -> 
             await ask("POST", where.partition("?")[0], action=label)
 
 
-def office(port: int, passwords: dict[str, str], done: Synchronized[int]) -> None:
+def office(port: int, passwords: dict[str, str], pause: float, done: Synchronized[int]) -> None:
     """All of them, in a process of their own."""
 
     async def everybody() -> None:
-        await asyncio.gather(*(work(port, name, password, done) for name, password in passwords.items()))
+        await asyncio.gather(*(work(port, name, password, pause, done) for name, password in passwords.items()))
 
     asyncio.run(everybody())
 
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="payments per second")
     parser.add_argument("--seconds", type=float, default=5.0, help="per window")
     parser.add_argument("--pairs", type=int, default=40, help="of windows")
+    parser.add_argument("--pause", type=float, default=12.0, help="seconds before each request of an analyst")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -86,7 +89,9 @@ def main() -> None:
         server = start(stack, registry.root, folder / "log.db")
         asyncio.run(window(server.port, request, arguments.rate, min(5, arguments.seconds)))
         done: Synchronized[int] = multiprocessing.Value("q", 0)
-        analysts = multiprocessing.Process(target=office, args=(server.port, passwords, done), daemon=True)
+        analysts = multiprocessing.Process(
+            target=office, args=(server.port, passwords, arguments.pause, done), daemon=True
+        )
         analysts.start()
         stack.callback(analysts.kill)
         assert analysts.pid is not None

@@ -259,7 +259,8 @@ class Transactions:
         *,
         odd: bool = False,
     ) -> None:
-        self._cards = cards
+        # Alerts have cards and merchants of their own: after an absurd amount a usual one would be odd there.
+        self._cards, self._kind = cards, "o" if odd else "c"
         schema: TransactionSchema = scorer.schema
         example: dict[str, Any] = example_transaction(schema, scorer.vocabulary, scorer.bundle.golden)
         if odd:
@@ -287,7 +288,7 @@ class Transactions:
             if name == self._id:
                 values.append(f"{number:012d}")
             elif name in self._changing[:-1] or self._start is None:
-                values.append(f"c-{self._random.integers(self._cards):04d}")
+                values.append(f"{self._kind}-{self._random.integers(self._cards):04d}")
             else:
                 values.append((self._start + timedelta(seconds=number)).isoformat() + self._zone)
         body = self._body % tuple(values)
