@@ -119,7 +119,7 @@ def test_features_that_a_table_has_are_taken_as_they_are(tmp_path: Path) -> None
     options, policy = FitOptions(hidden=(8,), steps=5, members=1), Policy(name="alert-rate", value=0.05)
     job = TrainingJob(schema, options, policy, label_delay="0d")
     learned, folder = train(job, history, registry)
-    again, _ = train(job, read_history(schema, [tmp_path / "plain.parquet"]), registry)
+    again, _ = train(job, read_history(schema, [tmp_path / "plain.parquet"]), Registry(tmp_path / "again"))
     assert learned.metrics == again.metrics
     content = read_states(folder)
     assert content is not None
