@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 from models.errors import CounterfoilError
+from models.file_lock import try_lock
 
 _LOCK = ".lock"
 
@@ -21,12 +20,9 @@ def claim(path: Path, held: str, does: str) -> int:
         CounterfoilError: another process has it, or it cannot be made.
     """
     try:
-        lock = os.open(path.with_name(path.name + _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = try_lock(path.with_name(path.name + _LOCK))
     except OSError as error:
         raise CounterfoilError(f"{path}: cannot hold {held}: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise CounterfoilError(f"{path}: another process {does} this file; stop it first") from None
+    if lock is None:
+        raise CounterfoilError(f"{path}: another process {does} this file; stop it first")
     return lock

@@ -137,7 +137,7 @@ def train(
     from training.train import train as run_training
 
     ranks = context.with_resource(started_by_torchrun(device))
-    out.quiet, err.quiet = (ranks.rank > 0,) * 2  # the first one speaks for all
+    out.quiet = err.quiet = ranks.rank > 0  # the first one speaks for all
     schema = keyed(_schema(named, files, label))
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:

@@ -6,7 +6,6 @@ to disk. So a run that is killed leaves the beginning of such a file, whose last
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -22,6 +21,7 @@ import polars as pl
 
 from models.csv_stream import Chunk
 from models.errors import InvalidInput
+from models.file_lock import try_lock
 from models.scorer import Scorer
 
 #: Of a record: the line that its chunk starts on, rows of the chunk, bytes behind, and their CRC-32.
@@ -163,14 +163,11 @@ def _looks(source: Path) -> str:
 def _locked(path: Path) -> int:
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            file = try_lock(path)
         except OSError as error:
             raise InvalidInput(f"{path}: cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise InvalidInput(f"{path}: another process is writing this output; wait for it, or stop it") from None
+        if file is None:
+            raise InvalidInput(f"{path}: another process is writing this output; wait for it, or stop it")
         if os.fstat(file).st_nlink:
             return file
         os.close(file)  # the process that had it was done, and has deleted it
