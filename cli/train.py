@@ -23,6 +23,7 @@ from cli.options import (
 )
 from cli.policies import DEFAULT_ALERT_RATE, chosen_policy, decline_policy
 from cli.say import say_guess, say_trained, why_not_activated
+from models.dependencies import started_rank
 from models.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -125,19 +126,19 @@ def train(
     from models.tables import expand
     from models.thresholds import Policy
 
+    out.quiet = err.quiet = started_rank() > 0  # the first one speaks for all
     policy = chosen_policy(alert_rate, alerts_per_day, min_precision, min_recall, max_cost, missed_fraud)
     decline = decline_policy(decline_alert_rate, decline_min_precision)
     files = expand(data)
     named = _named(profile)
     # What can be wrong up to here is said at once: this brings torch, which takes seconds.
+    from training.draw import read_for_training
     from training.fit import FitOptions
     from training.ranks import started_by_torchrun
-    from training.read import read_history
     from training.train import TrainingJob, help_training
     from training.train import train as run_training
 
     ranks = context.with_resource(started_by_torchrun(device))
-    out.quiet = err.quiet = ranks.rank > 0  # the first one speaks for all
     schema = keyed(_schema(named, files, label))
     given: dict[str, Any] = {"code_size": code_size, "members": members, "noise": noise}
     if hidden is not None:
@@ -153,7 +154,13 @@ def train(
     registry = registry_at(output)
     with progress("loss") as bars:
         reading = bars.add_task("reading", total=None, loss="")
-        history = read_history(schema, files, progress=advance(bars, reading))
+        history = read_for_training(
+            schema,
+            files,
+            seed=seed,
+            progress=advance(bars, reading),
+            on_stage=lambda name: bars.update(reading, description=name, completed=0, total=None),
+        )
         bars.remove_task(reading)
         registry.prepare()
         task = bars.add_task("training", total=None, loss="")

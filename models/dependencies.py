@@ -49,6 +49,11 @@ def meanwhile(name: str, value: Path) -> Iterator[None]:
         del os.environ[name]
 
 
+def started_rank() -> int:
+    """Which of the processes that ``torchrun`` started this one is, from 0; 0 also where it started none."""
+    return int(os.environ.get("RANK", "0")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
 def kernel_folder(beside: Path) -> tuple[Path | None, str | None]:
     """Where the compiled kernel may be kept: code that the next process runs, so only where others cannot write.
 

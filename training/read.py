@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,28 @@ from models.outcomes import IS_DISPUTED, IS_FRAUD, IS_LEGITIMATE, OUTCOME
 from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch, ParsedRows, Vocabulary
 from models.schema import TransactionSchema
 from models.strict_tables import checked_chunks
+
+if TYPE_CHECKING:
+    from models.behaviour.keys import EntityKey
+    from models.behaviour.replay import State
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Where the rows of a history come from that is a sample of a larger one (:mod:`training.draw`).
+
+    Attributes:
+        of: rows that were drawn from; ``kept``: rows drawn.
+        late: rows that were ahead of the clock and are in neither.
+        newest: time of the latest of those rows, microseconds.
+        states: of cards and merchants after all of those rows; empty where the files brought the behaviour features.
+    """
+
+    of: int
+    kept: int
+    late: int
+    newest: int
+    states: Mapping[EntityKey, State]
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,7 @@ class History:
         reordered: whether the files had the rows in another order than that of time.
         id: transaction ids [n]; None where the schema has none.
         disputed: bool [n], neither fraud nor legitimate for sure: never fitted; None where nothing says so.
+        drawn: what the rows are a sample of, or a part of such a sample; None where they are all.
     """
 
     numeric: NDArray[np.float64]
@@ -50,6 +74,7 @@ class History:
     reordered: bool = False
     id: pl.Series | None = None
     disputed: NDArray[np.bool_] | None = None
+    drawn: Drawn | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -69,7 +94,13 @@ class History:
             known=None if self.known is None else self.known[where],
             id=None if self.id is None else self.id.gather(where),
             disputed=None if self.disputed is None else self.disputed[where],
+            drawn=self.drawn,
         )
+
+    @property
+    def each(self) -> float:
+        """How many rows of the files each of these stands for."""
+        return 1.0 if self.drawn is None else self.drawn.of / self.drawn.kept
 
     @property
     def fitted(self) -> NDArray[np.bool_]:
@@ -114,36 +145,53 @@ def read_history(
     Raises:
         InvalidInput: a file or a row cannot be used; names file, line, column and cause of the first few.
     """
-    parts: list[History] = []
-    for frame, rows in checked_chunks(schema, files, progress):
-        parsed = known_as(rows)
-        scenario = _scenario(schema, frame)
-        if schema.label_timestamp and parsed.label is not None and parsed.known is None:
-            told = schema.columns[schema.label_timestamp].told(schema.label_timestamp)
-            raise InvalidInput(f"a file has labels and no column {told}, which says since when they were known")
-        outcome = frame[OUTCOME].filter(pl.Series(parsed.good)) if OUTCOME in frame.columns else None
-        parts.append(
-            History(
-                parsed.numeric,
-                parsed.text,
-                parsed.time,
-                _label(parsed, outcome),
-                parsed.label is not None or outcome is not None,
-                parsed.entity,
-                None if scenario is None else scenario.filter(pl.Series(parsed.good)),
-                known=parsed.known,
-                id=parsed.id,
-                disputed=None if outcome is None else (outcome == IS_DISPUTED).fill_null(False).to_numpy(),
-                behaviour=_features(schema, frame.filter(pl.Series(parsed.good))),
+    return concat(list(history_parts(schema, files, progress, known_as))).in_time_order()
+
+
+def history_parts(
+    schema: TransactionSchema,
+    files: list[Path],
+    progress: Callable[[int, int], None] | None = None,
+    known_as: Callable[[ParsedRows], ParsedRows] = lambda rows: rows,
+) -> Iterator[History]:
+    """:func:`read_history` a chunk at a time, in the order of the files; at least one."""
+    first: History | None = None
+    rows = 0
+    for frame, read in checked_chunks(schema, files, progress):
+        part = _part(schema, frame, known_as(read))
+        first = first or part
+        if part.labelled != first.labelled:
+            raise InvalidInput("some of the files have the label column and some do not; give them one form")
+        if (part.behaviour is None) != (first.behaviour is None):
+            raise InvalidInput(
+                "some of the files have columns of behaviour features and some do not; give them one form"
             )
-        )
-    if sum(map(len, parts)) == 0:
+        rows += len(part)
+        yield part
+    if not rows:
         raise InvalidInput(f"{files[0]}: no rows below the header; expected transactions")
-    if len({part.labelled for part in parts}) > 1:
-        raise InvalidInput("some of the files have the label column and some do not; give them one form")
-    if len({part.behaviour is None for part in parts}) > 1:
-        raise InvalidInput("some of the files have columns of behaviour features and some do not; give them one form")
-    return concat(parts).in_time_order()
+
+
+def _part(schema: TransactionSchema, frame: pl.DataFrame, parsed: ParsedRows) -> History:
+    scenario = _scenario(schema, frame)
+    if schema.label_timestamp and parsed.label is not None and parsed.known is None:
+        told = schema.columns[schema.label_timestamp].told(schema.label_timestamp)
+        raise InvalidInput(f"a file has labels and no column {told}, which says since when they were known")
+    good = pl.Series(parsed.good)
+    outcome = frame[OUTCOME].filter(good) if OUTCOME in frame.columns else None
+    return History(
+        parsed.numeric,
+        parsed.text,
+        parsed.time,
+        _label(parsed, outcome),
+        parsed.label is not None or outcome is not None,
+        parsed.entity,
+        None if scenario is None else scenario.filter(good),
+        known=parsed.known,
+        id=parsed.id,
+        disputed=None if outcome is None else (outcome == IS_DISPUTED).fill_null(False).to_numpy(),
+        behaviour=_features(schema, frame.filter(good)),
+    )
 
 
 def _label(parsed: ParsedRows, outcome: pl.Series | None) -> NDArray[np.int8]:

@@ -10,7 +10,7 @@ Long because the job is told from beginning to end, each step in the order it is
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from models.behaviour.replay import State
 from models.behaviour.snapshot import Snapshot
 from models.bundle import Bundle
 from models.calibration import calibrate
-from models.clock import AHEAD, ahead
+from models.clock import AHEAD, ahead, all_ahead
 from models.detector import FraudDetector, export_onnx, run_torch
 from models.errors import CounterfoilError, InvalidInput
 from models.graph import Graph
@@ -273,9 +273,11 @@ def fit_vocabulary(history: History, rows: NDArray[np.int64]) -> Vocabulary:
 
 def _remembered(behaviour: Behaviour, history: History) -> tuple[History, Snapshot]:
     """The history with its behaviour features, and the states after it: none where the features came with the rows."""
-    kept: dict[EntityKey, State] = {}
+    kept: Mapping[EntityKey, State] = {}
     if history.behaviour is None:
         history, kept = remember(behaviour, history)
+    if (drawn := history.drawn) is not None:
+        return history, Snapshot(behaviour.spec, drawn.newest, drawn.states)
     return history, Snapshot(behaviour.spec, int(history.time[-1]), kept)
 
 
@@ -359,7 +361,7 @@ def _policy_inputs(
     legitimate = int((history.label[split.train] != FRAUD).sum())
     span = int(history.time[split.train[-1]] - history.time[split.train[0]])
     return PolicyInputs(
-        per_day=None if schema.timestamp is None else legitimate / max(span / 86_400e6, 1 / 24),
+        per_day=None if schema.timestamp is None else legitimate * history.each / max(span / 86_400e6, 1 / 24),
         fraud_error=graph.run(batch.take(rows), ranked_by)[0].tolist(),
         fraud_amount=np.nan_to_num(batch.numeric[rows, schema.numeric.index(schema.amount)]).tolist()
         if schema.amount
@@ -387,7 +389,7 @@ def _up_to_now(schema: TransactionSchema, history: History) -> tuple[History, in
     """The rows that are not ahead of the clock, and how many are."""
     late = ahead(schema, history.time)
     if late == len(history):
-        raise InvalidInput(f"all {late:,} rows are {AHEAD}; set the clock, or correct their times")
+        raise all_ahead(late)
     return (history.take(slice(0, len(history) - late)) if late else history), late
 
 
@@ -404,7 +406,11 @@ def _record(
             end=_moment(job.schema, history.time[rows[-1]]) if len(rows) else None,
         )
 
+    drawn = history.drawn
+    late += 0 if drawn is None else drawn.late
     left_out = {AHEAD: late} if late else {}
+    if drawn is not None:
+        left_out[f"not drawn: {drawn.kept:,} rows of {drawn.of:,} are held, at random"] = drawn.of - drawn.kept
     if len(split.warm_up):
         left_out["warm-up (too little behind them)"] = len(split.warm_up)
     if fraud := int((history.label[len(split.warm_up) : len(history) - len(split.test)] == FRAUD).sum()):
@@ -416,7 +422,7 @@ def _record(
         left_out[f"label not known yet ({delay} before the test part{since})"] = len(split.gap)
     return TrainingRecord(
         fingerprint=history.fingerprint(),
-        rows=len(history),
+        rows=len(history) if drawn is None else drawn.of,
         seed=job.seed,
         label_delay=delay,
         train=part(split.train),

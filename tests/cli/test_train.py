@@ -55,6 +55,16 @@ def test_a_wrong_profile_is_told_before_anything_slow_is_imported(
     refused(cli("train", tiny_csv, "--profile", "paymets"), "error: no profile 'paymets'")
 
 
+def test_of_several_processes_the_first_says_what_is_wrong(
+    cli: Cli, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    for rank, said in (("1", ""), ("0", "error: no profile 'paymets'")):
+        monkeypatch.setenv("RANK", rank)
+        done = cli("train", tiny_csv, "--profile", "paymets")
+        assert done.code == 2 and done.err.startswith(said) and bool(done.err) == bool(said)
+
+
 def test_constant_columns_and_no_label_are_no_error(cli: Cli) -> None:
     random = pl.Series([(i * 7919) % 101 / 10 for i in range(400)])
     frame = pl.DataFrame({"a": random, "b": random * 2 + 1, "constant": [7.0] * 400, "word": ["same"] * 400})

@@ -49,7 +49,9 @@ class Detection:
         labelled: whether any row has a label.
         fraud, caught: fraud rows, and those with score >= threshold.
         alerts, alerts_known: rows with score >= threshold; of those, with a label.
-        unit, units: what volumes are counted per, and how many of it the part has: ``day``, or ``1,000 transactions``.
+        each: how many transactions of the data one row stands for; above 1 where the rows were drawn.
+        unit, units: what volumes are counted per, ``day`` or ``1,000 transactions``, and how many of it the part has;
+            of days so many fewer as its rows stand for more.
         volume: alerts per unit.
         alert_rate: alerts / rows; ``legitimate_rate``: the same of legitimate rows.
         prevalence, recall, precision: shares; None where their whole is empty.
@@ -59,7 +61,7 @@ class Detection:
         cost: of reviews and missed fraud, per unit; None without terms.
         alternatives: with a quarter, half, twice and four times the alerts.
         scenarios: most frequent first; the rarest beyond twenty are summed up in the last.
-        cards: card precision@100, or None; ``entity`` names the column that is the card, if any.
+        cards: card precision@100, or None, also of drawn rows; ``entity`` names the column that is the card, if any.
         drawn: what the bootstrap draws, in words; ``resamples``: how often.
     """
 
@@ -70,6 +72,7 @@ class Detection:
     caught: int
     alerts: int
     alerts_known: int
+    each: float
     unit: str
     units: float
     volume: Estimate
@@ -131,7 +134,8 @@ def detect(
     sample = Bootstrap(columns, unit, Ranking(score[known], fraud[known], unit[known]) if both else None)
     ranks = sample.ranking()
     rate = sample.share("alerts", "rows") or Estimate(0.0)
-    units = len(part) / 1_000 if clock.days is None else clock.days
+    each = part.history.each
+    units = len(part) / 1_000 if clock.days is None else clock.days / each
 
     def volume(alerts: str) -> Estimate:
         if clock.days and sample[alerts]:
@@ -146,6 +150,7 @@ def detect(
         caught=int((fraud & alert).sum()),
         alerts=int(alert.sum()),
         alerts_known=int((alert & known).sum()),
+        each=each,
         unit="1,000 transactions" if clock.days is None else "day",
         units=units,
         volume=volume("alerts"),
@@ -174,7 +179,7 @@ def detect(
         ),
         scenarios=_recalls(scenario, sample),
         cards=card_precision(score[known], fraud[known], card[known], clock.day[known])
-        if card is not None and clock.exists and both
+        if card is not None and clock.exists and both and each == 1  # a sample lacks most payments of a card
         else None,
         entity=entity,
         drawn=drawn,

@@ -56,11 +56,12 @@ def look(scorer: Scorer, part: ScoredPart) -> DriftFound | None:
     promise = Promise.of(scorer.manifest)
     found = watch(promise, alerts, rows)
     above, below = float(found.above[-1]), float(found.below[-1])
-    a_day = float(rows.mean())
+    each = part.history.each
+    a_day = float(rows.mean()) * each
     moved = [(one.feature, one.alerts * a_day) for one in causes(scorer, part.batch)]
     return DriftFound(
         days=days,
-        alerts=float(alerts.mean()),
+        alerts=float(alerts.mean()) * each,
         low=promise.low * a_day,
         high=promise.high * a_day,
         above=above,

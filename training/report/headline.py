@@ -57,7 +57,7 @@ def tiles(found: Detection, terms: CostTerms | None, currency: str) -> list[Tile
         note = f"{format.count(found.caught)} of {format.plural(found.fraud, 'fraud')}"
         shown.append(_percent(found.recall, "of fraud alerted (recall)", note))
     per = "alerts a day" if found.unit == "day" else f"alerts per {found.unit}"
-    over = length(found.units) if found.unit == "day" else format.plural(found.rows, "transaction")
+    over = length(found.units * found.each) if found.unit == "day" else format.plural(found.rows, "transaction")
     note = f"{format.plural(found.alerts, 'alert')} in {over}"
     shown.append(Tile(format.figure(found.volume.value), per, format.interval(found.volume, "figure"), note))
     if found.precision and found.alerts_known:
