@@ -15,7 +15,7 @@ LOCK := pip compile --quiet --universal --generate-hashes --no-header --no-annot
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint parity crash consume faults contract properties bench bench-store bench-detection lock sbom audit clean
+.PHONY: help serve demo test lint parity crash consume faults contract properties bench bench-smoke bench-store bench-detection lock sbom audit clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench: $(VENV)/dev ## Time serving beside other ways to serve, behaviour feature
 	$(BIN)/python benchmarks/behaviour.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/batch.py
+
+bench-smoke: $(VENV)/dev ## The tiny run of every benchmark, to see that none is broken (a quarter of an hour)
+	$(LONG) tests/test_benchmarks.py
 
 bench-store: $(VENV)/dev ## A million cards: what a write costs, what memory holds, how long a start takes (15 minutes)
 	$(BIN)/python benchmarks/store.py

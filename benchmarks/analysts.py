@@ -2,7 +2,7 @@
 
     python benchmarks/analysts.py                            # seven minutes; trains a small model first
     python benchmarks/analysts.py --pause 2                  # six times as fast as people
-    python benchmarks/analysts.py --seconds 1 --pairs 2      # a tiny run
+    python benchmarks/analysts.py --pause .1 --seconds 1 --pairs 2   # a tiny run
 
 `counterfoil serve`, tied to one core, answers payments that arrive at a fixed rate, as in shadow.py. A second process
 is five analysts: each looks at the queue, takes the next alert, looks at it and at similar payments, and decides: an

@@ -1,7 +1,7 @@
 """Batch scoring of a CSV: time and memory of ``counterfoil score``, beside Polars' and pandas' bare read and write.
 
-    python benchmarks/batch.py                     285,000 rows x 31 columns, as the public ULB table has
-    python benchmarks/batch.py --rows 20000        in a few seconds
+    python benchmarks/batch.py                          # 285,000 rows x 31 columns, as the public ULB table has
+    python benchmarks/batch.py --rows 2000 --runs 1     # a tiny run
 
 Each is a process of its own, from its start to the closed file, run in turn several times; the table shows medians, and
 the ratio to Polars pair by pair. What Polars takes to read and write is the floor: nobody who reads and writes a CSV is

@@ -1,7 +1,7 @@
 """Behaviour features: rows a second offline on one core, and microseconds a transaction as the service does it.
 
-    python benchmarks/behaviour.py                                   1.4 million rows, 50,000 cards
-    python benchmarks/behaviour.py --days 10 --cards 500 --live 300  in a few seconds
+    python benchmarks/behaviour.py                                      # 1.4 million rows, 50,000 cards
+    python benchmarks/behaviour.py --days 5 --cards 200 --live 100      # a tiny run
 
 "kernel": the card section from ready events. "with keys": all sections, from columns, with the hashing of keys and
 values. Online: from a validated row to its features, card and merchant: events made, states copied, copies advanced.

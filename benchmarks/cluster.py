@@ -1,7 +1,7 @@
 """From how many rows on a cluster is worth it: one process beside Spark on the same machine, in the same run.
 
     PYTHONPATH=. python benchmarks/cluster.py                             # half an hour; trains a small model first
-    PYTHONPATH=. python benchmarks/cluster.py --rows 20000 --rounds 1     # minutes
+    PYTHONPATH=. python benchmarks/cluster.py --rows 2000 --rounds 1      # a tiny run: minutes
 
 Both score the same Parquet with behaviour features from nothing, each as the command a user runs, from its start to its
 end. Spark is a real cluster of two executors of one core each on this one machine: it has no more processors than the

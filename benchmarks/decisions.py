@@ -1,8 +1,8 @@
 """Pages of the decision log: how long one of 100 takes with a million decisions.
 
-python benchmarks/decisions.py                                                   # SQLite, in a temporary folder
-python benchmarks/decisions.py --decisions 20000                                 # anywhere, in seconds
-python benchmarks/decisions.py --database postgresql://USER@HOST/NAME            # an empty database
+python benchmarks/decisions.py                                           # SQLite, in a temporary folder
+python benchmarks/decisions.py --decisions 2000                          # a tiny run
+python benchmarks/decisions.py --database postgresql://USER@HOST/NAME    # an empty database
 """
 
 from __future__ import annotations

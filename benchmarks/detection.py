@@ -4,6 +4,7 @@
     python benchmarks/detection.py --table mine.parquet --label is_fraud
     python benchmarks/detection.py --methods counterfoil --contamination 0.05
     python benchmarks/detection.py --tables ulb --methods counterfoil,Mahalanobis --seeds 1     (a minute)
+    python benchmarks/detection.py --table mine.parquet --label is_fraud --methods Mahalanobis --seeds 1  # a tiny run
     python benchmarks/detection.py --methods "trees with labels,counterfoil with labels" --jobs 16
 
 Methods learn from legitimate rows only, standardised by their mean and deviation, with their own defaults. Those

@@ -1,7 +1,7 @@
 """Rows that are a grid: the convolutional autoencoder beside the dense one, on scikit-learn's digits under added noise.
 
     python benchmarks/digits.py                                  # five seeds, minutes
-    python benchmarks/digits.py --seeds 1 --steps 50             # small
+    python benchmarks/digits.py --seeds 1 --steps 20             # a tiny run
     python benchmarks/digits.py --seeds 1 --picture docs/digits.png
 
 Trained on the digits 0 to 4 among the first 1,000 pictures, without noise beyond what training itself adds. Measured on

@@ -1,6 +1,6 @@
 """How many modules of the project one transaction enters on its way, and how often a table's rows are parsed.
 
-    python benchmarks/entries.py                           # a minute; trains a small model first
+    python benchmarks/entries.py                           # trains a small model first; all of it is a tiny run
     python benchmarks/entries.py --artifacts artifacts     # with the active model of a registry
     python benchmarks/entries.py --list                    # and which module is entered how often
 

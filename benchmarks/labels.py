@@ -1,7 +1,7 @@
 """The drill: is fraud found whose labels were never shown? Recall per scenario, on the embedded simulator.
 
     python benchmarks/labels.py                                       # 90 days of 5,000 cards
-    python benchmarks/labels.py --days 30 --cards 600                 # small
+    python benchmarks/labels.py --days 30 --cards 300                 # a tiny run
 
 One detector, fitted without fraud. For each scenario in turn a second opinion learns from the labels of all others; of
 the scenario nothing is known. Recall on its rows of the test part, at

@@ -1,7 +1,7 @@
 """The service under more load than it can carry: what it still answers, how fast, and how soon it has recovered.
 
     python benchmarks/overload.py                              # two minutes; trains a small model first
-    python benchmarks/overload.py --seconds 5 --times 2        # a tiny run
+    python benchmarks/overload.py --seconds 2 --times 2        # a tiny run
     python benchmarks/overload.py --beside                     # with CSV uploads and reads of the log meanwhile
 
 First the peak: 16 connections, each sending its next transaction when the last one is answered. Then an open loop:

@@ -1,7 +1,7 @@
 """An attacker feeds small frauds as legitimate traffic for weeks, then strikes: what the Monday's gate does about it.
 
     python benchmarks/poisoning.py                                # a quarter of an hour: seven trainings
-    python benchmarks/poisoning.py --cards 200 --mondays 1        # tiny
+    python benchmarks/poisoning.py --cards 200 --mondays 1        # a tiny run
 
 Four clean weeks train the first version. From then on the attacker pays small amounts with stolen cards at shops of
 his own, and nobody complains: it is taken for legitimate. Other fraud goes on, and is labelled within the label delay.

@@ -1,7 +1,7 @@
 """What lists and rules add to a payment: microseconds on one core, by the number of rules and of listed cards.
 
-    python benchmarks/rules.py                       100 rules of four clauses, 100,000 cards
-    python benchmarks/rules.py --rules 10 --times 500
+    python benchmarks/rules.py                              # 100 rules of four clauses, 100,000 cards
+    python benchmarks/rules.py --rules 10 --times 100       # a tiny run
 
 "rules": from the recorded body to the ruling, as the ledger does it. Three columns: the fastest of five rounds, the
 median round, and a round in which one rule of them fails, so that each is asked alone. Times are of the thread's

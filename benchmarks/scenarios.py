@@ -1,7 +1,7 @@
 """Recall per fraud scenario at 0.5 % alerts, with and without behaviour features, on the embedded simulator.
 
     python benchmarks/scenarios.py                                    # 90 days of 5,000 cards, two trainings
-    python benchmarks/scenarios.py --days 20 --cards 300              # tiny
+    python benchmarks/scenarios.py --days 20 --cards 300              # a tiny run
 
 Both models see the same payments and have the same defaults. Measured on the test part, the last fifth of the rows in
 time, at the threshold that training chose on the calibration part. Prints a Markdown table.

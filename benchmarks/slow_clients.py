@@ -1,7 +1,7 @@
 """What 2,000 slow connections cost everyone else: latency of scoring beside them, and when each is let go.
 
     python benchmarks/slow_clients.py                                    # five minutes; trains a small model first
-    python benchmarks/slow_clients.py --slow 50 --seconds 2 --rounds 1   # a tiny run
+    python benchmarks/slow_clients.py --slow 50 --seconds 1 --rounds 1   # a tiny run
     python benchmarks/slow_clients.py --artifacts artifacts              # with the active model of a registry
 
 The service is ``counterfoil serve`` as anybody runs it. Four clients score one transaction after the other, with a

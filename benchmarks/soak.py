@@ -1,7 +1,7 @@
 """Memory of a service that is loaded at a steady rate and given another model version again and again.
 
     python benchmarks/soak.py                             # half an hour, 200 reloads; trains two small models first
-    python benchmarks/soak.py --minutes 1 --reloads 10    # a tiny run
+    python benchmarks/soak.py --minutes .5 --reloads 3    # a tiny run
 
 The service is ``counterfoil serve`` as anybody runs it, with behaviour features and a SQLite store. Two clients send
 transactions of 500 cards at ``--rate`` a second, single ones and batches of 50 in turn, and notice every answer that is

@@ -1,7 +1,7 @@
 """The recorder with many cards: what a write costs, what memory holds, how long a start takes after a kill.
 
-    python benchmarks/store.py                                     1 million cards and as many payments, 15 minutes
-    python benchmarks/store.py --cards 5000 --timed 200            in a minute
+    python benchmarks/store.py                              # 1 million cards and as many payments, 15 minutes
+    python benchmarks/store.py --cards 1000 --timed 50      # a tiny run
 
 Every card has 29 days of payments behind it, as the base of an embedded store, and makes about one more. They are
 recorded in the order of their time by a process of its own, a few singly and in sixteens for the timings, the others

@@ -1,8 +1,8 @@
 """Alerts that `counterfoil webhooks run` delivers a second to one receiver on this machine.
 
-    python benchmarks/webhooks.py                                    # the model that serves, SQLite
-    python benchmarks/webhooks.py --alerts 200 --artifacts artifacts # anywhere, in seconds
-    python benchmarks/webhooks.py --delay 0.05                       # a receiver that takes 50 ms to answer
+    python benchmarks/webhooks.py                   # trains a small model first; SQLite
+    python benchmarks/webhooks.py --alerts 100      # a tiny run
+    python benchmarks/webhooks.py --delay 0.05      # a receiver that takes 50 ms to answer
 
 The alerts are in the log before it starts; the rate is from the first that arrives to the last. The receiver, in this
 process, answers 204 and verifies nothing. Prints the sender's own processor time for each, too. (Linux)
@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import cast
 
 import uvloop
-from console import fill
+from alerts import add_arguments, filled, settings_of
 from serving import ROOT, Server
 
-from app.service import create_app, load_scorer
 from app.settings import Settings
 from app.webhooks.cursors import Cursor, Cursors
 from app.webhooks.endpoint_changes import add_endpoint
@@ -96,23 +95,14 @@ async def deliver(settings: Settings, alerts: int, delay: float) -> None:
 def main() -> None:
     """Fill a log, then send from it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--alerts", type=int, default=5_000)
+    add_arguments(parser, alerts=5_000)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that the receiver takes")
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
-    parser.add_argument("--database", help="URL of an empty store; default: SQLite in a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings = Settings(
-            artifacts=options.artifacts,
-            database_url=options.database or f"sqlite:///{folder / 'log.db'}",
-            webhooks_file=folder / "webhooks.json",
-            webhooks_cursors=folder / "webhooks.db",
-        )
-        scorer = load_scorer(settings)
-        serving = create_app(settings, scorer).state.serving
-        asyncio.run(serving.ledger.run(lambda: fill(serving.ledger.recorder.store, scorer, options.alerts)))
-        serving.close()
+        files = {"webhooks_file": folder / "webhooks.json", "webhooks_cursors": folder / "webhooks.db"}
+        settings = settings_of(options, folder, **files)
+        filled(settings, options.alerts).state.serving.close()
         with closing(Cursors(settings.webhooks_cursors, writes=True)) as cursors:
             cursors.save(_NAME, Cursor(0))
         uvloop.run(deliver(settings, options.alerts, options.delay))
