@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 # Matrices are tiny here: a second thread only spins and waits for the first, and takes the suite's other process its
 # turn. Set before anything loads NumPy, scikit-learn or torch; the processes that tests start have it, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Packages are installed without bytecode. Where a shell forbids to write it, each of the processes that tests start
+# would compile anew all that it imports, for longer than it runs. The Makefile does the same for what it starts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Where the suite runs in the background (``nohup``, ``&`` in a script) this signal is ignored, and the processes that
 # tests start and interrupt would inherit that.
