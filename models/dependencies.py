@@ -14,7 +14,8 @@ from pathlib import Path
 
 #: Without it, ONNX Runtime from 1.29 on looks up its maker's telemetry host, and keeps a device id and queued events
 #: (operating system, CPU, how often which model ran) under ~/.cache. It reads this when it is first used.
-_SILENCE = {"ORT_DISABLE_TELEMETRY": "1"}
+#: pydantic looks through all that is installed for plugins, at every start, and runs those that it finds.
+_SILENCE = {"ORT_DISABLE_TELEMETRY": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 #: Rows are spread over threads in blocks: threads of NumPy's own for a matrix product would only wait for each other.
 #: OpenBLAS reads this when NumPy is imported.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
