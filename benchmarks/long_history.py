@@ -9,7 +9,8 @@ The tables are simulated payments in Parquet files of some 300,000 rows, each of
 command a user runs, with the behaviour features of the profile ``payments`` and without. Processor seconds are those of
 all threads; the peak is the process's resident memory.
 
-``--quality`` trains on all rows of a table and on rows drawn from it, and measures both on all rows of its test part.
+``--quality`` fits a detector on all rows of a table and one on rows drawn from it, and measures both on all rows of its
+test part.
 """
 
 from __future__ import annotations
@@ -20,23 +21,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from models.behaviour.events import Behaviour
+from models.detector import export_onnx
+from models.graph import Graph
+from models.manifest import ERROR
+from models.normaliser import Layout
 from models.registry import Registry
-from models.rows import FRAUD, UNKNOWN
+from models.rows import FRAUD, UNKNOWN, Vocabulary
 from models.schema import NumericColumn, TransactionSchema, load_schema
 from models.scorer import Scorer
-from training.behaviour import remember, warm_up_end
+from training.behaviour import forget_some, remember, warm_up_end
 from training.draw import most_rows, read_for_training
+from training.fit import FitOptions, fit_detector
 from training.ranking import rank_metrics
-from training.read import read_history
+from training.read import History, read_history
 from training.simulate import SimulationConfig, simulate
 from training.split import split_history
-from training.train import TrainingJob, train
+from training.train import fit_vocabulary
 
 _NOISE = 17
 
@@ -103,8 +110,21 @@ def cost(sizes: list[int]) -> None:
                 print(f"| {rows:,} | {profile.stem} | {measured(folder, profile)}", flush=True)
 
 
+def fitted(schema: TransactionSchema, history: History, seed: int) -> tuple[Vocabulary, Graph]:
+    """A detector of the training part, as ``train`` fits it, and the categories that it knows."""
+    behaviour = Behaviour(schema)
+    split = split_history(history, schema, schema.label_delay, warm_up_end(behaviour, history.time))
+    rows = split.train[history.fitted[split.train]]
+    vocabulary = fit_vocabulary(history, rows)
+    batch = history.take(rows).batch(vocabulary)
+    if behaviour:
+        batch = replace(batch, numeric=forget_some(behaviour, batch.numeric, seed))
+    result = fit_detector(batch, Layout.of(schema, vocabulary), FitOptions(), seed=seed)
+    return vocabulary, Graph(export_onnx(result.detector))
+
+
 def quality(schema: TransactionSchema, files: list[Path], most: int, seeds: int) -> None:
-    """Print how well versions rank all of the test part that were trained on all rows and on drawn ones."""
+    """Print how well detectors rank all of the test part that were fitted on all rows and on drawn ones."""
     behaviour, history = Behaviour(schema), read_history(schema, files)
     if behaviour:
         history = remember(behaviour, history)[0]
@@ -115,10 +135,9 @@ def quality(schema: TransactionSchema, files: list[Path], most: int, seeds: int)
     for seed in range(seeds):
         for drawn in (False, True):
             mine = read_for_training(schema, files, seed=seed, most=most) if drawn else history
-            with tempfile.TemporaryDirectory(prefix="counterfoil-") as name:
-                scorer = Scorer.load(train(TrainingJob(schema, seed=seed), mine, Registry(Path(name)))[1])
-            evidence = scorer.evidence(test.batch(scorer.vocabulary))
-            area, precision = rank_metrics(evidence[known], test.label[known] == FRAUD)
+            vocabulary, graph = fitted(schema, mine, seed)
+            error = graph.run(test.batch(vocabulary), ERROR)[0]
+            area, precision = rank_metrics(error[known], test.label[known] == FRAUD)
             print(f"| {len(mine):,} | {seed} | {area:.4f} | {precision:.4f} |", flush=True)
 
 

@@ -29,6 +29,7 @@ from models.errors import InvalidInput
 if TYPE_CHECKING:
     from models.schema import TransactionSchema
     from training.optimise import FitProgress
+    from training.read import History
 
 
 class Architecture(enum.StrEnum):
@@ -183,10 +184,7 @@ def train(
             seed=seed,
             device=device,
         )
-        if history.reordered:
-            out.print("The rows were not in the order of time: sorted, since the latest are for calibration and test.")
-        if not history.labelled:
-            out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
+        _say_history(schema, history)
         if ranks.rank:
             help_training(job, history, ranks)
             raise typer.Exit
@@ -198,6 +196,19 @@ def train(
     if why is not None:
         err.print(f"NOT activated: {why}. Look at the report before you do.", markup=False)
         raise typer.Exit(EXIT_NOT_ACTIVATED)
+
+
+def _say_history(schema: TransactionSchema, history: History) -> None:
+    """What is worth knowing of the rows before hours of training."""
+    if history.reordered:
+        out.print("The rows were not in the order of time: sorted, since the latest are for calibration and test.")
+    if schema.behaviour and history.drawn is not None and not history.drawn.states:
+        out.print(
+            "The version comes without the states of cards and merchants: a service knows none of them until they are "
+            "loaded with counterfoil warm."
+        )
+    if not history.labelled:
+        out.print("No labels: every row is taken for legitimate, and detection cannot be measured.")
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -19,12 +19,15 @@ from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State
 from models.clock import all_ahead, latest
+from models.rows import FRAUD
 from models.schema import TransactionSchema
 from training.read import Drawn, History, concat, history_parts
 from training.spill import Spill
 
 #: Rows that are held, and numbers in them; a larger history is drawn from.
-MOST_ROWS, MOST_CELLS = 1_000_000, 100_000_000
+MOST_ROWS, MOST_CELLS = 1_000_000, 50_000_000
+#: Fraud beyond that of the draw, which is held for those who learn from labels: fraud is rare, and worth more.
+MOST_FRAUD = 50_000
 #: Rows held until those that fell out of the draw are let go, in units of those that stay.
 _SLACK = 1.25
 
@@ -46,11 +49,13 @@ def read_for_training(
     """All rows of the files, as :func:`training.read.read_history`, where they are no more than ``most``; else so many.
 
     Those are drawn uniformly, fraud and not, and have :attr:`training.read.History.drawn`, and the behaviour features
-    that all rows together give them. Rows that are ahead of the clock are left out. The same rows in the same order and
-    the same seed give the same draw, whatever files and row groups they come in.
+    that all rows together give them; fraud that was not drawn is held beside them. Rows that are ahead of the clock are
+    left out. The same rows in the same order and the same seed give the same draw, whatever files and row groups they
+    come in.
 
-    Memory holds the drawn rows, a chunk of the others, and the states of cards and merchants; the events of these lie
-    in ``$TMPDIR`` meanwhile, 64 bytes or more for each row and ``[entity]`` section.
+    Memory holds the drawn rows, a chunk of the others, and the states of cards and merchants, while they are no more
+    than :data:`training.spill.MOST_STATE_BYTES`. The events lie in ``$TMPDIR`` meanwhile, 56 bytes or more for each row
+    and ``[entity]`` section.
 
     Args:
         seed: of the draw.
@@ -67,6 +72,7 @@ def read_for_training(
     whole: list[History] = []
     held = late = newest = 0
     draw: _Draw | None = None
+    fraud = _Draw(MOST_FRAUD, seed)
     spill: Spill | None = None
     with ExitStack() as stack:
         for part in history_parts(schema, files, progress):
@@ -85,18 +91,26 @@ def read_for_training(
                 newest = max(newest, int(some.time.max(initial=0)))
                 if spill is not None:
                     spill.take(some, draw.rows)
-                draw.take(some)
+                numbers = np.arange(draw.rows, draw.rows + len(some))
+                fraudulent = np.flatnonzero(some.label == FRAUD)
+                fraud.take(some.take(fraudulent), numbers[fraudulent])
+                draw.take(some, numbers)
         if draw is None:
             return concat(whole).in_time_order()
         if not draw.rows:
             raise all_ahead(late)
         history, numbers = draw.drawn()
+        more, others = fraud.drawn()
+        beside = np.flatnonzero(~np.isin(others, numbers))
+        more, others = more.take(beside), others[beside]
         states: dict[EntityKey, State] = {}
         if spill is not None:
             on_stage("replaying")
-            features, states = spill.features(numbers)
-            history = replace(history, behaviour=features)
-    drawn = Drawn(of=draw.rows, kept=len(history), late=late, newest=newest, states=states)
+            wanted = np.union1d(numbers, others)
+            features, states = spill.features(wanted)
+            more = replace(more, behaviour=features[np.searchsorted(wanted, others)])
+            history = replace(history, behaviour=features if not len(others) else features[np.isin(wanted, numbers)])
+    drawn = Drawn(draw.rows, len(history), late, newest, states, more.in_time_order())
     return replace(history, drawn=drawn).in_time_order()
 
 
@@ -120,11 +134,11 @@ class _Draw:
         self._numbers: list[NDArray[np.int64]] = []
         self._lots: list[NDArray[np.float64]] = []
 
-    def take(self, part: History) -> None:
-        """The next rows."""
+    def take(self, part: History, numbers: NDArray[np.int64]) -> None:
+        """The next rows, with a number for each."""
         lots = self._random.random(len(part))
         staying = np.flatnonzero(lots < self._below)
-        self._numbers.append(self.rows + staying)
+        self._numbers.append(numbers[staying])
         self._lots.append(lots[staying])
         self._parts.append(part if len(staying) == len(part) else _picked(part, staying))
         self.rows += len(part)
@@ -133,7 +147,7 @@ class _Draw:
             self._let_go()
 
     def drawn(self) -> tuple[History, NDArray[np.int64]]:
-        """The rows that stay, in the order they came, and their numbers from 0."""
+        """The rows that stay, in the order they came, and their numbers."""
         self._let_go()
         return concat(self._parts), np.concatenate(self._numbers)
 

@@ -31,7 +31,9 @@ class Drawn:
         of: rows that were drawn from; ``kept``: rows drawn.
         late: rows that were ahead of the clock and are in neither.
         newest: time of the latest of those rows, microseconds.
-        states: of cards and merchants after all of those rows; empty where the files brought the behaviour features.
+        states: of cards and merchants after all of those rows; empty where the files brought the behaviour features,
+            and where they are too many.
+        fraud: known fraud that is not among the rows drawn, in time order.
     """
 
     of: int
@@ -39,6 +41,7 @@ class Drawn:
     late: int
     newest: int
     states: Mapping[EntityKey, State]
+    fraud: History
 
 
 @dataclass(frozen=True)

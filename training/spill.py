@@ -19,6 +19,8 @@ from models.errors import CounterfoilError
 from models.rows import AT_ONCE, FRAUD
 from training.read import History
 
+#: States that are held, in bytes: a version with more would take several times as much to write and to load.
+MOST_STATE_BYTES = 512 * 2**20
 #: Parts of the keys: events of one part are sorted in memory.
 _PARTS = 64
 #: Events that run through the kernel at once.
@@ -78,13 +80,16 @@ class Spill:
                 ) from None
 
     def features(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[EntityKey, State]]:
-        """Features [n, behaviour features] of rows by their numbers [n], ascending; and the states after all rows."""
+        """Features [n, behaviour features] of rows by their numbers [n], ascending; and the states after all rows.
+
+        The states are none at all where they are more than :data:`MOST_STATE_BYTES`.
+        """
         found = np.empty((len(numbers), self._behaviour.width))
-        states: dict[EntityKey, State] = {}
+        states = _States()
         for entity, files in zip(self._behaviour.entities, self._files, strict=True):
             for file in files:
                 self._replay(entity, file, numbers, found[:, entity.out], states)
-        return found, states
+        return found, states.kept
 
     def _opened(self, entity: Entity) -> list[BinaryIO]:
         folder = Path(self._folder.name)
@@ -96,7 +101,7 @@ class Spill:
         file: BinaryIO,
         numbers: NDArray[np.int64],
         found: NDArray[np.float64],
-        states: dict[EntityKey, State],
+        states: _States,
     ) -> None:
         file.seek(0)
         codes = len(entity.behaviour.code_columns)
@@ -106,9 +111,9 @@ class Spill:
         order = np.lexsort((records[:, _EVENT + L.E_TIME], records[:, 1], records[:, 0]))
 
         def ended(digest: bytes, state: State) -> None:
-            states[entity.name, digest] = state
+            states.take((entity.name, digest), state)
 
-        stream = EntityStream(entity, ended)
+        stream = EntityStream(entity, None if states.too_many else ended)
         for start in range(0, len(order), _BATCH):
             rows = records[order[start : start + _BATCH]]
             features, _ = stream.take(rows[:, :_NUMBER], rows[:, _EVENT:], rows[:, _KNOWN])
@@ -116,3 +121,20 @@ class Spill:
             wanted = numbers[np.minimum(at, len(numbers) - 1)] == rows[:, _NUMBER]
             found[at[wanted]] = features[wanted]
         stream.finish()
+
+
+class _States:
+    """States of entities, until they are too many."""
+
+    def __init__(self) -> None:
+        self.kept: dict[EntityKey, State] = {}
+        self.too_many = False
+        self._bytes = 0
+
+    def take(self, key: EntityKey, state: State) -> None:
+        self._bytes += state.nbytes
+        if self._bytes > MOST_STATE_BYTES:
+            self.too_many = True
+            self.kept.clear()
+        if not self.too_many:
+            self.kept[key] = state

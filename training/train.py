@@ -201,7 +201,7 @@ def train(
     history, train_rows, states = prepared.history, prepared.train_rows, prepared.states
     on_stage("training")
     result = _fit(job, prepared, ranks, on_progress)
-    second, ranked_by = _learn_from_labels(job, result.detector, batch, history.label, split)
+    second, ranked_by = _learn_from_labels(job, result.detector, prepared)
     on_stage("exporting")
     detector = export_onnx(result.detector)
     graph = Graph(detector, threads=torch.get_num_threads())
@@ -294,14 +294,30 @@ def _device(name: str) -> str:
 
 
 def _learn_from_labels(
-    job: TrainingJob, detector: FraudDetector, batch: Batch, label: NDArray[np.int8], split: Split
+    job: TrainingJob, detector: FraudDetector, prepared: _Prepared
 ) -> tuple[SecondOpinionRecord | None, str]:
     """Give the detector a second opinion where that is asked for and good; and which output of the graph ranks then."""
     if job.labels == "ignore":
         return None, ERROR
-    train, later = ((batch.take(rows), label[rows]) for rows in (split.train, split.calibration))
-    record = add_second_opinion(detector, train, later, share=job.novel_share, seed=job.seed)
+    split, label = prepared.split, prepared.history.label
+    train, later = ((prepared.batch.take(rows), label[rows]) for rows in (split.train, split.calibration))
+    record = add_second_opinion(detector, _with_all_fraud(train, prepared), later, share=job.novel_share, seed=job.seed)
     return record, EVIDENCE if record.used else ERROR
+
+
+def _with_all_fraud(train: tuple[Batch, NDArray[np.int8]], prepared: _Prepared) -> tuple[Batch, NDArray[np.int8]]:
+    """The training part with the fraud of its time that was not drawn."""
+    history, split = prepared.history, prepared.split
+    if history.drawn is None or prepared.schema.timestamp is None:
+        return train
+    fraud, time = history.drawn.fraud, history.time
+    belongs = (fraud.time >= time[split.train[0]]) & (fraud.time < time[split.calibration[0]])
+    if fraud.known is not None:
+        belongs &= fraud.known < time[split.test[0]]
+    more = fraud.take(belongs)
+    batch = Batch.concat([train[0], more.batch(prepared.vocabulary)])
+    order = np.argsort(batch.time, kind="stable")
+    return batch.take(order), np.concatenate([train[1], more.label])[order]
 
 
 def _drill(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +17,11 @@ from models.bundle import read_states
 from models.clock import AHEAD
 from models.errors import InvalidInput
 from models.registry import Registry
+from models.rows import FRAUD
 from models.schema import TransactionSchema, load_schema
 from tests.tiny import TINY_POLICY
 from training.behaviour import remember
-from training.draw import MOST_ROWS, most_rows, read_for_training
+from training.draw import MOST_CELLS, MOST_ROWS, most_rows, read_for_training
 from training.fit import FitOptions
 from training.read import History, read_history
 from training.train import TrainingJob, train
@@ -57,7 +57,7 @@ def test_what_fits_is_read_as_ever(schema: TransactionSchema, files: list[Path])
     history = read_for_training(schema, files, seed=0, most=len(expected))
     assert history.drawn is None and history.each == 1 and history.behaviour is None
     assert history.fingerprint() == expected.fingerprint() and history.reordered == expected.reordered
-    assert most_rows(schema) == MOST_ROWS
+    assert most_rows(schema) == MOST_CELLS // len(schema.features) < MOST_ROWS
 
 
 @pytest.mark.usefixtures("kernel")
@@ -71,7 +71,11 @@ def test_drawn_rows_remember_all_rows_to_the_bit(schema: TransactionSchema, file
     np.testing.assert_array_equal(history.behaviour, everything.behaviour[at])
     np.testing.assert_array_equal(history.numeric, everything.numeric[at])
     drawn = history.drawn
-    assert drawn is not None and (drawn.of, drawn.kept, drawn.late) == (len(everything), MOST, 0)
+    assert drawn is not None
+    beside = places(drawn.fraud, everything)
+    np.testing.assert_array_equal(drawn.fraud.behaviour, everything.behaviour[beside])
+    assert sorted([*beside, *at[history.label == FRAUD]]) == np.flatnonzero(everything.label == FRAUD).tolist()
+    assert (drawn.of, drawn.kept, drawn.late) == (len(everything), MOST, 0)
     assert drawn.newest == everything.time[-1]
     assert drawn.states.keys() == states.keys()
     for entity in behaviour.entities:
@@ -99,8 +103,12 @@ def test_the_draw_is_even_and_that_of_the_seed_whatever_the_files(
 
 
 @pytest.mark.usefixtures("kernel")
-def test_rows_ahead_of_the_clock_are_neither_drawn_nor_remembered(
-    schema: TransactionSchema, tiny_frame: pl.DataFrame, files: list[Path], tmp_path: Path
+def test_neither_rows_ahead_of_the_clock_nor_too_many_states_are_kept(
+    schema: TransactionSchema,
+    tiny_frame: pl.DataFrame,
+    files: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong = pl.lit(datetime(2962, 3, 31, tzinfo=UTC)).cast(pl.Datetime("ms", "UTC"))
     late = tiny_frame[:50].with_columns(timestamp=wrong)
@@ -109,9 +117,13 @@ def test_rows_ahead_of_the_clock_are_neither_drawn_nor_remembered(
     assert history.drawn is not None
     clean = read_for_training(schema, files, seed=0, most=MOST)
     assert history.fingerprint() == clean.fingerprint() and clean.drawn is not None
-    assert replace(history.drawn, states={}) == replace(clean.drawn, states={}, late=50)
+    assert (history.drawn.of, history.drawn.late, history.drawn.newest) == (clean.drawn.of, 50, clean.drawn.newest)
     for key, state in clean.drawn.states.items():
         np.testing.assert_array_equal(history.drawn.states[key], state)
+    monkeypatch.setattr("training.spill.MOST_STATE_BYTES", 10_000)
+    without = read_for_training(schema, files, seed=0, most=MOST)
+    assert without.drawn is not None and not without.drawn.states
+    np.testing.assert_array_equal(without.behaviour, clean.behaviour)
     with pytest.raises(InvalidInput, match=f"all 50 rows are {AHEAD}"):
         read_for_training(schema, [tmp_path / "late.parquet"], seed=0, most=10)
 
@@ -120,7 +132,7 @@ def test_rows_ahead_of_the_clock_are_neither_drawn_nor_remembered(
 def test_a_version_says_what_it_was_drawn_from_and_counts_days_in_full(
     schema: TransactionSchema, files: list[Path], tmp_path: Path
 ) -> None:
-    job = TrainingJob(schema, FitOptions(hidden=(8,), members=1, steps=20), TINY_POLICY, label_delay="0d")
+    job = TrainingJob(schema, FitOptions(hidden=(8,), members=1, steps=20), TINY_POLICY, label_delay="0d", labels="use")
     everything, few = read_history(schema, files), read_for_training(schema, files, seed=0, most=MOST)
     manifest, folder = train(job, few, Registry(tmp_path))
     record, rows = manifest.training, len(everything)
@@ -128,6 +140,8 @@ def test_a_version_says_what_it_was_drawn_from_and_counts_days_in_full(
     assert record.left_out[f"not drawn: {MOST:,} rows of {rows:,} are held, at random"] == rows - MOST
     parts = record.train.rows + record.calibration.rows + record.test.rows
     assert parts + record.left_out["warm-up (too little behind them)"] == MOST
+    assert manifest.second_opinion is not None  # its trees have the fraud that was not drawn, too
+    assert record.train.fraud < manifest.second_opinion.fraud <= (everything.label == FRAUD).sum() * 0.8
     days = (everything.time[-1] - everything.time[0]) / 86_400e6
     assert manifest.policy_inputs.per_day == pytest.approx(rows / days, rel=0.2)
     snapshot = Snapshot.from_bytes(read_states(folder) or b"", Behaviour(schema), name="")
