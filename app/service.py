@@ -80,7 +80,8 @@ def create_app(settings: Settings, scorer: Scorer | None = None, together: Toget
     metrics = Metrics()
     serving = Serving(settings, metrics, anew=together is None)  # of several, who started them has done it
     follower = Follower(settings, serving, metrics, together.crew if together else None)
-    decisions, drift, rules = Decisions(settings, serving), DriftWatcher(serving), RulesFollower(serving)
+    decisions, rules = Decisions(settings, serving), RulesFollower(serving)
+    drift = DriftWatcher(serving, Registry(settings.artifacts))
     admission = Admission(serving, settings.max_wait_ms / 1e3, metrics)
     if scorer is not None:
         serving.start(scorer)

@@ -30,10 +30,11 @@ def drift(
     from app.drift.days import Days
     from app.drift.reply import drift_reply
     from app.store.open import open_store
+    from models.registry import Registry
 
     settings = settings_with({"artifacts": artifacts, "database_url": database})
     scorer = open_scorer(model, artifacts)
-    days = Days.of(scorer.manifest.version, scorer.schema)
+    days = Days.of(scorer.manifest, Registry(settings.artifacts))
     with closing(open_store(settings.database_url, read_only=True)) as store:
         days.read(store)
     reply = drift_reply(scorer, days)

@@ -61,23 +61,25 @@ class Drift:
     below: NDArray[np.float64]
 
 
-def watch(promise: Promise, alerts: ArrayLike, rows: ArrayLike) -> Drift:
-    """Evidence of drift over consecutive days since the version began to serve.
+def watch(alerts: ArrayLike, low: ArrayLike, high: ArrayLike) -> Drift:
+    """Evidence of drift over consecutive days since a network began to serve.
 
-    x = min(alerts / (rows · high), 4), S ← (1 + S)(1 + μ(x − 1)), the mean over μ; below the promise with
-    x = 2 − alerts / (rows · low), and nothing below 0 gained. A day without rows says nothing.
+    x = min(alerts / high, 4), S ← (1 + S)(1 + μ(x − 1)), the mean over μ; below the promise with x = 2 − alerts / low,
+    and nothing below 0 gained. A day for which nothing was promised, as one without rows, says nothing.
 
     Args:
-        alerts, rows: [..., days], counts; each of the leading axes is a series of its own.
+        alerts: [..., days], counts; each of the leading axes is a series of its own.
+        low, high: the same, alerts that were promised of that day's rows; the promise may change from day to day.
     """
-    counted, total = np.asarray(alerts, dtype=np.float64), np.asarray(rows, dtype=np.float64)
-    above = np.minimum(_ratio(counted, total * promise.high), _MOST)
-    below = 2 - _ratio(counted, total * promise.low)
+    counted = np.asarray(alerts, dtype=np.float64)
+    above = np.minimum(_ratio(counted, high), _MOST)
+    below = 2 - _ratio(counted, low)
     return Drift(_shiryaev_roberts(above), _shiryaev_roberts(below))
 
 
-def _ratio(counted: NDArray[np.float64], promised: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(counted, promised, out=np.ones_like(counted), where=promised > 0)
+def _ratio(counted: NDArray[np.float64], promised: ArrayLike) -> NDArray[np.float64]:
+    least = np.asarray(promised, dtype=np.float64)
+    return np.divide(counted, least, out=np.ones_like(counted), where=least > 0)
 
 
 def _shiryaev_roberts(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from app.drift.days import Days
-from models.drift import ALARM, Promise, watch
+from models.drift import ALARM, watch
 from models.drift_causes import How, causes, gone
 from models.scorer import Scorer
 
@@ -52,10 +53,16 @@ class DriftReply:
         Literal["above", "below"] | None,
         Field(description="More or fewer alerts than promised; without drift, once in ten years or more rarely"),
     ]
-    days: Annotated[int, Field(description="Whole days since this version began, at most 120")]
+    days: Annotated[
+        int,
+        Field(description="Whole days that it served, or a version apart from it in its threshold alone, at most 120"),
+    ]
     transactions_per_day: Annotated[float, Field(description="Of the last seven whole days, as all that follows")]
     alerts_per_day: float
-    promised_low: Annotated[float, Field(description="Alerts a day that were promised for as many transactions")]
+    promised_low: Annotated[
+        float,
+        Field(description="Alerts a day that were promised for as many transactions, by the thresholds of those days"),
+    ]
     promised_high: float
     evidence_above: Annotated[float, Field(description="That there are more than promised; 3,650 is an alarm")]
     evidence_below: Annotated[float, Field(description="That there are fewer; 3,650 is an alarm")]
@@ -67,24 +74,29 @@ def drift_reply(scorer: Scorer, days: Days, *, explain: bool = True) -> DriftRep
     """What the counts say.
 
     Args:
+        scorer: of the version that serves; ``days``: of it and of those like it.
         explain: whether to ask which features make the difference, which scores thousands of rows again.
     """
     whole = days.whole()
     rows = np.array([days.rows[day] for day in whole], dtype=np.float64)
     alerts = np.array([days.alerts[day] for day in whole], dtype=np.float64)
-    promise = Promise.of(scorer.manifest)
-    found = watch(promise, alerts, rows)
+    low, high = (np.array([promised[day] for day in whole], dtype=np.float64) for promised in (days.low, days.high))
+    found = watch(alerts, low, high)
     above, below = (float(series[-1]) if len(series) else 0.0 for series in (found.above, found.below))
-    a_day = float(rows[-RECENT:].mean()) if whole else 0.0
+
+    def a_day_of(counted: NDArray[np.float64]) -> float:
+        return float(counted[-RECENT:].mean()) if whole else 0.0
+
+    a_day = a_day_of(rows)
     reply = DriftReply(
-        model_version=days.version,
+        model_version=scorer.manifest.version,
         text="",
         alarm="above" if above >= ALARM else "below" if below >= ALARM else None,
         days=len(whole),
         transactions_per_day=a_day,
-        alerts_per_day=float(alerts[-RECENT:].mean()) if whole else 0.0,
-        promised_low=promise.low * a_day,
-        promised_high=promise.high * a_day,
+        alerts_per_day=a_day_of(alerts),
+        promised_low=a_day_of(low),
+        promised_high=a_day_of(high),
         evidence_above=above,
         evidence_below=below,
         features=[FeatureDrift(cause.feature, cause.alerts * a_day) for cause in causes(scorer, days.batch())][

@@ -12,7 +12,7 @@ from app.drift.days import Days
 from app.drift.reply import DriftReply, drift_reply
 from app.serving import Serving
 from app.store.contract import Store
-from models.drift import Promise
+from models.registry import Registry
 from models.scorer import Scorer
 
 #: Seconds that an answer holds: to find the causes scores thousands of rows again.
@@ -21,11 +21,11 @@ _HOLDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AlertDay:
-    """A whole day of the version that serves.
+    """A whole day of the network that serves, under whatever threshold.
 
     Attributes:
         day: counted from 1970 (UTC), or from the start where times are none of the calendar.
-        low, high: alerts that were promised for as many transactions.
+        low, high: alerts that were promised for as many transactions, by the threshold of that day.
     """
 
     day: int
@@ -35,14 +35,15 @@ class AlertDay:
 
 
 class DriftWatcher:
-    """Counts the decisions of the version that serves; another version begins anew.
+    """Counts the decisions of the network that serves: another threshold goes on, another network begins anew.
 
     Args:
         serving: what answers, and with it the store.
+        registry: has the versions.
     """
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, serving: Serving, registry: Registry) -> None:
+        self._serving, self._registry = serving, registry
         self._lock = threading.Lock()
         self._days: Days | None = None
         self._told: tuple[float, DriftReply] | None = None
@@ -74,11 +75,7 @@ class DriftWatcher:
     def _by_day(self, scorer: Scorer, store: Store, most: int) -> list[AlertDay]:
         with self._lock:
             days = self._counted(scorer, store)
-            promise = Promise.of(scorer.manifest)
-            return [
-                AlertDay(day, days.alerts[day], promise.low * days.rows[day], promise.high * days.rows[day])
-                for day in days.whole()[-most:]
-            ]
+            return [AlertDay(day, days.alerts[day], days.low[day], days.high[day]) for day in days.whole()[-most:]]
 
     def _explained(self, scorer: Scorer, store: Store) -> DriftReply:
         with self._lock:
@@ -93,7 +90,7 @@ class DriftWatcher:
 
     def _counted(self, scorer: Scorer, store: Store) -> Days:
         version = scorer.manifest.version
-        if self._days is None or self._days.version != version:
-            self._days = Days.of(version, scorer.schema)
+        if self._days is None or version not in self._days.promises:
+            self._days = Days.of(scorer.manifest, self._registry)
         self._days.read(store)
         return self._days

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from models.drift import ALARM, Promise, watch
+from models.drift import ALARM, Drift, Promise, watch
 from models.manifest import Manifest
 from models.scorer import Scorer
 
 DAYS, YEARS, ROWS = 365, 1_000, 5_000
 PROMISE = Promise(low=0.004, expected=0.005, high=0.0065)
+
+
+def watched(counted: ArrayLike, rows: float = ROWS) -> Drift:
+    """With the same promise of as many rows each day."""
+    every = np.full(np.shape(counted), rows)
+    return watch(counted, PROMISE.low * every, PROMISE.high * every)
 
 
 def alerts(rate: NDArray[np.float64], seed: int, years: int = YEARS, rows: int = ROWS) -> NDArray[np.int64]:
@@ -26,7 +32,7 @@ def alerts(rate: NDArray[np.float64], seed: int, years: int = YEARS, rows: int =
 def test_at_most_one_in_ten_years_without_drift_alarms(bound: str, rows: int) -> None:
     """At the very edge of what is promised."""
     counted = alerts(np.full(DAYS, getattr(PROMISE, bound)), seed=1, rows=rows)
-    drift = watch(PROMISE, counted, np.full(counted.shape, rows))
+    drift = watched(counted, rows)
     series = drift.above if bound == "high" else drift.below
     assert 0 < (series >= ALARM).any(axis=1).mean() <= 0.10
 
@@ -35,27 +41,33 @@ def test_at_most_one_in_ten_years_without_drift_alarms(bound: str, rows: int) ->
 def test_a_doubled_rate_is_noticed_in_about_twelve_days(before: int, most: int) -> None:
     days = np.arange(before + 60)
     counted = alerts(np.where(days < before, PROMISE.high, 2 * PROMISE.high), seed=2)
-    alarm = watch(PROMISE, counted, np.full(counted.shape, ROWS)).above[:, before:] >= ALARM
+    alarm = watched(counted).above[:, before:] >= ALARM
     assert alarm.any(axis=1).all()
     assert 8 <= np.median(alarm.argmax(axis=1) + 1) <= most
 
 
 def test_half_the_rate_is_noticed_in_a_month() -> None:
     counted = alerts(np.full(60, PROMISE.low / 2), seed=3)
-    alarm = watch(PROMISE, counted, np.full(counted.shape, ROWS)).below >= ALARM
+    alarm = watched(counted).below >= ALARM
     assert np.median(alarm.argmax(axis=1) + 1) <= 30 and alarm.any(axis=1).all()
 
 
 def test_one_day_of_attack_alone_is_no_drift() -> None:
     counted = np.full(60, round(PROMISE.expected * ROWS))
     counted[30] = ROWS
-    assert watch(PROMISE, counted, np.full(60, ROWS)).above.max() < ALARM
+    assert watched(counted).above.max() < ALARM
+
+
+def test_a_promise_may_change_from_day_to_day() -> None:
+    """Twice as many alerts are no drift where twice as many were promised from then on."""
+    promised = np.repeat([10.0, 20.0], 60)
+    assert watch(promised, 0.9 * promised, promised).above.max() < ALARM < watch(promised, 5.0, 10.0).above[-1]
 
 
 def test_days_without_rows_and_years_of_drift_are_borne() -> None:
-    drift = watch(PROMISE, np.zeros(5), np.zeros(5))
+    drift = watched(np.zeros(5), 0)
     np.testing.assert_allclose(drift.above, np.arange(1, 6))  # one more with each day, as for x = 1
-    assert np.isfinite(watch(PROMISE, np.full(5_000, ROWS), np.full(5_000, ROWS)).above).all()
+    assert np.isfinite(watched(np.full(5_000, ROWS)).above).all()
 
 
 def test_the_promise_counts_the_fraud_that_alerts(tiny_scorer: Scorer) -> None:

@@ -54,7 +54,7 @@ def look(scorer: Scorer, part: ScoredPart) -> DriftFound | None:
     rows = np.bincount(number[whole], minlength=days)
     alerts = np.bincount(number[whole], alert[whole], minlength=days)
     promise = Promise.of(scorer.manifest)
-    found = watch(promise, alerts, rows)
+    found = watch(alerts, promise.low * rows, promise.high * rows)
     above, below = float(found.above[-1]), float(found.below[-1])
     each = part.history.each
     a_day = float(rows.mean()) * each

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,13 @@ from app.service import create_app
 from app.settings import Settings
 from app.store.contract import Store
 from app.store.open import open_store
+from models.drift import Promise
 from models.forms.time_patterns import DAY
+from models.registry import Registry
+from models.rethreshold import rethreshold
 from models.rows import FRAUD, Batch
 from models.scorer import Scorer
+from models.thresholds import Policy
 from tests.app.calls import Client
 from tests.app.store.events import append, decision
 from tests.command_line import Cli
@@ -27,6 +33,8 @@ from training.read import History
 
 FIRST = 20_000  # day of the first decision
 A_DAY = 120
+#: Has no version that is like another.
+NONE = Registry(Path("nowhere"))
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ def recent() -> int:
 
 def test_usual_days_are_no_drift(store: Store, tiny_scorer: Scorer, usual: Batch) -> None:
     record(store, tiny_scorer, usual, 12, arrived=recent())
-    days = Days.of(tiny_scorer.manifest.version, tiny_scorer.schema)
+    days = Days.of(tiny_scorer.manifest, NONE)
     days.read(store)
     reply = drift_reply(tiny_scorer, days)
     assert (reply.alarm, reply.gone, reply.days) == (None, [], 11)  # the last day is not over
@@ -86,7 +94,7 @@ def test_a_shifted_amount_is_named_and_its_alerts_are_told(store: Store, tiny_sc
     amount = tiny_scorer.schema.numeric.index("amount")
     numeric[:, amount] *= 40
     record(store, tiny_scorer, Batch(numeric, usual.categorical, usual.time), 30, arrived=recent())
-    days = Days.of(tiny_scorer.manifest.version, tiny_scorer.schema)
+    days = Days.of(tiny_scorer.manifest, NONE)
     days.read(store)
     reply = drift_reply(tiny_scorer, days)
     assert reply.alarm == "above" and reply.alerts_per_day > 2 * reply.promised_high
@@ -107,7 +115,7 @@ def test_a_feature_that_goes_missing_is_noticed_within_the_hour(
     gone = Batch(numeric, categorical, usual.time)
     # Less than an hour of it, after days without.
     record(store, tiny_scorer, gone, 1, first=FIRST + 2, arrived=recent() + 2 * DAY)
-    days = Days.of(tiny_scorer.manifest.version, tiny_scorer.schema)
+    days = Days.of(tiny_scorer.manifest, NONE)
     days.read(store)
     found = {one.feature: one.how for one in drift_reply(tiny_scorer, days, explain=False).gone}
     assert found == {"account_age_days": "missing", "amount": "stuck", "channel": "unknown"}
@@ -117,7 +125,7 @@ def test_only_what_is_new_is_read_and_another_version_begins_anew(
     store: Store, tiny_scorer: Scorer, usual: Batch
 ) -> None:
     record(store, tiny_scorer, usual, 2, arrived=recent())
-    days = Days.of(tiny_scorer.manifest.version, tiny_scorer.schema)
+    days = Days.of(tiny_scorer.manifest, NONE)
     days.read(store)
     before = dict(days.rows)
     days.read(store)
@@ -125,9 +133,32 @@ def test_only_what_is_new_is_read_and_another_version_begins_anew(
     record(store, tiny_scorer, usual, 1, first=FIRST + 2, arrived=recent() + 2 * DAY)
     days.read(store)
     assert days.rows == before | {FIRST + 2: A_DAY}
-    other = Days.of("20260101T000000Z-00000000", tiny_scorer.schema)
+    other = Days.of(tiny_scorer.manifest.model_copy(update={"version": "20260101T000000Z-00000000"}), NONE)
     other.read(store)
     assert not other.rows and drift_reply(tiny_scorer, replace(other)).text.startswith("No whole day")
+
+
+def test_another_threshold_goes_on_and_each_day_has_the_promise_of_its_own(
+    store: Store, tiny_scorer: Scorer, usual: Batch, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_scorer.bundle.path, tmp_path / tiny_scorer.manifest.version)
+    registry = Registry(tmp_path)
+    folder = registry.folder(tiny_scorer.manifest.version)
+    made, folder = rethreshold(folder, registry, Policy(name="alert-rate", value=0.2))
+    other = Scorer.load(folder)
+    record(store, tiny_scorer, usual, 5, arrived=recent())
+    record(store, other, usual, 6, first=FIRST + 5, arrived=recent() + 5 * DAY)
+    days = Days.of(other.manifest, registry)
+    days.read(store)
+    assert days.whole() == list(range(FIRST, FIRST + 10))
+    promises = [Promise.of(one.manifest) for one in (tiny_scorer, other)]
+    assert days.high[FIRST] == pytest.approx(A_DAY * promises[0].high)
+    assert days.low[FIRST + 9] == pytest.approx(A_DAY * promises[1].low)
+    reply = drift_reply(other, days, explain=False)
+    assert (reply.model_version, reply.days, reply.alarm) == (made.version, 10, None)
+    assert reply.promised_low == pytest.approx(A_DAY * (2 * promises[0].low + 5 * promises[1].low) / 7)
+    newest = usual.to_bytes((6 * A_DAY - 1) % len(usual))
+    assert days.recent[-1][1] == newest and len(days.recent) == 11 * A_DAY
 
 
 def test_the_api_and_the_command_tell_the_same(
@@ -139,7 +170,7 @@ def test_the_api_and_the_command_tell_the_same(
         record(app.state.serving.ledger.recorder.store, tiny_scorer, usual, 4, arrived=recent())
         answer = Client(app).get("/v1/drift")
         assert answer.status_code == 200
-        looked = DriftWatcher(app.state.serving).look()
+        looked = DriftWatcher(app.state.serving, NONE).look()
         assert looked is not None and looked.evidence_above == answer.json()["evidence_above"]
     finally:
         app.state.serving.close()

@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.store.open import open_store
 from app.store.redis.store import RedisStore
 from app.telemetry.metrics import STAGES, Metrics
+from models.registry import Registry
 from models.scorer import Scorer
 from tests import servers
 from tests.app.calls import CARDS, Client, exchange, renewed
@@ -192,7 +193,8 @@ def test_what_is_looked_at_while_the_service_runs(app: FastAPI, client: Client) 
     metrics = Metrics()
 
     async def run() -> None:
-        async with asyncio.timeout(FAR), sampling(metrics, app.state.serving, DriftWatcher(app.state.serving)):
+        drift = DriftWatcher(app.state.serving, Registry(Path("nowhere")))
+        async with asyncio.timeout(FAR), sampling(metrics, app.state.serving, drift):
             while not (
                 metrics.registry.get_sample_value("counterfoil_event_loop_lag_seconds_count")
                 and metrics.registry.get_sample_value("counterfoil_store_size_bytes")
