@@ -43,8 +43,11 @@ artifacts/active: | $(VENV)/serve
 serve: $(VENV)/serve artifacts/active ## Install, train on simulated payments if no model is active, serve on PORT=8000
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT)
 
-demo: $(VENV)/serve artifacts/active ## The same with a week's alerts to look at in the console, in a store of its own
-	@test -f $(DEMO)/demo.db || $(BIN)/counterfoil demo $(DEMO)/week.csv --database sqlite:///$(DEMO)/demo.db
+# What was broken off half-way begins anew.
+$(DEMO)/demo.db: | $(VENV)/serve artifacts/active
+	@rm -f $@-* && { $(BIN)/counterfoil demo $(DEMO)/week.csv --database sqlite:///$@ || { rm -f $@ $@-*; exit 1; }; }
+
+demo: $(DEMO)/demo.db ## The same with a week's alerts to look at in the console, in a store of its own
 	@exec $(BIN)/counterfoil serve --host $(HOST) --port $(PORT) --database sqlite:///$(DEMO)/demo.db
 
 test: $(VENV)/dev ## Run the whole test suite, in PROCESSES=2 processes

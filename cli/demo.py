@@ -21,6 +21,8 @@ def demo(
 ) -> None:
     """Score a week of simulated payments into an empty store, to see the console with alerts in its queue.
 
+    The alerts of the first days are decided as the file's labels have it, by somebody called demo; the rest waits.
+
     Example: counterfoil demo artifacts/simulated/week.csv --database sqlite:///demo.db
     """
     from app.console.demo import record_demo
@@ -28,5 +30,5 @@ def demo(
     settings = settings_with({"artifacts": artifacts, "database_url": database})
     scorer = open_scorer(None, artifacts)
     with progress() as bars:
-        alerts = record_demo(settings, scorer, data, advance(bars, bars.add_task("scoring", total=None)))
-    out.print(f"{alerts:,} alerts wait in the queue")
+        done = record_demo(settings, scorer, data, advance(bars, bars.add_task("scoring", total=None)))
+    out.print(f"{done.waiting:,} alerts wait in the queue; {done.decided:,} of the days before are decided")

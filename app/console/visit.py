@@ -90,7 +90,7 @@ class Visit:
 
     async def work(self, act: Callable[[Work], T]) -> T:
         """What ``act`` returns, done by this person in the ledger's thread."""
-        work = Work(self.ledger.recorder, self.desk, self.person.name, self.now)
+        work = Work(self.ledger.recorder, self.desk, self.person, self.now)
         return await self.ledger.run(partial(act, work))
 
     async def write(self, act: Callable[[Connection], T]) -> T:

@@ -11,6 +11,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from app.console.roles import Person, require
 from app.problems import Refused
 from app.recording.recorder import Recorder
 from app.requests.feedback import LABELS
@@ -74,12 +75,12 @@ class Work:
     Args:
         recorder: records labels.
         desk: has the cases.
-        name: who does it.
+        person: who does it.
         now: microseconds since 1970 UTC.
     """
 
-    def __init__(self, recorder: Recorder, desk: Desk, name: str, now: int) -> None:
-        self._recorder, self._desk, self._name, self._now = recorder, desk, name, now
+    def __init__(self, recorder: Recorder, desk: Desk, person: Person, now: int) -> None:
+        self._recorder, self._desk, self._person, self._name, self._now = recorder, desk, person, person.name, now
         self._until = now + CLAIM_SECONDS * 1_000_000
 
     def take_next(self, state: State) -> Case | None:
@@ -96,7 +97,12 @@ class Work:
         return self._desk.write(act)
 
     def take(self, case_id: int) -> bool:
-        """Claim a case, or go on holding it. False where another holds it, or it is closed."""
+        """Claim a case, or go on holding it. False where another holds it, or it is closed.
+
+        Raises:
+            Refused: it was escalated, and waits for somebody who may decide it.
+        """
+        self._may_decide(self._find(case_id))
         return self._desk.write(partial(cases.hold, case_id=case_id, name=self._name, now=self._now, until=self._until))
 
     def keep(self, case_id: int) -> bool:
@@ -124,9 +130,10 @@ class Work:
 
         Raises:
             ClaimLost: one does not hold it; nothing was recorded.
-            Refused: it is decided already, or a label cannot be right.
+            Refused: it is decided already, or was escalated to others, or a label cannot be right.
         """
         case = self._find(case_id)
+        self._may_decide(case)
         holder = case.held_by(self._now)
         if case.state == "closed":
             raise ClaimLost(f"{case.decided_by} has decided this alert: {case.verdict}")
@@ -211,6 +218,10 @@ class Work:
             return case_id
 
         return self._desk.write(act)
+
+    def _may_decide(self, case: Case) -> None:
+        if case.state == "escalated":
+            require(self._person, "escalated")
 
     def _find(self, case_id: int) -> Case:
         return self._found(self._desk.read(partial(cases.find, case_id=case_id)))
