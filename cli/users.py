@@ -58,7 +58,7 @@ def create(
 
     Example: counterfoil users create ana --role analyst
     """
-    from app.console.users import Identity, create_user
+    from app.console.users import Identity, create_user, read_users
     from app.settings import load_settings
 
     settings = load_settings()
@@ -67,11 +67,13 @@ def create(
         if not settings.oidc_issuer:
             raise InvalidInput("--subject: set COUNTERFOIL_OIDC_ISSUER first, whose subject it is")
         create_user(path, name, role.value, Identity(issuer=settings.oidc_issuer, subject=subject))
-        out.print(f"User {name} in {path}: {role.value}, signs in through the issuer.", markup=False)
+        out.print(f"User {name} in {path.resolve()}: {role.value}, signs in through the issuer.", markup=False)
         return
     password = create_user(path, name, role.value)
-    err.print(f"User {name} in {path}: {role.value}. Their password, shown this once:", markup=False)
+    err.print(f"User {name} in {path.resolve()}: {role.value}. Their password, shown this once:", markup=False)
     _hand_over(password, name)
+    if len(read_users(path) or ()) == 1:
+        err.print("From now on everybody signs in to the console, on this machine, too.")
 
 
 @cli.command("list")

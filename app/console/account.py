@@ -110,12 +110,14 @@ class Account:
         user = known_by(identity, self._door.users.now() or {})
         if user is None:
             if role is None:
-                raise NotSignedIn("You have no user here; ask those who look after it for one", identity.subject)
+                raise NotSignedIn(
+                    "You have no user here; ask those who look after this console for one", identity.subject
+                )
             name = provider.name(claims)
             try:
                 create_user(self._path, name, role, identity)
             except InvalidInput:
-                raise NotSignedIn("Somebody else has your name here; ask those who look after it") from None
+                raise NotSignedIn("Somebody else has your name here; ask those who look after this console") from None
             return Person(name, role)
         if role is not None and role != user.role:
             set_role(self._path, user.name, role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +24,7 @@ from app.store.desk import Case, Event
 from app.store.query import Filter, Recorded
 from app.store.records import Decision
 from app.store.sql import case_events, cases
+from models.pan import contains_card_number
 from models.schema import TransactionSchema
 
 _SECOND = 1_000_000
@@ -104,8 +106,6 @@ class Alerts:
         if action not in (*LABELS, "snooze", "escalate"):
             raise Refused("bad-request", "choose what is to become of this alert")
         case = await visit.read(partial(cases.find, case_id=case_id))
-        if case is not None and case.state == "escalated":
-            require(visit.person, "escalated")
         hours = visit.one("hours") or "24"
         if hours not in SNOOZES:
             raise Refused("bad-request", "choose how long this is to wait")
@@ -122,10 +122,10 @@ class Alerts:
             note = visit.note()
             number = await visit.work(act)
         except Refusal as refusal:  # the page again, with the note that was typed
-            if isinstance(refusal, Refused) and refusal.kind == "not-found":
+            if isinstance(refusal, Refused) and refusal.kind in ("not-found", "forbidden"):
                 raise
             status = 422 if isinstance(refusal, Refused) and refusal.kind == "bad-request" else 409
-            return await self._shown(visit, case_id, status, str(refusal), visit.one("note"))
+            return await self._shown(visit, case_id, status, str(refusal))
         escalated = case is not None and case.state == "escalated"
         return await next_alert(visit, "escalated" if escalated else "open", done=str(number))
 
@@ -139,14 +139,18 @@ class Alerts:
         return go("?said=undone&holder=mine")
 
     async def _note(self, visit: Visit, case_id: int) -> Response:
-        text = visit.note()
+        try:
+            text = visit.note()
+        except Refused as refused:
+            return await self._shown(visit, case_id, 422, str(refused))
         if text:
             await visit.work(partial(Work.note, case_id=case_id, text=text))
         return go(f"/alerts/{case_id}?said=noted")
 
-    async def _shown(
-        self, visit: Visit, case_id: int, status: int = 200, trouble: str = "", note: str = ""
-    ) -> Response:
+    async def _shown(self, visit: Visit, case_id: int, status: int = 200, trouble: str = "") -> Response:
+        note = visit.one("note") if trouble else ""
+        if contains_card_number(note):
+            note = re.sub(r"\d", "#", note)  # the words are kept
         whole, undoable = await run_sync(partial(self._whole, visit, case_id), limiter=visit.limiter)
         holder = whole.case.held_by(visit.now)
         return await visit.page(
@@ -156,6 +160,7 @@ class Alerts:
             case=whole.case,
             holder=holder,
             mine=holder == visit.person.name and whole.case.state != "closed",
+            decides=visit.person.may("work") and (whole.case.state != "escalated" or visit.person.may("escalated")),
             late=visit.now - whole.case.opened_at > self._target * 60 * _SECOND,
             target=self._target,
             trouble=trouble,
@@ -165,6 +170,7 @@ class Alerts:
             heartbeat=HEARTBEAT_SECONDS,
             said=visit.one("said"),
             days=DAYS,
+            currency=visit.generation.schema.currency,
         )
 
     def _whole(self, visit: Visit, case_id: int) -> tuple[Whole, Event | None]:

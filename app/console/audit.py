@@ -1,4 +1,4 @@
-"""Who did what, when: for managers and auditors."""
+"""Who did what, when, and who may do what: for managers and auditors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 
 from starlette.responses import Response
 
+from app.console.users import Users
 from app.console.visit import Visit, whole
 from app.store.sql import case_events
 
@@ -17,7 +18,14 @@ ACTIONS = (
 
 
 class Audit:
-    """The page."""
+    """The pages.
+
+    Args:
+        users: of the console.
+    """
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
 
     async def page(self, visit: Visit) -> Response:
         """Events, newest first."""
@@ -29,3 +37,9 @@ class Audit:
         return await visit.page(
             "audit.html", events=found[:ROWS], more=more, actor=actor or "", action=action or "", actions=ACTIONS
         )
+
+    async def users(self, visit: Visit) -> Response:
+        """The users with their roles, and when each signed in last."""
+        known = await visit.threaded(self._users.now)
+        last = await visit.read(partial(case_events.latest, action="sign in"))
+        return await visit.page("users.html", users=list((known or {}).values()), last=last)

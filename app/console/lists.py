@@ -9,9 +9,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.console.proposals import propose, settle, waiting
-from app.console.visit import Visit, go, status_of
-from app.problems import Refused
+from app.console.proposals import Proposals
+from app.console.visit import Visit, status_of
 from app.recording.ledger import Ledger
 from app.refusals import Refusal
 from app.rules.changing import change
@@ -20,6 +19,7 @@ from app.rules.hits import Hits, hits_of
 from app.rules.lists import NAMES, Lists
 from app.store.desk import Event
 from app.store.records import ListChange
+from models.errors import CounterfoilError
 
 #: Entries that are shown; days that a change is tried on, and decisions at most.
 ROWS, DAYS, MOST = 200, 30, 10_000
@@ -35,57 +35,47 @@ class Waiting:
     what: dict[str, Any]
 
 
-class ListPages:
-    """The page."""
+class ListPages(Proposals):
+    """The page: what stands on the lists, and the form to change them, filled in as the query says."""
 
-    async def page(self, visit: Visit) -> Response:
-        """What stands on the lists, and the form to change them, filled in as the query says."""
-        return await self._shown(visit)
+    kind, path, right = "propose list", "/lists", "rules"
 
     async def test(self, visit: Visit) -> Response:
         """What was recorded of the values in the form."""
         try:
             wanted = _wanted(visit)
         except Refusal as refusal:
-            return await self._shown(visit, status_of(refusal), _told(refusal))
+            return await self.shown(visit, status_of(refusal), self.told(refusal))
         store, since = visit.ledger.recorder.store, visit.now - DAYS * _DAY
         values = frozenset(one.value for one in wanted)
         hits = await visit.threaded(
             partial(hits_of, store, visit.generation.schema, wanted[0].column, values, since=since, most=MOST)
         )
-        return await self._shown(visit, hits=hits)
+        return await self.shown(visit, hits=hits)
 
-    async def propose(self, visit: Visit) -> Response:
-        """Propose a change."""
-        try:
-            wanted = _wanted(visit)
-            first, values = wanted[0], [one.value for one in wanted]
-            verb = "put on" if first.listed else "take off"
-            subject = f"{verb} {first.name}: {first.column}"
-            what = {"list": first.name, "column": first.column, "values": values, "listed": first.listed}
-            await propose(visit, "propose list", subject, {**what, "until": visit.one("until")})
-        except Refusal as refusal:
-            return await self._shown(visit, status_of(refusal), _told(refusal))
-        return go("/lists?said=proposed")
+    async def wanted(self, visit: Visit) -> tuple[str, dict[str, Any]]:
+        """A change."""
+        wanted = _wanted(visit)
+        first, values = wanted[0], [one.value for one in wanted]
+        what = {"list": first.name, "column": first.column, "values": values, "listed": first.listed}
+        verb = "put on" if first.listed else "take off"
+        return f"{verb} {first.name}: {first.column}", {**what, "until": visit.one("until")}
 
-    async def settle(self, visit: Visit) -> Response:
-        """Approve a change, which counts from the next payment on, or turn it down."""
+    async def carry_out(self, visit: Visit, proposal: Event) -> None:
+        """Change the list, which counts from the next payment on."""
+        by = f"{visit.person.name} for {proposal.actor}"
+        wanted = _changes(visit, json.loads(proposal.before or "{}"), proposal.text or "", by)
+        ledger = visit.ledger
+        await ledger.run(partial(change, ledger.recorder.store, _lists(ledger), wanted))
 
-        async def carry_out(proposal: Event) -> None:
-            by = f"{visit.person.name} for {proposal.actor}"
-            wanted = _changes(visit, json.loads(proposal.before or "{}"), proposal.text or "", by)
-            ledger = visit.ledger
-            await ledger.run(partial(change, ledger.recorder.store, _lists(ledger), wanted))
+    def told(self, error: CounterfoilError) -> str:
+        """With the fields at fault; lines are counted from 1 as people do."""
+        if not isinstance(error, Refusal) or not error.errors:
+            return str(error)
+        return "; ".join(f"{_field(one.field)}: {one.message}" for one in error.errors)
 
-        try:
-            await settle(visit, "propose list", "rules", carry_out)
-        except Refused as refused:
-            if refused.kind != "invalid-list":
-                raise
-            return await self._shown(visit, 409, _told(refused))
-        return go(f"/lists?said={visit.one('action')}")
-
-    async def _shown(self, visit: Visit, status: int = 200, trouble: str = "", hits: Hits | None = None) -> Response:
+    async def shown(self, visit: Visit, status: int = 200, trouble: str = "", hits: Hits | None = None) -> Response:
+        """The page; ``hits``: of the values in the form."""
         schema = visit.generation.schema
         of, text = visit.one("of"), visit.one("find").strip()
 
@@ -97,7 +87,7 @@ class ListPages:
             ]
 
         entries = await visit.threaded(standing)
-        proposals = [Waiting(one, json.loads(one.before or "{}")) for one in await waiting(visit, "propose list")]
+        proposals = [Waiting(one, json.loads(one.before or "{}")) for one in await self.waiting(visit)]
         return await visit.page(
             "lists.html",
             status,
@@ -142,13 +132,6 @@ def _lists(ledger: Ledger) -> Lists:
     rulebook = ledger.recorder.rulebook
     assert rulebook is not None  # of every recorder that serves
     return rulebook.lists
-
-
-def _told(refusal: Refusal) -> str:
-    """With the fields at fault; lines are counted from 1 as people do."""
-    if not refusal.errors:
-        return str(refusal)
-    return "; ".join(f"{_field(one.field)}: {one.message}" for one in refusal.errors)
 
 
 def _field(name: str) -> str:

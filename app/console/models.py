@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 
-from app.console.proposals import propose, settle, waiting
-from app.console.visit import Visit, go, status_of
+from app.console.proposals import Proposals
+from app.console.visit import Visit
 from app.problems import Refused
 from app.reload.follower import Follower
 from app.serving import Serving
 from app.store.desk import Event
 from app.versions.told import listed, version_before
-from models.errors import CounterfoilError, InvalidBundle, InvalidInput, ModelNotFound
+from models.errors import CounterfoilError, ModelNotFound
+from models.manifest import REPORT
 from models.registry import Registry
 
 _MOST_SERVED = 10
 
 
-class Models:
+class Models(Proposals):
     """The page.
 
     Args:
@@ -28,37 +30,38 @@ class Models:
         follower: takes over what is activated.
     """
 
+    kind, path, right = "propose", "/models", "models"
+
     def __init__(self, registry: Registry, serving: Serving, follower: Follower) -> None:
         self._registry, self._serving, self._follower = registry, serving, follower
 
-    async def page(self, visit: Visit) -> Response:
-        """Versions, what waits for approval, and what served when."""
-        return await self._shown(visit)
-
-    async def propose(self, visit: Visit) -> Response:
-        """Propose that a version serves."""
+    async def wanted(self, visit: Visit) -> tuple[str, dict[str, Any] | None]:
+        """That a version serves."""
         version = visit.one("version")
         if version not in await visit.threaded(self._registry.versions):
             raise Refused("not-found", "there is no such version")
+        return version, None
+
+    async def carry_out(self, visit: Visit, proposal: Event) -> None:
+        """Activate the version."""
+        await self._follower.activate(str(proposal.subject), by=f"{visit.person.name} for {proposal.actor}")
+
+    async def report(self, visit: Visit) -> Response:
+        """A version's report, as a file to keep: it has styles of its own, which no page of the console may have."""
+        version = visit.request.path_params["version"]
+
+        def read() -> bytes:
+            return (self._registry.folder(version) / REPORT).read_bytes()
+
         try:
-            await propose(visit, "propose", version)
-        except Refused as refused:
-            return await self._shown(visit, status_of(refused), str(refused))
-        return go("/models")
+            content = await visit.threaded(read)
+        except (ModelNotFound, OSError):
+            raise Refused("not-found", "there is no such report") from None
+        named = {"Content-Disposition": f'attachment; filename="{version}.html"'}
+        return Response(content, headers=named, media_type="text/html")
 
-    async def settle(self, visit: Visit) -> Response:
-        """Approve a proposal, which activates the version; or turn it down, one's own too."""
-
-        async def carry_out(proposal: Event) -> None:
-            await self._follower.activate(str(proposal.subject), by=f"{visit.person.name} for {proposal.actor}")
-
-        try:
-            await settle(visit, "propose", "models", carry_out)
-        except (ModelNotFound, InvalidBundle, InvalidInput) as error:
-            return await self._shown(visit, 409, str(error))
-        return go("/models")
-
-    async def _shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+    async def shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+        """Versions, what waits for approval, and what served when."""
         store = visit.ledger.recorder.store
         versions = await visit.threaded(partial(listed, self._registry))
         served = await visit.threaded(store.activations)
@@ -74,6 +77,9 @@ class Models:
             next=self._serving.succession,
             served=list(served)[: -_MOST_SERVED - 1 : -1],
             before=before,
-            proposals=await waiting(visit, "propose"),
+            proposals=await self.waiting(visit),
             trouble=trouble,
+            said=visit.one("said"),
+            chosen=visit.one("version"),
+            why=visit.one("note"),
         )

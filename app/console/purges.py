@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response
 
-from app.console.proposals import propose, settle, waiting
+from app.console.proposals import Proposals
 from app.console.search import key_of
-from app.console.visit import Visit, go, status_of
+from app.console.visit import Visit
 from app.decisions.query import entity_filters
 from app.decisions.routes import Decisions
 from app.problems import Refused
@@ -25,54 +26,45 @@ class Waiting:
     value: str
 
 
-class Purges:
-    """The page.
+class Purges(Proposals):
+    """The page: what waits, and the form, filled in as the query says.
 
     Args:
         decisions: erases.
     """
 
+    kind, path, right = "propose purge", "/purges", "purge"
+
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
 
-    async def page(self, visit: Visit) -> Response:
-        """What waits, and the form, filled in as the query says."""
-        return await self._shown(visit)
-
-    async def propose(self, visit: Visit) -> Response:
-        """Propose to erase all of an entity. Until that is decided the store keeps of whom, in no text of the audit."""
+    async def wanted(self, visit: Visit) -> tuple[str, dict[str, Any]]:
+        """All of an entity erased. Until that is decided the store keeps of whom, in no text of the audit."""
         column, value = visit.one("column"), visit.one("value").strip()
-        try:
-            _entity(visit, column, value)
-            stored = visit.generation.pseudonyms.stored(column, value)
-            await propose(visit, "propose purge", f"all of a {column}", {"column": column, "value": stored})
-        except Refused as refused:
-            return await self._shown(visit, status_of(refused), str(refused))
-        return go("/purges?said=proposed")
+        _entity(visit, column, value)
+        stored = visit.generation.pseudonyms.stored(column, value)
+        return f"all of a {column}", {"column": column, "value": stored}
+
+    async def carry_out(self, visit: Visit, proposal: Event) -> None:
+        """Erase at once and for good."""
+        one = _waiting(proposal)
+        entity, text = _entity(visit, one.column, one.value)
+        await self._decisions.erase(key_of(visit.generation, entity, one.column, text))
 
     async def settle(self, visit: Visit) -> Response:
-        """Approve a purge, which erases at once and for good; or turn it down."""
+        """As for any change; afterwards the store's files no longer say of whom it was."""
+        response = await super().settle(visit)
+        if response.status_code == 303:
+            await visit.threaded(visit.ledger.recorder.store.scrub)
+        return response
 
-        async def carry_out(proposal: Event) -> None:
-            one = _waiting(proposal)
-            entity, text = _entity(visit, one.column, one.value)
-            await self._decisions.erase(key_of(visit.generation, entity, one.column, text))
-
-        try:
-            await settle(visit, "propose purge", "purge", carry_out)
-        except Refused as refused:
-            if refused.kind not in ("conflict", "store-unavailable"):
-                raise
-            return await self._shown(visit, status_of(refused), str(refused))
-        await visit.threaded(visit.ledger.recorder.store.scrub)  # of whom it was, too
-        return go(f"/purges?said={'erased' if visit.one('action') == 'approve' else 'refuse'}")
-
-    async def _shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+    async def shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+        """The page."""
         return await visit.page(
             "purges.html",
             status,
             columns=list(entity_filters(visit.generation.schema).values()),
-            proposals=[_waiting(one) for one in await waiting(visit, "propose purge")],
+            proposals=[_waiting(one) for one in await self.waiting(visit)],
             asked={name: visit.one(name) for name in ("column", "value", "note")},
             trouble=trouble,
             said=visit.one("said"),

@@ -99,9 +99,7 @@ class Queue:
             state=wanted.state,
             before=None if before is None else _link(query, before=_at(before)),
             after=None if after is None else _link(query, after=_at(after)),
-            start=_link(query),
             end=_link(query, last="1"),
-            refresh=_link(query),
             failed=failed or {},
             done=list(done) or _events(visit),
             labels=LABELS,
@@ -111,7 +109,7 @@ class Queue:
     async def news(self, visit: Visit) -> Response:
         """How many alerts are new since a page was made: a fragment for scripts. The table never moves by itself."""
         count = await visit.read(partial(cases.newer, since=whole(visit.one("since") or "0")))
-        return await visit.page("news.html", count=count, refresh=visit.one("back"))
+        return await visit.page("news.html", count=count, refresh=self.query_of(visit))
 
     async def take_next(self, visit: Visit) -> Response:
         """On to the alert to work on next."""
@@ -120,7 +118,7 @@ class Queue:
     async def bulk(self, visit: Visit) -> Response:
         """One verdict for all alerts that were ticked; those that fail stay ticked and say why."""
         require(visit.person, "work")
-        label, note = visit.one("verdict"), visit.note()
+        label, note, query = visit.one("verdict"), visit.note(), self._wanted(visit)[1]
         if label not in LABELS:
             raise Refused("bad-request", "choose a verdict: fraud, legitimate or disputed")
         ticked = [whole(text) for text in visit.form.get("case", [])][: 2 * ROWS]
@@ -132,10 +130,10 @@ class Queue:
             except Refusal as refusal:
                 failed[case_id] = str(refusal)
         if not ticked:
-            return go("?said=nothing-ticked")
+            return go(_link(query, said="nothing-ticked"))
         if failed:
             return await self.shown(visit, failed, done, 409)
-        return go("?" + urlencode([("done", number) for number in done]))
+        return go("?" + urlencode([*query.items(), *(("done", number) for number in done)]))
 
     def query_of(self, visit: Visit) -> str:
         """The query of the filter in a form.

@@ -94,6 +94,7 @@ class Console:
         search = Search(explanations)
         models = Models(Registry(settings.artifacts), serving, follower)
         what_if = WhatIf(Registry(settings.artifacts), follower)
+        audit = Audit(self._door.users)
         lists, rule_pages, purges = ListPages(), RulePages(settings, rules), Purges(decisions)
         self.routes: list[BaseRoute] = [
             _Page(f"{pages.PREFIX}/static/{{name}}", _file),
@@ -117,12 +118,14 @@ class Console:
             self._page("GET", "/payments/{seq}", search.payment),
             self._page("GET", "/payments/{seq}/similar", Similar().page),
             self._page("GET", "/of", search.of),
-            self._page("GET", "/audit", Audit().page, "audit"),
+            self._page("GET", "/audit", audit.page, "audit"),
+            self._page("GET", "/users", audit.users, "audit"),
             self._page("GET", "/overview", Overview(drift, settings.alert_target_minutes).page),
             self._page("GET", "/what-if", what_if.page),
             self._page("POST", "/what-if", what_if.propose, "models"),
             self._page("POST", "/what-if/{number}", what_if.settle, "models"),
             self._page("GET", "/models", models.page),
+            self._page("GET", "/models/{version}/report", models.report),
             self._page("POST", "/models", models.propose, "models"),
             self._page("POST", "/models/{number}", models.settle, "models"),
             self._page("GET", "/lists", lists.page),

@@ -9,13 +9,14 @@ import difflib
 import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 
-from app.console.proposals import propose, settle, waiting
-from app.console.visit import Visit, go, status_of
+from app.console.proposals import Proposals
+from app.console.visit import Visit
 from app.problems import Refused
 from app.rules.backtest import Backtest, Trial
 from app.rules.changing import catch_up
@@ -58,7 +59,7 @@ class Waiting:
     diff: list[str]
 
 
-class RulePages:
+class RulePages(Proposals):
     """The page.
 
     Args:
@@ -66,13 +67,11 @@ class RulePages:
         follower: takes over what the file says.
     """
 
+    kind, path, right = "propose rules", "/rules", "rules"
+
     def __init__(self, settings: Settings, follower: RulesFollower) -> None:
         self._path, self._registry, self._follower = settings.rules_file, Registry(settings.artifacts), follower
         self._one = CapacityLimiter(1)
-
-    async def page(self, visit: Visit) -> Response:
-        """The rules in force, what waits for approval, and the form for others."""
-        return await self._shown(visit)
 
     async def test(self, visit: Visit) -> Response:
         """What the rules in the form would have come to; nothing changes."""
@@ -80,43 +79,28 @@ class RulePages:
             rules = await self._read(visit, visit.text())
             found = await run_sync(partial(self._tried, visit, rules), limiter=self._one)
         except CounterfoilError as error:
-            return await self._shown(visit, 422, str(error))
-        return await self._shown(visit, found=found, outcomes={one.name: one.outcome for one in rules.document.rules})
+            return await self.shown(visit, 422, str(error))
+        return await self.shown(visit, found=found, outcomes={one.name: one.outcome for one in rules.document.rules})
 
-    async def propose(self, visit: Visit) -> Response:
-        """Propose the rules in the form in place of those in force."""
-        try:
-            rules, now = await self._read(visit, visit.text()), _in_force(visit)
-            version = rules.document.version
-            if now is not None and now.version == version:
-                raise Refused("conflict", "these rules are in force already")
-            what = {"text": rules.document.text, "instead_of": now.version if now else None}
-            await propose(visit, "propose rules", f"rules {version}", what)
-        except CounterfoilError as error:
-            return await self._shown(visit, status_of(error), str(error))
-        return go("/rules?said=proposed")
+    async def wanted(self, visit: Visit) -> tuple[str, dict[str, Any]]:
+        """The rules in the form in place of those in force."""
+        rules, now = await self._read(visit, visit.text()), _in_force(visit)
+        version = rules.document.version
+        if now is not None and now.version == version:
+            raise Refused("conflict", "these rules are in force already")
+        return f"rules {version}", {"text": rules.document.text, "instead_of": now.version if now else None}
 
-    async def settle(self, visit: Visit) -> Response:
-        """Approve rules, which counts at once, or turn them down."""
-
-        async def carry_out(proposal: Event) -> None:
-            what = json.loads(proposal.before or "{}")
-            now = _in_force(visit)
-            if what["instead_of"] != (now.version if now else None):
-                raise Refused("conflict", "other rules are in force since this was proposed; propose it anew")
-            await self._read(visit, what["text"])  # the model may be another one since
-            await visit.threaded(partial(self._put, what["text"]))
-            await self._follower.look()
-            if _source(visit).trouble:
-                raise Refused("conflict", _source(visit).trouble)
-
-        try:
-            await settle(visit, "propose rules", "rules", carry_out)
-        except (InvalidInput, Refused) as error:
-            if isinstance(error, Refused) and error.kind != "conflict":
-                raise
-            return await self._shown(visit, 409, str(error))
-        return go(f"/rules?said={visit.one('action')}")
+    async def carry_out(self, visit: Visit, proposal: Event) -> None:
+        """Write the rules to the file, and take them over at once."""
+        what = json.loads(proposal.before or "{}")
+        now = _in_force(visit)
+        if what["instead_of"] != (now.version if now else None):
+            raise Refused("conflict", "other rules are in force since this was proposed; propose it anew")
+        await self._read(visit, what["text"])  # the model may be another one since
+        await visit.threaded(partial(self._put, what["text"]))
+        await self._follower.look()
+        if _source(visit).trouble:
+            raise Refused("conflict", _source(visit).trouble)
 
     def _put(self, text: str) -> None:
         try:
@@ -135,7 +119,7 @@ class RulePages:
         catch_up(store, rulebook.lists)
         return Trial(store, self._registry, rulebook, schema).run(visit.now - DAYS * _DAY, most=MOST)
 
-    async def _shown(
+    async def shown(
         self,
         visit: Visit,
         status: int = 200,
@@ -143,10 +127,15 @@ class RulePages:
         found: Backtest | None = None,
         outcomes: dict[str, str] | None = None,
     ) -> Response:
+        """The rules in force, what waits for approval, and the form for others.
+
+        Args:
+            found: what those in the form would have come to; ``outcomes``: of each by name.
+        """
         now = _in_force(visit)
         text = now.text if now else ""
         proposals = []
-        for one in await waiting(visit, "propose rules"):
+        for one in await self.waiting(visit):
             proposed = json.loads(one.before or "{}")["text"]
             proposals.append(Waiting(one, proposed, _diff(text, proposed)))
         return await visit.page(

@@ -114,6 +114,7 @@ class Search:
         return await visit.page(
             "entity.html",
             column=column,
+            currency=generation.schema.currency,
             value=visit.one(column),
             found=found,
             drawn=drawn,

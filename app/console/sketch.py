@@ -48,14 +48,29 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
-    """A drawing: payments by time and amount, the latter on a scale of logarithms."""
+class Bar:
+    """A day of a series: what was, and between which two heights it was promised."""
 
-    points: tuple[Point, ...]
-    days: tuple[Line, ...]
-    amounts: tuple[Line, ...]
+    x: float
+    width: float
+    top: float
+    low: float
+    high: float
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A drawing with its grid: of payments by time and amount, the latter on a scale of logarithms; or of counts by
+    day, one bar for each, with the promise behind it."""
+
+    days: tuple[Line, ...] = ()
+    amounts: tuple[Line, ...] = ()
+    points: tuple[Point, ...] = ()
+    bars: tuple[Bar, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
+    floor: float = HEIGHT - _BOTTOM
 
 
 def sketch(marks: Sequence[Mark], end: int, span: int, caption: str) -> Sketch:
@@ -68,7 +83,7 @@ def sketch(marks: Sequence[Mark], end: int, span: int, caption: str) -> Sketch:
     """
     drawn = [mark for mark in marks if mark.value is not None and mark.time >= end - span]
     if not drawn:
-        return Sketch((), (), ())
+        return Sketch()
     last = max(end, *(mark.time for mark in drawn))
     first = min(last - span // 15, *(mark.time for mark in drawn))
     most = max(1.0, *(abs(mark.value or 0.0) for mark in drawn))
@@ -83,34 +98,10 @@ def sketch(marks: Sequence[Mark], end: int, span: int, caption: str) -> Sketch:
 
     points = [Point(across(m.time), up(m.value or 0.0), m.label or "none", m.alert, m.here) for m in drawn]
     points.sort(key=lambda point: (point.here, point.alert))  # what matters is drawn on top
-    return Sketch(tuple(points), _days(first, end, across, caption, last - first), _amounts(most, up))
+    return Sketch(_days(first, end, across, caption, last - first), _amounts(most, up), tuple(points))
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A day of a series: what was, and between which two heights it was promised."""
-
-    x: float
-    width: float
-    top: float
-    low: float
-    high: float
-    broken: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A drawing: one bar for each day, with the promise behind it."""
-
-    bars: tuple[Bar, ...]
-    days: tuple[Line, ...]
-    amounts: tuple[Line, ...]
-    floor: float = HEIGHT - _BOTTOM
-    width: int = WIDTH
-    height: int = HEIGHT
-
-
-def series(days: Sequence[tuple[str, float, float, float]]) -> Series:
+def series(days: Sequence[tuple[str, float, float, float]]) -> Sketch:
     """Counts by day.
 
     Args:
@@ -130,7 +121,7 @@ def series(days: Sequence[tuple[str, float, float, float]]) -> Series:
         bars.append(Bar(round(x, 1), round(step, 1), up(count), up(low), up(high), not low <= count <= high))
         if (len(days) - 1 - place) % every == 0:
             captions.append(Line(round(x + step / 2, 1), caption))
-    return Series(tuple(bars), tuple(captions), (Line(up(most), f"{most:,.0f}"), Line(up(0), "0")))
+    return Sketch(tuple(captions), (Line(up(most), f"{most:,.0f}"), Line(up(0), "0")), bars=tuple(bars))
 
 
 def _days(first: int, end: int, across: Callable[[int], float], caption: str, span: int) -> tuple[Line, ...]:

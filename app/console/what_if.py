@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 
 from app.console import pages
-from app.console.proposals import propose, settle, waiting
-from app.console.visit import Visit, go, status_of
+from app.console.proposals import Proposals
+from app.console.visit import Visit
 from app.problems import Refused
 from app.refusals import Conflict
 from app.reload.follower import Follower
 from app.store.desk import Event
 from app.store.sql import what_if
 from app.store.sql.what_if import Ranked
-from models.bundle import read_manifest
-from models.errors import CounterfoilError, InvalidBundle, InvalidInput, ModelNotFound
-from models.manifest import DETECTOR, Manifest
+from models.alike import alike
 from models.registry import Registry
 from models.rethreshold import rethreshold
 from models.thresholds import Policy
@@ -88,55 +86,39 @@ def choices(rows: Sequence[Ranked], threshold: float, days: float, asked: float 
     return list(found.values())
 
 
-class WhatIf:
-    """The page.
+class WhatIf(Proposals):
+    """The page: thresholds and what they would have come to; ``?a_day=`` adds a line of one's own.
 
     Args:
         registry: has the versions.
         follower: takes over what is activated.
     """
 
+    kind, path, right = "propose threshold", "/what-if", "models"
+
     def __init__(self, registry: Registry, follower: Follower) -> None:
         self._registry, self._follower = registry, follower
 
-    async def page(self, visit: Visit) -> Response:
-        """The table; ``?a_day=`` adds a line of one's own."""
-        return await self._shown(visit)
+    async def wanted(self, visit: Visit) -> tuple[str, dict[str, Any]]:
+        """Another threshold for the version that serves."""
+        version, score = visit.generation.scorer.manifest.version, _score(visit.one("threshold"))
+        return f"{pages.score(score)} for {version}", {"score": score, "version": version}
 
-    async def propose(self, visit: Visit) -> Response:
-        """Propose another threshold for the version that serves."""
-        version = visit.generation.scorer.manifest.version
-        try:
-            score = _score(visit.one("threshold"))
-            await propose(
-                visit, "propose threshold", f"{pages.score(score)} for {version}", {"score": score, "version": version}
-            )
-        except Refused as refused:
-            return await self._shown(visit, status_of(refused), str(refused))
-        return go("/what-if?said=proposed")
+    async def carry_out(self, visit: Visit, proposal: Event) -> None:
+        """Make a version that has it, which serves at once."""
+        wanted = json.loads(proposal.before or "{}")
+        if wanted["version"] != visit.generation.scorer.manifest.version:
+            raise Conflict("another version serves by now; turn this down, and look again at what it would do")
+        policy = Policy(name="alert-rate", value=1 - wanted["score"])
+        folder = self._registry.folder(wanted["version"])
+        made, _ = await visit.threaded(partial(rethreshold, folder, self._registry, policy))
+        await self._follower.activate(made.version, by=f"{visit.person.name} for {proposal.actor}")
 
-    async def settle(self, visit: Visit) -> Response:
-        """Approve a threshold, which makes a version that has it and serves at once; or turn it down."""
-
-        async def carry_out(proposal: Event) -> None:
-            wanted = json.loads(proposal.before or "{}")
-            if wanted["version"] != visit.generation.scorer.manifest.version:
-                raise Conflict("another version serves by now; turn this down, and look again at what it would do")
-            policy = Policy(name="alert-rate", value=1 - wanted["score"])
-            folder = self._registry.folder(wanted["version"])
-            made, _ = await visit.threaded(partial(rethreshold, folder, self._registry, policy))
-            await self._follower.activate(made.version, by=f"{visit.person.name} for {proposal.actor}")
-
-        try:
-            await settle(visit, "propose threshold", "models", carry_out)
-        except (Conflict, ModelNotFound, InvalidBundle, InvalidInput) as error:
-            return await self._shown(visit, 409, str(error))
-        return go(f"/what-if?said={visit.one('action')}")
-
-    async def _shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+    async def shown(self, visit: Visit, status: int = 200, trouble: str = "") -> Response:
+        """The table, what waits, and the form."""
         manifest = visit.generation.scorer.manifest
         since = visit.now - DAYS * _DAY
-        versions = await visit.threaded(partial(_alike, self._registry, manifest))
+        versions = [one.version for one in await visit.threaded(partial(alike, self._registry, manifest))]
         rows, days = await visit.read(partial(what_if.ranked, versions=versions, since=since, now=visit.now))
         threshold = manifest.threshold.score
         found = choices(rows, threshold, days, _a_day(visit.one("a_day")))
@@ -146,7 +128,7 @@ class WhatIf:
             status,
             trouble=trouble,
             said=visit.one("said"),
-            proposals=await waiting(visit, "propose threshold"),
+            proposals=await self.waiting(visit),
             chosen=visit.one("threshold"),
             why=visit.one("note"),
             found=found,
@@ -156,17 +138,6 @@ class WhatIf:
             version=manifest.version,
             asked=visit.one("a_day"),
         )
-
-
-def _alike(registry: Registry, manifest: Manifest) -> list[str]:
-    """The versions that give the same scores: it, and those that differ from it in their threshold alone."""
-    found = {manifest.version}
-    for version in registry.versions():
-        with suppress(CounterfoilError):  # damaged, or gone by now
-            one = read_manifest(registry.folder(version))
-            if one.files[DETECTOR] == manifest.files[DETECTOR] and one.calibration == manifest.calibration:
-                found.add(version)
-    return sorted(found)
 
 
 def _score(text: str) -> float:

@@ -64,6 +64,13 @@ def page(
     return [Event(*row) for row in connection.execute(statement.order_by(case_events.c.id.desc()).limit(limit))]
 
 
+def latest(connection: Connection, action: str) -> dict[str, int]:
+    """When each did something last, microseconds since 1970 UTC."""
+    of = case_events.c
+    statement = select(of.actor, func.max(of.at)).where(of.action == action).group_by(of.actor)
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def undecided(connection: Connection) -> dict[str, int]:
     """How many proposals wait for a second person, by the action that proposed them."""
     of = case_events.c
