@@ -75,7 +75,7 @@ class Desktop:
 
     def get(self, path: str) -> httpx.Response:
         """A page."""
-        return self._kept(self.client.get(f"/console{path}", headers=self._headers()))
+        return self._kept(self.client.get(f"/console{path}", headers=self.sent()))
 
     def post(self, path: str, **form: Any) -> httpx.Response:
         """A form sent; the page that it leads to."""
@@ -86,9 +86,10 @@ class Desktop:
 
     def send(self, path: str, **form: Any) -> httpx.Response:
         """A form sent, without following."""
-        return self._kept(self.client.post(f"/console{path}", data=form, headers=self._headers()))
+        return self._kept(self.client.post(f"/console{path}", data=form, headers=self.sent()))
 
-    def _headers(self) -> dict[str, str]:
+    def sent(self) -> dict[str, str]:
+        """The headers of each request."""
         return {**self.headers, "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
 
     def _kept(self, answer: httpx.Response) -> httpx.Response:

@@ -41,14 +41,14 @@ class Site:
     """The running console.
 
     Attributes:
-        url: of its queue; ``password``: of the manager ana.
+        url: of its queue; ``passwords``: of the managers ana and eve.
         said: what the browser's console has shown, and what went elsewhere.
         state: the session of ana.
     """
 
     browser: Browser
     origin: str
-    password: str
+    passwords: dict[str, str]
     payments: Payments
     said: list[str] = field(default_factory=list)
     state: Any = None
@@ -96,31 +96,33 @@ def site(payments: Payments, recorded: Path, tmp_path_factory: pytest.TempPathFa
 
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(recorded / "log.db", folder / "log.db")
-    password = create_user(folder / "users.json", "ana", "manager")
+    shutil.copytree(payments.artifacts, folder / "artifacts")
+    passwords = {name: create_user(folder / "users.json", name, "manager") for name in ("ana", "eve")}
     users = {"COUNTERFOIL_USERS_FILE": str(folder / "users.json"), "COUNTERFOIL_KEYS_FILE": str(folder / "keys.json")}
-    server = Server(payments.artifacts, folder / "log.db", **users)
+    server = Server(folder / "artifacts", folder / "log.db", **users)
     server.start()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        found = Site(browser, f"http://127.0.0.1:{server.port}", password, payments)
+        found = Site(browser, f"http://127.0.0.1:{server.port}", passwords, payments)
         more = [json.loads(body) for body in bodies(payments.frame.slice(ROWS, 2 * ROWS), payments.schema)]
         found.score(*more)
-        _sign_in(found)
+        page = _sign_in(found, "ana")
+        found.state = page.context.storage_state()
+        page.context.close()
         yield found
         browser.close()
     server.end(signal.SIGTERM)
 
 
-def _sign_in(site: Site) -> None:
+def _sign_in(site: Site, name: str) -> Page:
     """By the form, without scripts."""
     page = site.open(storage_state=None, java_script_enabled=False)
     page.goto(site.url)
-    page.get_by_label("Name").fill("ana")
-    page.get_by_label("Password").fill(site.password)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(site.passwords[name])
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(site.url)
-    site.state = page.context.storage_state()
-    page.context.close()
+    return page
 
 
 @pytest.fixture(autouse=True)
@@ -153,9 +155,48 @@ def _at(path: str) -> Callable[[Page, Site], None]:
     return go
 
 
+def _decided(page: Page, site: Site) -> None:
+    _to_alert(page, site)
+    page.get_by_role("textbox", name="Note").fill("rang the holder up")
+    page.get_by_role("button", name="Fraud").click()
+    page.get_by_role("link", name="the alert before").click()
+    page.get_by_text("by ana").first.wait_for()
+
+
+def _card(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    page.locator("[data-open]").first.click()
+    page.locator("#days a").click()
+    page.get_by_role("heading", level=1).wait_for()
+
+
+def _proposed(path: str) -> Callable[[Page, Site], None]:
+    def go(page: Page, site: Site) -> None:
+        page.goto(site.url + path)
+        page.locator("textarea[name=note]").fill("to see how it looks")
+        page.get_by_role("button", name="Propose").click()
+        page.get_by_role("button", name="Withdraw").first.wait_for()
+
+    return go
+
+
+def _tried(page: Page, site: Site) -> None:
+    _proposed("/rules")(page, site)
+    page.get_by_role("button", name="Try them").click()
+    page.get_by_text("these rules and the lists").wait_for()
+
+
 def _signed_out(page: Page, site: Site) -> None:
     page.context.clear_cookies()
     page.goto(f"{site.url}/sign-in")
+
+
+def _not_let_in(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/sign-in")
+    page.get_by_label("Name").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
 
 
 #: Every screen and state that is there, and how to get to it.
@@ -167,16 +208,20 @@ SCREENS: dict[str, Callable[[Page, Site], None]] = {
     "account": _at("/account"),
     "search": _at("/search?least=0"),
     "nothing found": _at("/search?q=nothing"),
+    "no amount": _at("/search?least=x"),
+    "decided, with an undo": _decided,
     "payment": _at("/payments/1"),
     "similar": _at("/payments/1/similar"),
-    "card": _at("/of?" + urlencode({"card_id": "nobody's"})),
-    "lists": _at("/lists?list=block&column=card_id&values=x"),
-    "rules": _at("/rules"),
+    "card": _card,
+    "unknown card": _at("/of?" + urlencode({"card_id": "nobody's"})),
+    "lists": _proposed("/lists?list=block&column=card_id&values=x"),
+    "rules": _tried,
     "models": _at("/models"),
-    "what if": _at("/what-if?a_day=3"),
-    "erase": _at("/purges?column=card_id&value=x"),
+    "what if": _proposed("/what-if?a_day=3"),
+    "erase": _proposed("/purges?column=card_id&value=x"),
     "overview": _at("/overview"),
     "audit": _at("/audit"),
+    "users": _at("/users"),
     "not found": _at("/nowhere"),
 }
 
@@ -191,7 +236,7 @@ def test_no_screen_has_a_barrier_light_or_dark_or_is_wider_than_a_narrow_window(
     """Each screen is opened once. What a dark page may do wrong is its colours."""
     source = AXE.read_text(encoding="utf-8")
     page = site.open(reduced_motion="reduce")
-    screens = {**SCREENS, "sign in": _signed_out}
+    screens = {**SCREENS, "sign in": _signed_out, "not let in": _not_let_in}
     for name, go in screens.items():
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": 1366, "height": 768})
@@ -224,7 +269,7 @@ def test_an_alert_fits_on_one_screen_with_its_verdict(site: Site) -> None:
         box = page.get_by_role("button", name=name).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 768
-    reasons = page.get_by_role("region", name="Payments", exact=True).bounding_box()
+    reasons = page.get_by_role("region", name="Table of payments").bounding_box()
     assert reasons is not None
     assert reasons["y"] + reasons["height"] <= 768
 
@@ -341,7 +386,27 @@ def test_everything_works_without_scripts(site: Site) -> None:
     page.get_by_role("button", name="What it would have hit").click()
     assert page.get_by_text("0 payments had this value").is_visible()
     page.get_by_role("button", name="Propose").click()
-    page.get_by_role("button", name="Withdraw").click()
+    page.get_by_role("button", name="Withdraw").last.click()
     page.goto(f"{site.url}/rules")
     page.get_by_role("button", name="Try them").click()
     assert page.get_by_text("these rules and the lists").is_visible()
+
+
+def test_a_threshold_and_the_way_back_are_set_by_two_without_scripts(site: Site) -> None:
+    ana, eve = site.open(java_script_enabled=False), _sign_in(site, "eve")
+    ana.goto(f"{site.url}/what-if")
+    ana.get_by_label("Why").fill("fewer alerts")
+    ana.get_by_role("button", name="Propose").click()
+    assert ana.get_by_text("a second person approves it").is_visible()
+    eve.goto(f"{site.url}/what-if")
+    eve.get_by_role("button", name="Approve").last.click()
+    assert eve.get_by_text("Approved: it").is_visible()
+    eve.goto(f"{site.url}/models")
+    assert eve.get_by_role("row").filter(has_text="serves").count() == 1
+    eve.get_by_label("Why").fill("too few")  # what served before is chosen already
+    eve.get_by_role("button", name="Propose").click()
+    ana.goto(f"{site.url}/models")
+    ana.get_by_role("button", name="Approve").click()
+    assert ana.get_by_text("Approved: it serves").is_visible()
+    version = site.payments.scorer.manifest.version
+    assert ana.get_by_role("row", name=version).get_by_text("serves").is_visible()

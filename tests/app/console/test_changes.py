@@ -218,7 +218,7 @@ def test_all_of_a_card_is_erased_once_two_people_want_it(office: Office) -> None
     assert proposal.subject == "all of a card_id"
     assert eve.send(f"/purges/{proposal.id}", action="approve").status_code == 403
     assert office.client.get(f"/v1/decisions?card={card_id}").json()["decisions"]
-    assert "It was erased" in max_.post(f"/purges/{proposal.id}", action="approve").text
+    assert "erased are payments" in max_.post(f"/purges/{proposal.id}", action="approve").text
     assert office.client.get(f"/v1/decisions?card={card_id}").json()["decisions"] == []
     assert all(one.id != case.id for one in office.queue())
     told = [(event.actor, event.action, event.subject) for event in office.desk.read(_events)][-2:]

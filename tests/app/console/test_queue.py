@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+
+import httpx
 
 from app.console.work import CLAIM_SECONDS
 from app.store.desk import Place, Wanted
@@ -71,6 +74,28 @@ def test_next_hands_out_ones_own_then_the_highest_free(office: Office) -> None:
     assert f"/console/alerts/{second.id}" in ben.send("/next").headers["location"]
 
 
+def test_eight_who_work_at_once_never_get_one_twice(office: Office) -> None:
+    """`benchmarks/console.py` does so 2,000 times, on PostgreSQL, too."""
+    people = [office.user(f"analyst-{place}") for place in range(8)]
+    everything = [f"/console/alerts/{case.id}" for case in office.queue()]
+
+    async def work(headers: dict[str, str]) -> list[str]:
+        taken = []
+        transport = httpx.ASGITransport(office.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+            where = (await client.post("/console/next")).headers["location"]
+            while "/alerts/" in where:
+                taken.append(where.partition("?")[0])
+                where = (await client.post(taken[-1], data={"action": "legitimate"})).headers["location"]
+        return taken
+
+    async def everybody() -> list[list[str]]:
+        return await asyncio.gather(*(work(one.sent()) for one in people))
+
+    taken = [case for part in asyncio.run(everybody()) for case in part]
+    assert sorted(taken) == sorted(everything)
+
+
 def test_empty_and_held_by_others_are_different_words(office: Office) -> None:
     ana, ben = office.user("ana"), office.user("ben")
     queue = office.queue()
@@ -129,6 +154,8 @@ def test_bulk_verdicts_keep_what_failed_ticked_with_the_reason(office: Office) -
     ana.post("/undo", done=done)
     assert [office.case(one.id).state for one in (first, third)] == ["open", "open"]
     assert "No alert was ticked" in ana.post("/bulk", verdict="fraud").text
+    where = ana.send("/bulk", case=[first.id], verdict="fraud", holder="mine", min="0.5").headers["location"]
+    assert where.startswith("/console?holder=mine&min=0.5&done=")
 
 
 def test_what_is_new_is_told_and_moves_nothing(office: Office) -> None:
@@ -136,6 +163,7 @@ def test_what_is_new_is_told_and_moves_nothing(office: Office) -> None:
     newest = max(case.id for case in office.queue())
     assert local.get(f"/news?since={newest}").text.strip() == ""
     assert "1 new, refresh" in local.get(f"/news?since={newest - 1}").text
+    assert 'href="/console?holder=free"' in local.get(f"/news?since={newest - 1}&holder=free").text
 
 
 def test_claims_run_out_and_are_kept_by_a_sign_of_life(office: Office) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, event
 
 from app.store.contract import Desk, Store
 from app.store.desk import Case, Counts, Place, Wanted
@@ -77,6 +78,34 @@ def test_a_case_is_held_by_one_until_the_claim_ends(store: Store, desk: Desk) ->
     assert take("eve", 12) == high  # ana's ended
     assert [case.id for case in queue(desk, holder="free", now=12)] == [low]
     assert [case.id for case in queue(desk, holder="eve", now=12)] == [high]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"holder": "free"}, {"min_score": 0.5}, {"state": "escalated"}])
+def test_any_page_is_read_by_the_index_in_its_order(store: Store, desk: Desk, wanted: dict[str, object]) -> None:
+    """So that the last page of a long queue costs what the first one does."""
+
+    def plans(connection: Connection) -> list[str]:
+        lite = connection.dialect.name == "sqlite"
+        said: list[tuple[str, Any]] = []
+
+        def listen(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+            if statement.startswith("SELECT"):
+                said.append((statement, parameters))
+
+        if not lite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # which is best for a table so small
+        event.listen(connection, "before_cursor_execute", listen)
+        for at in (Place(), Place(0.9, 1), Place(-1.0, -1, back=True)):
+            cases.page(connection, Wanted(**wanted), at, 50)  # type: ignore[arg-type]
+        event.remove(connection, "before_cursor_execute", listen)
+        explain = "EXPLAIN QUERY PLAN " if lite else "EXPLAIN "
+        return [str(connection.exec_driver_sql(explain + text, values).all()) for text, values in said]
+
+    found = desk.read(plans)
+    assert len(found) == 3
+    for plan in found:
+        assert "cases_queue" in plan
+        assert "Sort" not in plan and "B-TREE" not in plan
 
 
 def test_events_are_numbered_and_listed(desk: Desk) -> None:
