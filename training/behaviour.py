@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.behaviour.events import Behaviour
 from models.behaviour.keys import EntityKey
 from models.behaviour.replay import State, replay
+from models.behaviour.spec import ELAPSED
 from models.behaviour.state_fork import StateFork
 from models.errors import InvalidInput
 from models.rows import FRAUD, ParsedRows
@@ -62,7 +63,7 @@ def cold(behaviour: Behaviour, name: str) -> NDArray[np.float64]:
     entity = next(entity for entity in behaviour.entities if entity.name == name)
     return np.array(
         [
-            float(max(entity.behaviour.window_seconds)) if feature.word == "since_last" else feature.cold
+            float(max(entity.behaviour.window_seconds)) if feature.word in ELAPSED else feature.cold
             for feature in entity.behaviour.derived
         ]
     )

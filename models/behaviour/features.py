@@ -9,7 +9,7 @@ import numpy as np
 from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.compiled import Floats, Int, Ints, compiled
-from models.behaviour.records import events_of, latest_with
+from models.behaviour.records import count_with, events_of, latest_with, mean_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
@@ -148,6 +148,8 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = float(state[window + L.DISTINCTS + code])
             if hiding and state[L.MERGED] >= t - plan[P.LISTS + which]:
                 value += float(hiding)
+        elif kind == P.SAME:
+            value = float(count_with(state, plan, code, event[L.E_CODES + code], state[window + L.LO], hi))
         elif kind == P.RATIO_TO_MEAN:
             value = event[L.E_AMOUNT] / max(mean, 1.0) if n else 1.0
         elif kind == P.ZSCORE:
@@ -163,6 +165,12 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
             value = float(_streak(state, plan, plan[P.DELAYED_AT] + which * L.D_SIZE))
         elif kind == P.SINCE_LAST:
             value = since / 1e6
+        elif kind == P.SINCE:
+            last = latest_with(state, plan, code, event[L.E_CODES + code], lo, hi)
+            value = (t - state[at + last] if last >= 0 else plan[P.LONGEST]) / 1e6
+        elif kind == P.RATIO_TO_SAME:
+            usual = mean_with(state, plan, code, event[L.E_CODES + code], lo, hi)
+            value = event[L.E_AMOUNT] / usual if usual > 0.0 else 1.0
         elif kind == P.KM_FROM_LAST:
             value = km
         elif kind == P.KM_FROM_USUAL:

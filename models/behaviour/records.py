@@ -100,6 +100,28 @@ def latest_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end:
 
 
 @compiled
+def count_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end: Int) -> Int:
+    """How many records in [first, end) have this value in a code column; of merged ones that of the newest event."""
+    at = plan[P.HEADER] + (plan[P.MARKS] + 1 + code) * state[L.CAP]
+    found = np.int64(0)
+    for i in range(at + first, at + end):  # without a branch: vector instructions
+        found += state[i] == value
+    return found
+
+
+@compiled
+def mean_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end: Int) -> float:
+    """The mean amount, in minor units, of the records that :func:`count_with` counts; without any -1."""
+    at = plan[P.HEADER] + (plan[P.MARKS] + 1 + code) * state[L.CAP]
+    events = sum_ = np.int64(0)
+    for i in range(first, end):
+        if state[at + i] == value:
+            events += events_of(state, plan, i)
+            sum_ += state[plan[P.HEADER] + L.AMOUNT * state[L.CAP] + i]
+    return max(sum_ / float(events), 1.0) if events else -1.0
+
+
+@compiled
 def insert(state: Ints, plan: Ints, event: Ints) -> None:
     """Put an event in its place; the cache is at its time, so no sum changes. Forget what can matter no more."""
     cap, at, t = state[L.CAP], plan[P.HEADER], event[L.E_TIME]

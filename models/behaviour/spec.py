@@ -16,12 +16,16 @@ Transform = Literal["none", "signed-log", "late-log"]
 
 #: Feature words that are written once per window, and those that look at the longest window only.
 LABEL_WORDS = ("fraud_share", "fraud_count", "fraud_streak")
-WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore", *LABEL_WORDS)
-SINGLE = ("since_last", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity")
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "same", "ratio_to_mean", "zscore", *LABEL_WORDS)
+SINGLE = ("since_last", "since", "ratio_to_same", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity")
 OF_PLACE = ("km_from_last", "km_from_usual", "kmh")
-WITH_COLUMN = ("distinct", "new")
-OF_AMOUNT = ("sum", "mean", "std", "max", "ratio_to_mean", "zscore")
-_LATE = ("ratio_to_mean", "zscore")
+WITH_COLUMN = ("distinct", "same", "since", "ratio_to_same", "new")
+#: Words whose value for an entity without events is the longest window.
+ELAPSED = ("since_last", "since")
+RATIOS = ("ratio_to_mean", "ratio_to_same")
+OF_AMOUNT = ("sum", "mean", "std", "max", "zscore", *RATIOS)
+_NAMES_ONE = ", ".join(WITH_COLUMN)
+_LATE = ("zscore", *RATIOS)
 _UNTRANSFORMED = ("fraud_share", "new", "hour_rarity", "is_new")
 MOST_WINDOWS, MOST_CODE_COLUMNS = 8, 3
 #: The largest amount in minor units with which the sums stay exact.
@@ -66,7 +70,7 @@ class BehaviourFeature:
     @property
     def cold(self) -> float:
         """The value for an entity without events, where it does not depend on the transaction."""
-        return 1.0 if self.word in ("ratio_to_mean", "is_new") else 0.0
+        return 1.0 if self.word in ("is_new", *RATIOS) else 0.0
 
 
 def _split(feature: str) -> tuple[str, str, str]:
@@ -133,7 +137,7 @@ class EntityBehaviour(BaseModel):
         if seconds[0] <= 0 or seconds[-1] > _LONGEST_DAYS * 86_400:
             raise ValueError(f"a window is longer than 0s and at most {_LONGEST_DAYS}d")
         if len(self.code_columns) > MOST_CODE_COLUMNS:
-            raise ValueError(f"distinct and new may name at most {MOST_CODE_COLUMNS} columns in all")
+            raise ValueError(f"{_NAMES_ONE} may name at most {MOST_CODE_COLUMNS} columns in all")
         return self
 
     @cached_property
@@ -206,9 +210,7 @@ class EntityBehaviour(BaseModel):
             raise ValueError(f"{where}: key must name a column of kind 'entity'")
         for column in self.code_columns:
             if kinds.get(column) not in ("entity", "categorical") or column == self.key:
-                raise ValueError(
-                    f"{where}: distinct and new need a column of kind 'entity' or 'categorical', not the key"
-                )
+                raise ValueError(f"{where}: {_NAMES_ONE} need a column of kind 'entity' or 'categorical', not the key")
         if "timestamp" not in kinds.values():
             raise ValueError(f"{where}: behaviour features need a column of kind 'timestamp'")
         if self.uses_amount and "amount" not in kinds.values():

@@ -21,7 +21,7 @@ class Phrase:
     Attributes:
         kind: of the value.
         said: with the value.
-        zero: where the value is 0; without one 0 is a value like any other.
+        zero: where the value is 0, of a time that of the whole window; without one 0 is a value like any other.
         alone: where the entity has no payment in the window; without one that changes nothing.
         lower: where the value is below the expected one, if that is another sentence.
         noun: what is counted.
@@ -56,6 +56,16 @@ PHRASES = {
         "streak", "last {value} {by} {known} {was} fraud", "last known payment {by} was no fraud", ""
     ),
     "since_last": Phrase("duration", "{value} since the last payment {by}", alone="no payment {by} in {span}"),
+    "since": Phrase(
+        "duration",
+        "{value} since the last payment {by} {column}",
+        "no payment {by} {column} in {span}",
+        "no payment {by} in {span}",
+    ),
+    "ratio_to_same": Phrase("times", "amount is {value} the mean of {entity} {column} in {span}"),
+    "same": Phrase(
+        "count", "{value} {by} {column} in {window}", "no payment {by} {column} in {window}", _NO, noun="payment"
+    ),
     "km_from_last": Phrase("km", "{value} from the last payment {by}{ago}", "at the place of the last payment {by}"),
     "km_from_usual": Phrase("km", "{value} from the usual places of {entity}", "at a usual place of {entity}"),
     "kmh": Phrase("speed", "{value} since the last payment {by}{trip}", "at the place of the last payment {by}"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.behaviour.shares import counted as counted_share
-from models.behaviour.spec import BehaviourFeature
+from models.behaviour.spec import ELAPSED, BehaviourFeature
 from models.pan import contains_card_number
 from models.reasons import quantities as q
 from models.reasons.phrases import BY, PHRASES, Kind
@@ -89,7 +89,7 @@ class Sentences:
             words |= self._last(feature, row)
         likely = self._usual(phrase.kind, usual) if math.isfinite(usual) else ""
         alone = bool(phrase.alone) and self._alone(feature, row)
-        if alone or (phrase.zero and value == 0):
+        if alone or (phrase.zero and self._nothing(feature, value)):
             nothing = phrase.alone if alone else phrase.zero
             if phrase.kind == "km" and not alone and usual >= 1:
                 return _sentence(nothing.format_map(words), f"about {q.kilometres(usual)} away")
@@ -131,6 +131,12 @@ class Sentences:
         """Whether the entity is known to have no payment in the feature's window."""
         counted = self._value(row, feature.entity, "count", feature.window)
         return counted == 0 or self._value(row, feature.entity, "is_new") == 1
+
+    def _nothing(self, feature: BehaviourFeature, value: float) -> bool:
+        """Whether the value says that there was nothing."""
+        if feature.word in ELAPSED:
+            return value >= self._schema.entity[feature.entity].window_seconds[-1]
+        return value == 0
 
     def _last(self, feature: BehaviourFeature, row: Row) -> dict[str, str]:
         """What is known of the last payment: how long ago and how far away it was."""

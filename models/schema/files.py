@@ -6,6 +6,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+from models.behaviour.spec import RATIOS
 from models.errors import InvalidProfile
 from models.schema.numbers import AmountColumn
 from models.schema.transaction import TransactionSchema, parse_schema
@@ -54,9 +55,9 @@ def refuse_signed_ratios(schema: TransactionSchema, source: str) -> None:
     if not isinstance(amount, AmountColumn) or amount.minimum is None or amount.minimum >= 0:
         return
     for name, behaviour in schema.entity.items():
-        if behaviour.uses("ratio_to_mean"):
+        if behaviour.uses(*RATIOS):
             raise InvalidProfile(
-                f"{source}: entity.{name}: ratio_to_mean says nothing where amounts may be below zero, since a mean "
+                f"{source}: entity.{name}: a ratio to a mean says nothing where amounts may be below zero, since one "
                 f"near zero makes it huge. A refund is a direction: give {schema.amount} absolute = true and minimum = "
                 '0.0, and add a column such as direction = { kind = "categorical", derive = "direction" }'
             )

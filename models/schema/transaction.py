@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from models.behaviour.spec import DEFAULT_PLACE, MOST_MINOR_UNITS, OF_AMOUNT, BehaviourFeature, EntityBehaviour
+from models.behaviour.spec import DEFAULT_PLACE, MOST_MINOR_UNITS, OF_AMOUNT, RATIOS, BehaviourFeature, EntityBehaviour
 from models.durations import duration_seconds
 from models.errors import InvalidInput, InvalidProfile
 from models.key_hash import KeyHash
@@ -51,7 +51,9 @@ Column = Annotated[
 ]
 _AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "label_timestamp", "scenario")
 #: Behaviour words that compare the amount: told as one reason with it.
-_OF_THE_AMOUNT = ("ratio_to_mean", "zscore")
+_OF_THE_AMOUNT = ("zscore", *RATIOS)
+#: Words that say how well the entity knows a value, such as the merchant: one cause.
+_OF_THE_VALUE = ("new", "since", "same")
 #: Kinds of columns that a transaction lacks when it is scored.
 _NOT_SENT = ("label", "label_timestamp", "scenario", "ignore")
 
@@ -206,7 +208,7 @@ class TransactionSchema(BaseModel):
 
     @cached_property
     def _derived_columns(self) -> dict[str, NumericColumn]:
-        units = {"since_last": "s", "km_from_last": "km", "km_from_usual": "km", "kmh": "km/h"}
+        units = {"since_last": "s", "since": "s", "km_from_last": "km", "km_from_usual": "km", "kmh": "km/h"}
         units |= dict.fromkeys(("sum", "mean", "std", "max"), self.currency)
         return {
             feature.name: NumericColumn(transform=feature.transform, unit=units.get(feature.word, ""))
@@ -244,9 +246,12 @@ class TransactionSchema(BaseModel):
     @cached_property
     def causes(self) -> tuple[int, ...]:
         """Which cause each feature belongs to, counted from 0: the windows of one behaviour word are one, and so are a
-        latitude, its longitude and the distance from an entity's usual places, and the amount and what compares it."""
+        latitude, its longitude and the distance from an entity's usual places, the amount and what compares it, and the
+        words that say how well an entity knows a value."""
         words: dict[str, tuple[str, ...]] = {
-            f.name: (self.amount,) if self.amount and f.word in _OF_THE_AMOUNT else (f.entity, f.word, f.column)
+            f.name: (self.amount,)
+            if self.amount and f.word in _OF_THE_AMOUNT
+            else (f.entity, "new" if f.word in _OF_THE_VALUE else f.word, f.column)
             for f in self.behaviour
         }
         for place in self.places:

@@ -14,7 +14,7 @@ _PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 _EARTH = Decimal("6371.0088")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LATE = 3 * 86_400 * _MICRO
-WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "ratio_to_mean", "zscore")
+WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "same", "ratio_to_mean", "zscore")
 OF_LABELS = ("fraud_share", "fraud_count", "fraud_streak")
 
 
@@ -108,6 +108,14 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
             return _of_labels(word, _within(before, event.time - micros(section.label_delay), window))
         case "since_last":
             return (event.time - seen[-1].time if seen else micros(window)) / 1e6
+        case "since":
+            times = [e.time for e in seen if e.values[column] == event.values[column]]
+            return (event.time - max(times) if times else micros(window)) / 1e6
+        case "ratio_to_same":
+            same = [e.amount for e in seen if e.values[column] == event.values[column]]
+            return float(event.amount / max(Fraction(sum(same), len(same)), Fraction(1))) if same else 1.0
+        case "same":
+            return float(sum(e.values[column] == event.values[column] for e in seen))
         case "km_from_last":
             return float(_km(seen, event))
         case "km_from_usual":

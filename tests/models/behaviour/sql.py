@@ -63,9 +63,10 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
     rest, _, own = feature.partition("@")
     word, _, column = rest.partition(":")
     longest = section.windows[-1]
-    if word in ("since_last", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity"):
+    if word in ("since_last", "since", "ratio_to_same", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity"):
         inside = f"FILTER (p.t >= a.now - {micros(longest)})"
         elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
+        same = f"{inside[:-1]} AND p.{column} = a.own_{column})"
         hour = "(p.t // 3600000000) % 24"
         near = "+".join(
             f"{weight} * (count(p.t) {inside[:-1]} AND ({hour} + {shift}) % 24 = a.own_hour))"
@@ -76,6 +77,9 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
         distances += "AND p.north IS NOT NULL AND a.own_north IS NOT NULL))"
         expression = {
             "since_last": f"{elapsed} / 1e6",
+            "since": f"coalesce(any_value(a.now) - max(p.t) {same}, {micros(longest)}) / 1e6",
+            "ratio_to_same": f"CASE WHEN (count(p.t) {same}) > 0 THEN any_value(a.own) "
+            f"/ greatest((sum(p.x) {same})::DOUBLE / (count(p.t) {same}), 1) ELSE 1 END",
             "km_from_last": "any_value(a.km)",
             "km_from_usual": f"coalesce({distances}[(len({distances}) + 9) // 10], 0)",
             "kmh": f"any_value(a.km) / (greatest({elapsed}, 60000000) / 3.6e9)",
@@ -99,6 +103,7 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
             "std": f"CASE WHEN {n} > 1 THEN {std} / {unit} ELSE 0 END",
             "max": f"coalesce(max(p.x) {inside}, 0) / {unit}",
             "distinct": f"count(DISTINCT p.{column}) {inside}",
+            "same": f"count(p.t) {inside[:-1]} AND p.{column} = a.own_{column})",
             "ratio_to_mean": f"CASE WHEN {n} > 0 THEN any_value(a.own) / greatest({mean}, 1) ELSE 1 END",
             "zscore": f"CASE WHEN {n} > 1 THEN ({n} * any_value(a.own) - {total})::DOUBLE / {n} "
             f"/ greatest({std}, abs({mean}) / 10, 1) ELSE 0 END",

@@ -26,7 +26,7 @@ CARD: dict[str, Any] = {
     "windows": ["1h", "1d", "7d", "30d"],
     "features": [
         *("count", "count@5m", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country"),
-        *("ratio_to_mean", "zscore"),
+        *("same:merchant_id", "since:merchant_id", "ratio_to_same:merchant_id", "ratio_to_mean", "zscore"),
         *("since_last", "km_from_last", "km_from_usual", "kmh", "new:merchant_id", "hour_rarity"),
     ],
 }
@@ -47,7 +47,7 @@ MIXED: dict[str, Any] = {
     "label_delay": "5h",
 }
 #: What is compared exactly; the other words to the tolerance.
-EXACT_WORDS = ("count", "sum", "distinct", "max", "new", "since", "fraud", "is_new")
+EXACT_WORDS = ("count", "sum", "distinct", "same", "max", "new", "since", "fraud", "is_new")
 TOLERANCE = 1e-12
 #: Kilometres that the rounding of an angle, some 1e-15, is on the ground; a speed is taken over a minute at least.
 ROUNDING = {"km_from_last": 1e-11, "km_from_usual": 1e-11, "kmh": 60e-11}

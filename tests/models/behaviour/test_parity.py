@@ -14,6 +14,7 @@ from models.behaviour.events import Behaviour
 from models.behaviour.kernel import advance, relabel
 from models.behaviour.records import copy_into, size
 from models.behaviour.replay import State, content, empty, grown, packed, replay, step
+from models.behaviour.spec import ELAPSED
 from models.behaviour.windows import move
 from models.rows import AT_ONCE
 from tests.examples import examples
@@ -211,7 +212,7 @@ def test_cold_start() -> None:
     out = np.empty(behaviour.width)
     (((_, _), event),) = behaviour.of_row(_payment(START).row())
     assert advance(empty(entity), entity.plan, event, out) == 0
-    cold = [172_800.0 if f.word == "since_last" else f.cold for f in schema.behaviour]
+    cold = [172_800.0 if f.word in ELAPSED else f.cold for f in schema.behaviour]
     assert out.tolist() == cold
 
 

@@ -24,7 +24,14 @@ WINDOWS = ["10m", "1h", "1d", "7d", "400d"]
 EVERY = [
     *("count", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country", "ratio_to_mean", "zscore"),
     *("fraud_share", "fraud_count", "fraud_streak", "since_last", "km_from_last", "km_from_usual", "kmh"),
-    *("new:merchant_id", "new:country", "hour_rarity"),
+    *(
+        "new:merchant_id",
+        "new:country",
+        "same:merchant_id",
+        "since:merchant_id",
+        "ratio_to_same:merchant_id",
+        "hour_rarity",
+    ),
 ]
 
 
@@ -144,6 +151,11 @@ def test_a_card_number_is_withheld() -> None:
         ("card.kmh", 8_607.0, 3.1, "8,600 km/h since the last payment with this card (6,300 km, 44 minutes ago), usually about 3.1"),
         ("card.new_merchant_id", 1.0, 0.1, "first payment with this card at this merchant in 400 days"),
         ("card.new_country", 1.0, 0.1, "first payment with this card in this country in 400 days"),
+        ("card.since_merchant_id", 172_800.0, 864_000.0, "2 days since the last payment with this card at this merchant, usually about 10 days"),
+        ("card.since_merchant_id", 34_560_000.0, 864_000.0, "no payment with this card at this merchant in 400 days, usually about 10 days"),
+        ("card.ratio_to_same_merchant_id", 6.2, 1.3, "amount is 6.2 times the mean of this card at this merchant in 400 days, usually about 1.3"),
+        ("card.same_merchant_id_7d", 4.0, 0.6, "4 payments with this card at this merchant in the last 7 days, usually 1"),
+        ("card.same_merchant_id_7d", 0.0, 2.0, "no payment with this card at this merchant in the last 7 days, usually 2"),
         ("merchant.is_new", 1.0, 0.1, "first payment at this merchant in 400 days"),
         ("card.hour_rarity", 2.0, 0.1, "payments with this card are rare around 12:00 UTC"),
         ("card.hour_rarity", -2.0, 0.1, "payments with this card are common around 12:00 UTC, which does not go with the rest"),
