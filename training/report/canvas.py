@@ -174,6 +174,10 @@ def svg(figure: Figure, name: str, description: str) -> str:
         name: makes the ids inside it unique on the page.
         description: what a reader who does not see it should know.
     """
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine(None)  # else all is drawn once more, only to be laid out
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()

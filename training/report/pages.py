@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,8 +13,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _FILTERS = ("count", "figure", "percent", "whole_percent", "ratio", "score", "one_in", "plain", "interval")
 
 
+@cache
 def environment(*folders: Path) -> Environment:
-    """Templates of these folders, then of the report's own."""
+    """Templates of these folders, then of the report's own; each is compiled once a process."""
     made = Environment(
         loader=FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
