@@ -18,25 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.recording.rebuild import read_saved, rebuild
+from app.recording.rebuild import rebuild
 from app.recording.startup import live_states
 from app.store.open import open_store
-from app.store.records import Decision, LabelEvent
-from tests.app.traffic import (
-    Client,
-    Comparison,
-    Payments,
-    Server,
-    batch_of,
-    bodies,
-    compare,
-    in_order,
-    label_body,
-    offline,
-    prepare,
-    results_of,
-    same_states,
-)
+from app.store.records import Decision
+from tests.app.offline import Logged, read_log, same_states
+from tests.app.traffic import Client, Payments, Server, batch_of, bodies, label_body, prepare, results_of
 from tests.waiting import until
 from training.simulate import SimulationConfig
 
@@ -130,16 +117,12 @@ class Load:
 class Outcome:
     """What came of it."""
 
-    payments: Payments
     load: Load
-    decisions: list[Decision]
-    labels: list[LabelEvent]
+    log: Logged
     ends: int
     early: int
     starts: list[float]
     states_after_ends: list[bool]
-    states_at_end: bool
-    offline: Comparison
 
 
 @pytest.fixture(scope="module")
@@ -171,20 +154,7 @@ def outcome(long: bool, payments: Payments, tmp_path_factory: pytest.TempPathFac
     load.answered(1)
     load.stop()
     server.end(signal.SIGTERM)
-    store = open_store(server.url, read_only=True)
-    log = list(store.log())
-    decisions = [event for event in log if isinstance(event, Decision)]
-    labels = [event for event in log if isinstance(event, LabelEvent)]
-    ids, seqs = [one.transaction_id or "" for one in decisions], [one.seq for one in decisions]
-    again = offline(payments.scorer, in_order(payments.frame, payments.schema, ids), seqs, labels, ids)
-    origin = store.origin()
-    assert origin is not None
-    rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
-    at_end = same_states(payments.schema, rebuilt, saved) and same_states(payments.schema, rebuilt, again.states)
-    store.close()
-    comparison = compare(payments.scorer, decisions, again)
-    return Outcome(payments, load, decisions, labels, len(ends), early, server.starts, after_ends, at_end, comparison)
+    return Outcome(load, read_log(payments, server.url), len(ends), early, server.starts, after_ends)
 
 
 def _recovered(payments: Payments, server: Server) -> bool:
@@ -200,20 +170,20 @@ def _recovered(payments: Payments, server: Server) -> bool:
 
 def test_what_was_answered_is_recorded_once_as_answered(outcome: Outcome) -> None:
     known, ids = outcome.load.known, outcome.load.ids
-    recorded = {one.transaction_id: one.reply for one in outcome.decisions}
+    recorded = {one.transaction_id: one.reply for one in outcome.log.decisions}
     lost = [row for row, reply in known.answered.items() if recorded.get(ids[row]) != reply]
     whole = [row for row in known.unanswered if ids[row] in recorded]
-    starts = sorted(outcome.starts)
+    starts, offline = sorted(outcome.starts), outcome.log.offline
     print(
         f"\ncrash: {outcome.ends} ends and {outcome.early} during a start, {len(known.answered):,} acknowledged, "
         f"{len(lost)} lost, {known.retried} requests sent again, {len(known.unanswered)} transactions never "
-        f"acknowledged, of them {len(whole)} recorded; {len(outcome.labels)} labels; {len(recorded):,} recorded, "
-        f"{outcome.offline.differing} of {outcome.offline.features:,} features unlike the offline ones; states equal "
+        f"acknowledged, of them {len(whole)} recorded; {len(outcome.log.labels)} labels; {len(recorded):,} recorded, "
+        f"{offline.differing} of {offline.features:,} features unlike the offline ones; states equal "
         f"after {sum(outcome.states_after_ends)} of {len(outcome.states_after_ends)} kills and at the end: "
-        f"{outcome.states_at_end}; seconds until ready {starts[0]:.2f} to {starts[-1]:.2f}, median "
+        f"{outcome.log.same_states}; seconds until ready {starts[0]:.2f} to {starts[-1]:.2f}, median "
         f"{starts[len(starts) // 2]:.2f}"
     )
-    assert len(recorded) == len(outcome.decisions)
+    assert len(recorded) == len(outcome.log.decisions)
     assert known.answered
     assert not lost
 
@@ -221,22 +191,22 @@ def test_what_was_answered_is_recorded_once_as_answered(outcome: Outcome) -> Non
 def test_what_was_not_answered_is_absent_or_whole(outcome: Outcome) -> None:
     known, ids = outcome.load.known, outcome.load.ids
     sent = {ids[row] for row in (*known.answered, *known.unanswered)}
-    for one in outcome.decisions:
+    for one in outcome.log.decisions:
         assert one.transaction_id in sent
         reply = json.loads(one.reply)
         assert (reply["transaction_id"], reply["score"]) == (one.transaction_id, one.score)
         assert json.loads(one.body)["transaction_id"] == one.transaction_id
-    assert outcome.offline.differing == 0
-    assert outcome.offline.score <= 1e-6
+    assert outcome.log.offline.differing == 0
+    assert outcome.log.offline.score <= 1e-6
 
 
 def test_states_are_what_the_log_makes_them(outcome: Outcome) -> None:
     assert all(outcome.states_after_ends)
-    assert outcome.states_at_end
+    assert outcome.log.same_states
 
 
 def test_labels_that_were_acknowledged_are_recorded(outcome: Outcome) -> None:
-    last = {label.transaction_id: label.label for label in outcome.labels}
+    last = {label.transaction_id: label.label for label in outcome.log.labels}
     assert {outcome.load.ids[row]: label for row, label in outcome.load.known.labelled.items()} == last
 
 

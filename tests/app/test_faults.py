@@ -15,11 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from app.recording.rebuild import read_saved, rebuild
-from app.store.open import open_store
-from app.store.records import Decision, LabelEvent
 from tests.app.faults import FAULTS, Fault
-from tests.app.traffic import Payments, Server, bodies, compare, in_order, label_body, offline, same_states
+from tests.app.offline import read_log
+from tests.app.traffic import Payments, Server, bodies, label_body
 from tests.waiting import FAR, until
 
 CLIENTS = 8
@@ -164,28 +162,18 @@ def _told(payments: Payments, fault: Fault, server: Server) -> Story:
 
 def check_log(payments: Payments, told: Story) -> None:
     """What was acknowledged is in the log once, as answered; features and states are what training makes of it."""
-    store = open_store(told.fault.url, read_only=True)
-    log = list(store.log())
-    decisions = [event for event in log if isinstance(event, Decision)]
-    ids, seqs = [one.transaction_id or "" for one in decisions], [one.seq for one in decisions]
-    again = offline(payments.scorer, in_order(payments.frame, payments.schema, ids), seqs, [], ids)
-    origin = store.origin()
-    assert origin is not None
-    rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
-    store.close()
+    log = read_log(payments, told.fault.url)
     name = payments.frame["transaction_id"].to_list()
-    recorded = {one.transaction_id: one.reply for one in decisions}
-    assert len(recorded) == len(decisions)
-    assert not [event for event in log if isinstance(event, LabelEvent)]
+    recorded = {one.transaction_id: one.reply for one in log.decisions}
+    assert len(recorded) == len(log.decisions)
+    assert not log.labels
     for row, answer in told.acknowledged:
         assert recorded[name[row]] == answer.body
     assert recorded.keys() <= {name[row] for row in (*BEFORE, *DURING, *WHILE)}
     assert recorded.keys() >= {name[row] for row in (*BEFORE, *AGAIN)}
     assert all(b'"logged":true' in reply for reply in recorded.values())
-    assert compare(payments.scorer, decisions, again).differing == 0
-    assert same_states(payments.schema, rebuilt, saved)
-    assert same_states(payments.schema, rebuilt, again.states)
+    assert log.offline.differing == 0
+    assert log.same_states
 
 
 @pytest.mark.early

@@ -22,26 +22,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.recording.rebuild import read_saved, rebuild
-from app.store.open import open_store
-from app.store.records import Decision, LabelEvent
 from models.behaviour import plan as P
-from tests.app.traffic import (
-    Client,
-    Comparison,
-    Payments,
-    Server,
-    batch_of,
-    bodies,
-    compare,
-    in_order,
-    label_body,
-    offline,
-    prepare,
-    results_of,
-    same_states,
-    shifted,
-)
+from tests.app.offline import Comparison, Logged, compare, read_log, shifted
+from tests.app.traffic import Client, Payments, Server, batch_of, bodies, label_body, prepare, results_of
 from training.simulate import SimulationConfig
 
 CONNECTIONS = 4
@@ -200,11 +183,8 @@ class Outcome:
 
     sender: Sender
     plan: Plan
-    decisions: list[Decision]
-    honest: Comparison
+    log: Logged
     planted: Comparison
-    states: int
-    same: bool
 
 
 @pytest.fixture(scope="module")
@@ -227,44 +207,26 @@ def outcome(long: bool, payments: Payments, tmp_path_factory: pytest.TempPathFac
     third = len(plan.rounds) // 3
     sender.run({third: signal.SIGTERM, 2 * third: signal.SIGKILL})
     server.end(signal.SIGTERM)
-    return _compared(payments, plan, sender, server.url)
-
-
-def _compared(payments: Payments, plan: Plan, sender: Sender, url: str) -> Outcome:
-    store = open_store(url, read_only=True)
-    log = list(store.log())
-    decisions = [event for event in log if isinstance(event, Decision)]
-    labels = [event for event in log if isinstance(event, LabelEvent)]
-    ids = [one.transaction_id or "" for one in decisions]
-    seqs = [one.seq for one in decisions]
-    rows = in_order(plan.frame, payments.schema, ids)
-    again = offline(payments.scorer, rows, seqs, labels, ids)
-    planted = offline(payments.scorer, shifted(rows, 0.001, seed=1), seqs, labels, ids, refuse=False)
-    origin = store.origin()
-    assert origin is not None
-    rebuilt = rebuild(store, payments.schema, origin)
-    saved = {key: known.state for key, known in read_saved(store, origin.spec, sorted(rebuilt)).items()}
-    same = same_states(payments.schema, again.states, rebuilt) and same_states(payments.schema, rebuilt, saved)
-    store.close()
-    honest = compare(payments.scorer, decisions, again)
-    return Outcome(sender, plan, decisions, honest, compare(payments.scorer, decisions, planted), len(rebuilt), same)
+    log = read_log(payments, server.url, plan.frame)
+    planted = log.again(payments.scorer, shifted(log.rows, 0.001, seed=1), refuse=False)
+    return Outcome(sender, plan, log, compare(payments.scorer, log.decisions, planted))
 
 
 def test_features_scores_and_states_are_those_of_the_offline_path(outcome: Outcome, long: bool) -> None:
-    sender, honest = outcome.sender, outcome.honest
+    sender, log, honest = outcome.sender, outcome.log, outcome.log.offline
     print(
         f"\nparity: {honest.rows:,} rows recorded, {outcome.plan.late:,} late, {outcome.plan.ties:,} ties, "
         f"{len(sender.refused):,} refused as too late, {sender.duplicates:,} duplicates, {sender.conflicts:,} "
         f"conflicts, {sender.labels:,} labels, {sender.restarts} restarts; {honest.features:,} features compared, "
         f"{honest.differing} differing; largest difference of scores {honest.score:.3g}, of errors {honest.error:.3g} "
-        f"(relative); {outcome.states:,} states {'equal' if outcome.same else 'DIFFERENT'}; with the planted bug "
+        f"(relative); {log.states:,} states {'equal' if log.same_states else 'DIFFERENT'}; with the planted bug "
         f"{outcome.planted.differing:,} features differ"
     )
     assert honest.rows + len(sender.refused) == outcome.plan.frame.height
     assert not long or honest.rows >= 200_000
     assert honest.differing == 0
     assert honest.score <= 1e-6
-    assert outcome.same
+    assert log.same_states
 
 
 def test_a_planted_bug_is_found(outcome: Outcome) -> None:
@@ -272,8 +234,8 @@ def test_a_planted_bug_is_found(outcome: Outcome) -> None:
 
 
 def test_every_answer_is_the_recorded_one_and_every_row_recorded_once(outcome: Outcome) -> None:
-    recorded = {one.transaction_id: one.reply for one in outcome.decisions}
-    assert len(recorded) == len(outcome.decisions)
+    recorded = {one.transaction_id: one.reply for one in outcome.log.decisions}
+    assert len(recorded) == len(outcome.log.decisions)
     assert recorded == {outcome.plan.ids[row]: reply for row, reply in outcome.sender.replies.items()}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,12 @@ import numpy as np
 import pytest
 from pydantic_core import from_json
 
-from app.recording.rebuild import read_saved, rebuild
-from app.store.open import open_store
-from app.store.records import Decision, LabelEvent
 from tests import servers
+from tests.app.offline import Logged, read_log
 from tests.app.records import replies, sent, till
 from tests.app.test_crash import Load
 from tests.app.test_workers import post, serving, workers
-from tests.app.traffic import Payments, Server, compare, in_order, offline, same_states
+from tests.app.traffic import Payments, Server
 from tests.waiting import until
 
 #: Sent one after the other, each over a connection of its own.
@@ -48,10 +45,7 @@ class Outcome:
 
     first: list[dict[str, Any]]
     load: Load
-    decisions: list[Decision]
-    labels: list[LabelEvent]
-    differing: int
-    same_states: bool
+    log: Logged
 
 
 def kill(pid: int) -> None:
@@ -74,18 +68,7 @@ def outcome(payments: Payments, request: pytest.FixtureRequest) -> Outcome:
                 kill(until(lambda: workers(process.pid), "a worker")[0])
             load.answered(1)
             load.stop()
-        with closing(open_store(url, read_only=True)) as store:
-            log = list(store.log())
-            decisions = [event for event in log if isinstance(event, Decision)]
-            labels = [event for event in log if isinstance(event, LabelEvent)]
-            ids, seqs = [one.transaction_id or "" for one in decisions], [one.seq for one in decisions]
-            again = offline(payments.scorer, in_order(payments.frame, payments.schema, ids), seqs, labels, ids)
-            origin = store.origin()
-            assert origin is not None
-            rebuilt = rebuild(store, payments.schema, origin)
-            saved = {key: one.state for key, one in read_saved(store, origin.spec, sorted(rebuilt)).items()}
-    same = same_states(payments.schema, again.states, rebuilt) and same_states(payments.schema, rebuilt, saved)
-    return Outcome(first, load, decisions, labels, compare(payments.scorer, decisions, again).differing, same)
+        return Outcome(first, load, read_log(payments, url))
 
 
 def test_what_comes_one_by_one_is_answered_as_by_one_process(
@@ -97,16 +80,16 @@ def test_what_comes_one_by_one_is_answered_as_by_one_process(
 
 
 def test_every_answer_is_recorded_once(outcome: Outcome) -> None:
-    recorded = {one.transaction_id: one.reply for one in outcome.decisions}
-    assert len(recorded) == len(outcome.decisions)
+    recorded = {one.transaction_id: one.reply for one in outcome.log.decisions}
+    assert len(recorded) == len(outcome.log.decisions)
     known = outcome.load.known
     assert known.answered
     assert all(recorded[outcome.load.ids[row]] == reply for row, reply in known.answered.items())
-    last = {label.transaction_id: label.label for label in outcome.labels}
+    last = {label.transaction_id: label.label for label in outcome.log.labels}
     assert {outcome.load.ids[row]: label for row, label in known.labelled.items()} == last
 
 
 def test_features_and_states_are_those_of_the_offline_path(outcome: Outcome) -> None:
-    print(f"\nshared: {len(outcome.decisions):,} rows recorded, {outcome.differing} features differ")
-    assert outcome.differing == 0
-    assert outcome.same_states
+    print(f"\nshared: {len(outcome.log.decisions):,} rows recorded, {outcome.log.offline.differing} features differ")
+    assert outcome.log.offline.differing == 0
+    assert outcome.log.same_states

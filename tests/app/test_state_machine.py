@@ -42,9 +42,10 @@ from tests import servers
 from tests.app.decisions.test_purge import broken_off
 from tests.app.faulty_store import Stop
 from tests.app.memory import Memory, Paid, Unsaved
+from tests.app.offline import same_states
 from tests.app.records import Till, Told, sent
 from tests.app.store.conftest import empty_redis
-from tests.app.traffic import Payments, same_states
+from tests.app.traffic import Payments
 from tests.models.behaviour.streams import DAY, HOUR, SECOND, assert_equal
 from tests.waiting import until
 

@@ -38,6 +38,7 @@ from tests.app import records
 from tests.app.calls import CARDS, Client
 from tests.app.decisions.test_decisions import ask
 from tests.app.faulty_store import FaultyStore, Stop
+from tests.app.offline import same_states
 from tests.app.recording.test_recorder import behaviour_of
 from tests.app.records import Till, changed, sent
 from tests.app.store.conftest import (
@@ -49,7 +50,7 @@ from tests.app.store.conftest import (
     sqlite_backend,
     url,
 )
-from tests.app.traffic import Payments, label_body, same_states
+from tests.app.traffic import Payments, label_body
 from tests.command_line import Cli
 from tests.waiting import FAR
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from app.recording.rebuild import rebuild
 from app.recording.steps import Steps
 from app.store.open import shared_url
+from tests.app.offline import same_states
 from tests.app.records import Till, sent, till
 from tests.app.store.conftest import Backend, postgresql_backend, postgresql_server, shared_postgresql_backend
-from tests.app.traffic import Payments, same_states
+from tests.app.traffic import Payments
 
 __all__ = ["postgresql_backend", "postgresql_server", "shared_postgresql_backend"]  # fixtures
 

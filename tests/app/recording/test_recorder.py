@@ -31,8 +31,9 @@ from models.behaviour.keys import EntityKey
 from models.behaviour.replay import content
 from models.rows import Batch
 from tests.app.faulty_store import FaultyStore, Stop
+from tests.app.offline import same_states
 from tests.app.records import Till, changed, replies, sent, till, told
-from tests.app.traffic import Payments, same_states
+from tests.app.traffic import Payments
 
 HOUR = 3_600_000_000
 

@@ -28,6 +28,7 @@ from app.store.redis.store import RedisStore
 from models.behaviour.events import Behaviour
 from tests import servers
 from tests.app.faulty_store import FaultyStore, Stop
+from tests.app.offline import same_states
 from tests.app.records import sent, till
 from tests.app.store.conftest import (
     empty_redis,
@@ -37,7 +38,7 @@ from tests.app.store.conftest import (
     shared_store,
 )
 from tests.app.store.events import append, decision, key, look
-from tests.app.traffic import Payments, same_states
+from tests.app.traffic import Payments
 
 __all__ = [  # fixtures
     "empty_redis",
