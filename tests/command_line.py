@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -37,8 +36,6 @@ class Cli:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         monkeypatch.chdir(folder)
-        for name in [name for name in os.environ if name.startswith("COUNTERFOIL_")]:
-            monkeypatch.delenv(name)
         monkeypatch.setenv("COLUMNS", "200")  # help texts are not wrapped
 
     def __call__(self, *arguments: str | Path) -> Result:

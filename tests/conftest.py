@@ -36,6 +36,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Settings of the caller's shell are none of the tests': each says what it needs.
+for _name in [name for name in os.environ if name.startswith("COUNTERFOIL_")]:
+    del os.environ[_name]
+
 # Where the suite runs in the background (``nohup``, ``&`` in a script) this signal is ignored, and the processes that
 # tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

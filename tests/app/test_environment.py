@@ -27,10 +27,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def unasked(tmp_path: Path) -> dict[str, str]:
     """What Kubernetes, a company's proxy and a neighbour's metrics leave in the environment."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     linked = {"COUNTERFOIL_PORT": "tcp://10.0.0.1:8000", "COUNTERFOIL_SERVICE_HOST": "10.0.0.1"}
-    return kept | proxies | linked | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "missing"), "no_proxy": ""}
+    return dict(os.environ) | proxies | linked | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "missing"), "no_proxy": ""}
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -144,9 +144,8 @@ def test_image_and_unit_say_what_every_process_sets_itself(file: str) -> None:
 @contextmanager
 def serving(folder: Path) -> Iterator[int]:
     """``counterfoil serve`` in a folder; its port."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--port", "0"]
-    environment = kept | {"PYTHONPATH": str(ROOT)}
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         found = announced(process)
         assert found
@@ -165,9 +164,9 @@ def answer(port: int, body: bytes) -> bytes:
 
 
 def environment() -> dict[str, str]:
-    """Without settings, and with the project's own commands."""
+    """With the project's own commands."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {"PATH": path}
+    return dict(os.environ) | {"PATH": path}
 
 
 def run(part: list[tuple[str, str]], folder: Path) -> None:

@@ -35,11 +35,14 @@ ROOT = Path(__file__).parents[2]
 
 def start(payments: Payments, url: str) -> subprocess.Popen[str]:
     """Two processes that are about to answer on one port, and their parent."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
     command = [sys.executable, str(ROOT / "counterfoil.py"), "serve", "--workers", "2", "--port", "0"]
     command += ["--artifacts", str(payments.artifacts), "--database", url]
     return subprocess.Popen(
-        command, env=kept | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

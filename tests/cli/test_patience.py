@@ -40,7 +40,6 @@ def run(unread: int, folder: Path, *arguments: str | Path, both: bool = False) -
     done = subprocess.run(
         command(*arguments),
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
         stdout=unread,
         stderr=unread if both else subprocess.PIPE,
         text=True,
