@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
@@ -10,7 +11,8 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -52,10 +54,7 @@ def postgresql() -> Iterator[PrivateServer]:
     if found is None:
         missing("PostgreSQL's server programs are not installed")
     with _folder() as folder:
-        owner = None
-        if os.geteuid() == 0:  # it refuses to run as root
-            owner = "nobody"
-            shutil.chown(folder, owner)
+        owner = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
         server = _Postgresql(Path(found).resolve().parent, folder, owner)
         server.start()
         try:
@@ -94,8 +93,9 @@ class _Postgresql:
         }
         self._command = [str(programs / "postgres"), "-D", str(self._data)]
         self._command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        make = [str(programs / "initdb"), "-D", str(self._data), "-U", "counterfoil", "-A", "trust", "--no-sync"]
-        subprocess.run(make, user=owner, cwd=folder, capture_output=True, check=True)
+        if owner is not None:
+            shutil.chown(folder, owner)
+        subprocess.run(["cp", "--archive", str(_new_cluster(programs, owner)), str(self._data)], check=True)
 
     def start(self) -> None:
         """See the protocol."""
@@ -129,6 +129,22 @@ class _Postgresql:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
             with suppress(ProcessLookupError):
                 os.kill(int(child), number)
+
+
+@cache
+def _new_cluster(programs: Path, owner: str | None) -> Path:
+    """An empty cluster to be copied: to make one takes ten times as long."""
+    folder = _until_the_end.enter_context(_folder())
+    if owner is not None:
+        shutil.chown(folder, owner)
+    data = folder / "data"
+    make = [str(programs / "initdb"), "-D", str(data), "-U", "counterfoil", "-A", "trust", "--no-sync"]
+    subprocess.run(make, user=owner, cwd=folder, capture_output=True, check=True)
+    return data
+
+
+_until_the_end = ExitStack()
+atexit.register(_until_the_end.close)
 
 
 class _Redis:
