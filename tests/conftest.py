@@ -163,13 +163,13 @@ def tiny_model(tiny_registry: Registry) -> Path:
 def rival_model(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a version trained on the same rows with another seed."""
     from models.registry import Registry
-    from tests.tiny import TINY_FIT, TINY_POLICY
+    from tests.tiny import TINY_FIT, TINY_POLICY, no_report
     from training.read import read_history
     from training.train import TrainingJob, train
 
     def make(folder: Path) -> None:
         job = TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY, seed=7)
-        train(job, read_history(tiny_schema, [tiny_csv]), Registry(folder / "artifacts"))
+        train(job, read_history(tiny_schema, [tiny_csv]), Registry(folder / "artifacts"), report=no_report)
 
     registry = Registry(shared(tmp_path_factory, "rival", make) / "artifacts")
     return registry.folder(registry.versions()[0])

@@ -183,11 +183,13 @@ def train(
     ranks: Ranks = ALONE,
     on_progress: Callable[[FitProgress], None] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    report: Callable[..., bytes] = render_report,
 ) -> tuple[Manifest, Path]:
     """Train on a history and publish the version; activating it is the caller's decision.
 
     Args:
         ranks: of processes that train together, of which this is the first; the others call :func:`help_training`.
+        report: makes the report, with the arguments of :func:`render_report`: it takes longer than a small training.
 
     Returns:
         The manifest and the version's folder.
@@ -243,7 +245,7 @@ def train(
         files={},
     )
     scorer = Scorer(Bundle(Path(), manifest, detector, golden), threads=torch.get_num_threads())
-    report = render_report(
+    page = report(
         scorer,
         ScoredPart.of(scorer, test, history.take(split.test)),
         loss=result.history,
@@ -252,7 +254,7 @@ def train(
     files = {
         DETECTOR: detector,
         GOLDEN: golden.model_dump_json().encode() + b"\n",
-        REPORT: report,
+        REPORT: page,
     }
     if states is not None:
         files[STATES] = states.to_bytes()

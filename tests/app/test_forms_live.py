@@ -29,7 +29,7 @@ from models.schema import PLAIN, TransactionSchema, parse_schema
 from models.scorer import Scorer
 from tests.app.calls import Client
 from tests.app.pans import card_numbers
-from tests.tiny import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY, no_report
 from training.read import read_history
 from training.train import TrainingJob, train
 
@@ -107,7 +107,7 @@ def bank(tiny_frame: pl.DataFrame, kernel: None, tmp_path_factory: pytest.TempPa
     schema = parse_schema(tomllib.loads(PROFILE), source="test").with_keys(KeyHash(SECRET))
     registry = Registry(folder / "artifacts")
     job = TrainingJob(schema, TINY_FIT, TINY_POLICY, label_delay="0d")
-    manifest, _ = train(job, read_history(schema, [folder / "bank.csv"]), registry)
+    manifest, _ = train(job, read_history(schema, [folder / "bank.csv"]), registry, report=no_report)
     registry.activate(manifest.version)
     return Bank(schema, Scorer.load(registry.resolve(None)), folder / "bank.csv", folder / "plain.parquet", secret)
 

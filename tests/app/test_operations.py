@@ -30,6 +30,7 @@ from tests.app.store.events import append, decision, key, look
 from tests.app.store.redis.test_store import server
 from tests.app.test_server import announced
 from tests.app.traffic import Payments
+from tests.command_line import Cli, refused
 from tests.private_servers import DURABLE
 from tests.test_docs import ROOT, assert_same, sessions
 from tests.waiting import FAR
@@ -229,12 +230,14 @@ def test_a_backup_of_redis_is_made_and_restored_as_printed(tmp_path: Path) -> No
 
 
 @pytest.mark.early
-def test_a_challenger_is_compared_on_the_log_and_promoted_on_evidence_alone(payments: Payments, tmp_path: Path) -> None:
+def test_a_challenger_is_compared_on_the_log_and_promoted_on_evidence_alone(
+    payments: Payments, tmp_path: Path, cli: Cli
+) -> None:
     """docs/monday.md trains one; here another threshold is the challenger, so that nothing is to be trained."""
     shutil.copytree(payments.artifacts, tmp_path / "artifacts")
     registry = Registry(tmp_path / "artifacts")
     old, recorded = registry.active(), 1_000
-    command("threshold", "--alert-rate", "0.02", "--no-activate", folder=tmp_path, code=0)
+    assert cli("threshold", "--alert-rate", "0.02", "--no-activate").code == 0
     (challenger,) = (version for version in registry.versions() if version != old)
     with till(payments, f"sqlite:///{tmp_path / 'counterfoil.db'}") as one:
         rows = sent(payments, recorded)
@@ -245,22 +248,14 @@ def test_a_challenger_is_compared_on_the_log_and_promoted_on_evidence_alone(paym
                 one.recorder.label(json.loads(row)["transaction_id"], "fraud", 2**51, 2**51, None)
         one.recorder.label(json.loads(rows[0])["transaction_id"], "disputed", 2**51, 2**51, None)
     retrain = ("retrain", "--challenger", challenger)
-    done = command(*retrain, folder=tmp_path, code=0)
-    assert f"{recorded:,} rows: 0 in files, {recorded:,} recorded" in done.stdout
-    assert "1 left out: disputed" in done.stdout and "Not active." in done.stdout
-    done = command(*retrain, "--promote", folder=tmp_path, code=3)
+    done = cli(*retrain)
+    assert done.code == 0, done.err
+    assert f"{recorded:,} rows: 0 in files, {recorded:,} recorded" in done.out
+    assert "1 left out: disputed" in done.out and "Not active." in done.out
+    done = cli(*retrain, "--promote")
     told = json.loads((tmp_path / "flips.json").read_text(encoding="utf-8"))
-    assert told["verdict"]["why"] in done.stdout and "NOT promoted" in done.stderr
+    assert done.code == 3 and told["verdict"]["why"] in done.out and "NOT promoted" in done.err
     assert not told["verdict"]["passed"] and registry.active() == old
     assert told["comparison"]["new"]["version"] == challenger
     assert told["comparison"]["changes"] == 0  # the same network, and here as many alerts
-    assert command("retrain", "--out", "nowhere", folder=tmp_path, code=2).stderr.startswith("error: --out: nowhere")
-
-
-def command(*arguments: str, folder: Path, code: int) -> subprocess.CompletedProcess[str]:
-    """Run ``counterfoil``, which ends with this code."""
-    done = subprocess.run(
-        ["counterfoil", *arguments], check=False, cwd=folder, env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    refused(cli("retrain", "--out", "nowhere"), "error: --out: nowhere")

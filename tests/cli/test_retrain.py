@@ -18,7 +18,7 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.command_line import Cli
-from tests.tiny import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY, no_report
 from training.read import read_history
 from training.simulate import SimulationConfig, simulate
 from training.train import TrainingJob, train
@@ -45,7 +45,8 @@ def test_the_better_one_is_promoted_and_taken_over(tiny_model: Path, tiny_schema
     shutil.copytree(tiny_model, registry.root / challenger)
     # The active one took a flood of fraud for legitimate traffic, and finds hardly any.
     flooded = payments(cli.folder, "flooded.parquet", date(2026, 1, 1), 8, 0.4, labelled=False)
-    active, _ = train(TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY), read_history(tiny_schema, [flooded]), registry)
+    job, history = TrainingJob(tiny_schema, TINY_FIT, TINY_POLICY), read_history(tiny_schema, [flooded])
+    active, _ = train(job, history, registry, report=no_report)
     registry.activate(active.version)
     serve(registry, url)
     later = payments(cli.folder, "later.parquet", date(2026, 1, 10), 12, 0.1, labelled=True)

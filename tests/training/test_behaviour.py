@@ -20,6 +20,7 @@ from models.registry import Registry
 from models.rethreshold import rethreshold
 from models.schema import load_schema
 from models.thresholds import Policy
+from tests.tiny import no_report
 from training.behaviour import FORGOTTEN_SHARE, cold, forget_some, remember, warm_up_end
 from training.fit import FitOptions
 from training.read import read_history
@@ -39,7 +40,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = TrainingJob(
         schema, FitOptions(hidden=(16,), steps=50), Policy(name="alert-rate", value=0.05), label_delay="0d"
     )
-    return train(job, read_history(schema, [folder / "p.parquet"]), Registry(folder / "artifacts"))[1]
+    return train(job, read_history(schema, [folder / "p.parquet"]), Registry(folder / "artifacts"), report=no_report)[1]
 
 
 def test_the_beginning_is_left_out_until_the_longest_window_is_full() -> None:
@@ -118,8 +119,9 @@ def test_features_that_a_table_has_are_taken_as_they_are(tmp_path: Path) -> None
     registry = Registry(tmp_path / "artifacts")
     options, policy = FitOptions(hidden=(8,), steps=5, members=1), Policy(name="alert-rate", value=0.05)
     job = TrainingJob(schema, options, policy, label_delay="0d")
-    learned, folder = train(job, history, registry)
-    again, _ = train(job, read_history(schema, [tmp_path / "plain.parquet"]), Registry(tmp_path / "again"))
+    learned, folder = train(job, history, registry, report=no_report)
+    history = read_history(schema, [tmp_path / "plain.parquet"])
+    again, _ = train(job, history, Registry(tmp_path / "again"), report=no_report)
     assert learned.metrics == again.metrics
     content = read_states(folder)
     assert content is not None

@@ -15,7 +15,7 @@ from models.errors import InvalidInput
 from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
-from tests.tiny import TINY_POLICY
+from tests.tiny import TINY_POLICY, no_report
 from training.fit import FitOptions
 from training.ranks import ALONE, started_by_torchrun
 from training.read import read_history
@@ -42,7 +42,8 @@ def test_two_processes_publish_one_version_that_errs_like_that_of_one(
     together = Registry(tmp_path / "together")
     assert together.versions() == [together.active()]
     options = FitOptions(members=1, hidden=(8,))
-    _, alone = train(TrainingJob(tiny_schema, options, TINY_POLICY), history, Registry(tmp_path / "alone"))
+    job = TrainingJob(tiny_schema, options, TINY_POLICY)
+    _, alone = train(job, history, Registry(tmp_path / "alone"), report=no_report)
     errors = []
     for version in (together.resolve(None), alone):
         scorer = Scorer.load(version)

@@ -19,6 +19,7 @@ from models.rows import FRAUD, LEGITIMATE, UNKNOWN, Batch
 from models.schema import TransactionSchema, parse_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
+from tests.tiny import no_report
 from training.fit import FitOptions
 from training.optimise import FitProgress
 from training.read import History, read_history
@@ -104,7 +105,7 @@ def taken(scorer: Scorer, part: ScoredPart, rows: np.ndarray) -> ScoredPart:
 def trained(schema: TransactionSchema, history: History, folder: Path, **options: Any) -> tuple[Scorer, ScoredPart]:
     fit = FitOptions(hidden=(8,), members=2, steps=60, **options)
     job = TrainingJob(schema, fit=fit, policy=Policy(name="alert-rate", value=0.05))
-    _, version = train(job, history, Registry(folder))
+    _, version = train(job, history, Registry(folder), report=no_report)
     scorer = Scorer.load(version)
     codes = scorer.vocabulary.encode(history.text) if history.text else np.empty((len(history), 0), np.int64)
     return scorer, ScoredPart.of(scorer, Batch(history.numeric, codes, history.time), history)

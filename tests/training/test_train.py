@@ -23,6 +23,7 @@ from models.rows import FRAUD, UNKNOWN
 from models.schema import TransactionSchema, parse_schema
 from models.scorer import Scorer
 from models.thresholds import Policy
+from tests.tiny import no_report
 from training.fit import FitOptions
 from training.read import History, read_history
 from training.simulate import SimulationConfig, simulate, write
@@ -86,7 +87,7 @@ def test_a_row_of_a_wrong_year_changes_nothing_and_is_told(
 ) -> None:
     rows = history.take(np.append(np.arange(len(history)), 0))
     rows.time[-1] = (datetime(2962, 3, 31, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    manifest, folder = train(job, rows, Registry(tmp_path))
+    manifest, folder = train(job, rows, Registry(tmp_path), report=no_report)
     assert manifest.training.left_out.pop(AHEAD) == 1
     assert (folder / DETECTOR).read_bytes() == (first / DETECTOR).read_bytes()
     found, expected = manifest_of(folder), manifest_of(first)
@@ -94,7 +95,7 @@ def test_a_row_of_a_wrong_year_changes_nothing_and_is_told(
     assert found == expected
     rows.time[:] = rows.time[-1]
     with pytest.raises(InvalidInput, match=f"all {len(rows):,} rows are {AHEAD}"):
-        train(job, rows, Registry(tmp_path))
+        train(job, rows, Registry(tmp_path), report=no_report)
 
 
 def test_fraud_and_the_test_part_never_reach_the_detector_or_the_threshold(
@@ -115,7 +116,7 @@ def test_fraud_and_the_test_part_never_reach_the_detector_or_the_threshold(
         label=label,
         text=tuple(pl.Series(c.name, cells) for c, cells in zip(history.text, text, strict=True)),
     )
-    _, folder = train(job, changed, Registry(tmp_path))
+    _, folder = train(job, changed, Registry(tmp_path), report=no_report)
     for name in (DETECTOR, GOLDEN):
         assert (folder / name).read_bytes() == (first / name).read_bytes()
     ours, theirs = manifest_of(folder), manifest_of(first)
@@ -274,7 +275,7 @@ def test_labels_give_a_second_opinion_that_serves_like_any_other(
 def test_labels_that_are_ignored_or_refused_leave_the_score_to_the_bit(
     job: TrainingJob, history: History, first: Path, tmp_path: Path
 ) -> None:
-    manifest, folder = train(replace(job, labels="use"), history, Registry(tmp_path))
+    manifest, folder = train(replace(job, labels="use"), history, Registry(tmp_path), report=no_report)
     assert manifest.second_opinion is not None and not manifest.second_opinion.used
     for name in (DETECTOR, GOLDEN):
         assert (folder / name).read_bytes() == (first / name).read_bytes()

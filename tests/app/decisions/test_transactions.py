@@ -41,7 +41,7 @@ from tests.app.store.events import append, decision, label
 from tests.app.traffic import Payments, bodies
 from tests.command_line import Cli
 from tests.examples import examples
-from tests.tiny import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY, no_report
 from training.read import read_history
 from training.train import TrainingJob, train
 
@@ -119,7 +119,7 @@ def nowhere(tiny_frame: pl.DataFrame, tiny_csv: Path, tiny_schema: TransactionSc
     schema = tiny_schema.model_copy(update={"columns": columns}).checked()
     registry = Registry(tmp_path_factory.mktemp("nowhere") / "artifacts")
     job = TrainingJob(schema, TINY_FIT, TINY_POLICY, label_delay="0d")
-    manifest, folder = train(job, read_history(schema, [tiny_csv]), registry)
+    manifest, folder = train(job, read_history(schema, [tiny_csv]), registry, report=no_report)
     registry.activate(manifest.version)
     rows = tiny_frame.select(schema.inputs).head(300).with_columns(pl.col("account_age_days").cast(pl.Float64))
     return Nowhere(registry, Scorer.load(folder), [json.dumps(row).encode() for row in rows.iter_rows(named=True)])
@@ -176,7 +176,7 @@ def test_a_model_of_pseudonyms_knows_cards_once_warmed_from_the_same_table(
     assert set(pl.read_csv("all.csv")["card_id"].str.slice(0, 3)) == {"pn_"}
     registry = Registry(tmp_path / "artifacts")
     job = TrainingJob(payments.schema, TINY_FIT, TINY_POLICY, label_delay="0d")
-    manifest, folder = train(job, read_history(payments.schema, [tmp_path / "all.csv"]), registry)
+    manifest, folder = train(job, read_history(payments.schema, [tmp_path / "all.csv"]), registry, report=no_report)
     registry.activate(manifest.version)
     scorer = Scorer.load(folder)
     later = payments.frame[ROWS : ROWS + 100].drop("is_fraud")

@@ -18,7 +18,7 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.app.calls import CARDS, Client, renewed
-from tests.tiny import TINY_FIT, TINY_POLICY
+from tests.tiny import TINY_FIT, TINY_POLICY, no_report
 from training.read import read_history
 from training.train import TrainingJob, train
 
@@ -115,7 +115,7 @@ def narrow(tiny_csv: Path, tiny_schema: TransactionSchema, tmp_path_factory: pyt
     columns = {name: column for name, column in tiny_schema.columns.items() if name != LATER}
     schema = tiny_schema.model_copy(update={"columns": columns}).checked()
     registry = Registry(tmp_path_factory.mktemp("narrow") / "artifacts")
-    train(TrainingJob(schema, TINY_FIT, TINY_POLICY), read_history(schema, [tiny_csv]), registry)
+    train(TrainingJob(schema, TINY_FIT, TINY_POLICY), read_history(schema, [tiny_csv]), registry, report=no_report)
     return Scorer.load(registry.folder(registry.versions()[0]))
 
 

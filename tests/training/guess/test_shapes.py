@@ -46,6 +46,7 @@ def test_the_page_has_every_shape() -> None:
     assert set(documented()) == set(SHAPES)
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape(shape: str, tmp_path: Path) -> None:
     path = write(shape, tmp_path)
