@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,14 @@ def tiny_history(tiny_csv: Path, tiny_schema: TransactionSchema) -> History:
     from training.read import read_history
 
     return read_history(tiny_schema, [tiny_csv])
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of the command line take ten steps instead of a thousand: nothing depends on how well they learn."""
+    from training.fit import FitOptions
+
+    monkeypatch.setattr("training.fit.FitOptions", partial(FitOptions, steps=10))
 
 
 @pytest.fixture

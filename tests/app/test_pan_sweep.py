@@ -194,6 +194,7 @@ def test_no_card_number_gets_through_the_service(payments: Payments, tmp_path: P
 
 
 @pytest.mark.early
+@pytest.mark.usefixtures("few_steps")
 def test_no_card_number_gets_through_the_command_line(payments: Payments, tmp_path: Path, cli: Cli) -> None:
     numbers = card_numbers(ALL, seed=1)[ALL // 2 :]
     search, cards = Search(numbers), iter(numbers)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +15,9 @@ from models.registry import Registry
 from tests.cli.wrong_tables import TABLES
 from tests.command_line import Cli, refused
 from tests.waiting import until
-from training.fit import FitOptions
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_without_a_profile_it_guesses_and_without_activate_it_does_not(cli: Cli, tiny_csv: Path) -> None:
     done = cli(
         "train", tiny_csv, "--hidden", "4", "--members", "1", "--no-activate", "--out", "elsewhere", "--code-size", "2",
@@ -65,6 +64,7 @@ def test_of_several_processes_the_first_says_what_is_wrong(
         assert done.code == 2 and done.err.startswith(said) and bool(done.err) == bool(said)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_constant_columns_and_no_label_are_no_error(cli: Cli) -> None:
     random = pl.Series([(i * 7919) % 101 / 10 for i in range(400)])
     frame = pl.DataFrame({"a": random, "b": random * 2 + 1, "constant": [7.0] * 400, "word": ["same"] * 400})
@@ -145,6 +145,7 @@ def test_an_interrupted_training_leaves_nothing(tiny_csv: Path, tmp_path: Path, 
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_card_numbers_and_verification_values_are_in_nothing_that_comes_out(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +161,6 @@ def test_card_numbers_and_verification_values_are_in_nothing_that_comes_out(
     key.write_bytes(bytes(range(32)))
     key.chmod(0o600)
     monkeypatch.setenv("COUNTERFOIL_PSEUDONYM_KEY_FILE", str(key))
-    monkeypatch.setattr("training.fit.FitOptions", partial(FitOptions, steps=10))
     done = cli("train", "t.csv", "--profile", "p.toml", "--members", "1", "--hidden", "4", "--alert-rate", "0.05")
     assert done.code == 0, done.err
     scored = cli("score", "t.csv", "--out", "scored.csv")
