@@ -129,6 +129,12 @@ class CardMask:
         return cells.cast(pl.String).str.contains("[0-9]{8}").fill_null(False)
 
 
+def unchecked_columns(schema: TransactionSchema, columns: Iterable[str]) -> list[str]:
+    """Those that parsing does not look at."""
+    checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
+    return [name for name in columns if name not in checked]
+
+
 def hashed_fields(schema: TransactionSchema) -> tuple[str, ...]:
     """The fields that hold keys which are hashed on reading, and so must not be shown."""
     return tuple(field for name in schema.hashed for field in schema.columns[name].fields(name))

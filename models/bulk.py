@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,24 @@ DOUBT = 1e-10
 SCORE_DOUBT = 1e-8
 #: Fewer rows are ONNX Runtime's.
 _FEWEST = 64
+_made: WeakKeyDictionary[Scorer, Scorer] = WeakKeyDictionary()
 
 
 def for_many(scorer: Scorer) -> Scorer:
     """The same model for files and uploads; itself where its graph can only be run by ONNX Runtime.
 
-    That is where it has a second opinion, or where the recorded golden rows do not come out nearly the same.
+    That is where it has a second opinion, or where the recorded golden rows do not come out nearly the same. Made once
+    for each scorer, for as long as that is there.
     """
+    found = _made.get(scorer)
+    if found is None:
+        found = _for_many(scorer)
+        if found is not scorer:
+            _made[scorer] = found
+    return found
+
+
+def _for_many(scorer: Scorer) -> Scorer:
     outputs = dict.fromkeys((scorer.manifest.ranked_by, ERROR, "contributions"))
     try:
         graph = ArrayGraph(part_of(scorer.bundle.detector, frozenset(outputs)))

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from models.ahead import in_order
-from models.annotate import CardMask, hashed_fields, require_free_names, withheld
+from models.annotate import CardMask, hashed_fields, require_free_names, unchecked_columns, withheld
 from models.aside import written_aside
 from models.csv_stream import Chunk
 from models.errors import InvalidInput
@@ -126,7 +126,7 @@ def transform_table(
     if output.exists() and output.samefile(source):
         raise InvalidInput(f"{output}: is the input itself; give the output another name")
     require_free_names(reader.columns, added)
-    unchecked = _unchecked(schema, reader)
+    unchecked = unchecked_columns(schema, reader.columns)
     mask = CardMask(schema.trusted)
     prepared = prepare()
     rejects_path = output.with_name(output.name + ".rejects.csv")
@@ -202,12 +202,6 @@ def _pieces(head: pl.DataFrame, results: Iterable[tuple[_Worked, pl.DataFrame]],
 
 def _named(columns: list[pl.Series], names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame([column.alias(name) for column, name in zip(columns, names, strict=True)])
-
-
-def _unchecked(schema: TransactionSchema, reader: TableReader) -> list[str]:
-    """Columns that parsing does not look at."""
-    checked = {field for name in (*schema.inputs, schema.label) if name for field in schema.columns[name].fields(name)}
-    return [name for name in reader.columns if name not in checked]
 
 
 def _write_rejects(path: Path, rejected: list[RowError], reader: TableReader) -> None:

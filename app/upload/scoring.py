@@ -12,16 +12,25 @@ import polars as pl
 
 from app.problems import Refused
 from app.refusals import FieldProblem
-from models.annotate import CardMask, added_columns, hashed_fields, require_free_names, scored_frame, withheld
+from models.annotate import (
+    CardMask,
+    added_columns,
+    hashed_fields,
+    require_free_names,
+    scored_columns,
+    unchecked_columns,
+    withheld,
+)
 from models.behaviour.state_fork import StateFork
 from models.bulk import for_many
 from models.csv_stream import Chunk, CsvSplitter
 from models.familiarity import Familiarity
 from models.pan import contains_card_number
 from models.parsing import missing_fields, parse_rows
-from models.rows import RowError, at_lines
+from models.reading.plain_numbers import plain_fields, surely_plain
+from models.rows import ParsedRows, RowError, at_lines
 from models.scorer import Scorer
-from models.tables import csv_bytes
+from models.tables import csv_bytes, widened_lines
 from models.tables.reader import without_skipped
 from models.tables.streams import Utf8Decoder
 
@@ -48,7 +57,7 @@ class CsvScoring:
         self._reasons = reasons
         self._fork = fork
         form = scorer.schema.file
-        self._splitter = CsvSplitter("the body", form)
+        self._splitter = CsvSplitter("the body", form, numbers=self._numbers)
         self._decoder = Utf8Decoder(form.encoding, "the body")
         self._mask = CardMask(scorer.schema.trusted)
         self._begun = False
@@ -76,16 +85,42 @@ class CsvScoring:
         skip = self._scorer.schema.file.skip
         return b"".join(self._write(without_skipped(chunk, skip)) for chunk in chunks)
 
+    def _numbers(self, header: list[str]) -> frozenset[str]:
+        schema = self._scorer.schema
+        return frozenset() if schema.file.skip else plain_fields(schema.of_table(header))
+
     def _write(self, chunk: Chunk) -> bytes:
         if not self._begun:
             self._check_header(chunk.frame.columns)
         if self._many is None and chunk.frame.height >= _MANY:
             self._many = for_many(self._scorer)
-        scored = annotate(self._many or self._scorer, chunk, self._reasons, self._fork, self.familiarity)
-        texts = [name for name, kind in scored.schema.items() if kind == pl.String]
-        frame = self._mask.hide(withheld(scored, hashed_fields(self._scorer.schema)), texts)
+        scorer, schema, delimiter = self._many or self._scorer, self._scorer.schema, self._splitter.delimiter
         header, self._begun = not self._begun, True
-        return csv_bytes(frame, header=header, delimiter=self._splitter.delimiter)
+        parsed = parse_rows(schema, chunk.frame)
+        if not surely_plain(parsed) and (text := chunk.as_text()) is not chunk:
+            chunk = text
+            parsed = parse_rows(schema, chunk.frame)
+        behaviour = None
+        if self._fork is not None:
+            parsed, behaviour = self._fork.take(parsed)
+        batch = parsed.batch(self._scorer.vocabulary)
+        self.familiarity.look(batch.categorical)
+        batch = batch if behaviour is None else batch.with_behaviour(behaviour)
+        further = _named(scored_columns(scorer, batch, self._reasons))
+        plain = parsed.good.all() and not chunk.broken and self._shown(chunk)
+        if plain and (lines := widened_lines(chunk.text, further, delimiter)):
+            head = csv_bytes(chunk.frame.clear().hstack(further.clear()), header=True, delimiter=delimiter)
+            return head + lines if header else lines
+        scored = annotated(chunk.as_text(), parsed, further)
+        texts = [name for name, kind in scored.schema.items() if kind == pl.String]
+        frame = self._mask.hide(withheld(scored, hashed_fields(schema)), texts)
+        return csv_bytes(frame, header=header, delimiter=delimiter)
+
+    def _shown(self, chunk: Chunk) -> bool:
+        """Whether every cell of a chunk whose rows are all good may be shown as it stands."""
+        schema = self._scorer.schema
+        own = withheld(chunk.frame, hashed_fields(schema))
+        return bool(chunk.text) and self._mask.hide(own, unchecked_columns(schema, own.columns)) is chunk.frame
 
     def _check_header(self, columns: list[str]) -> None:
         schema = self._scorer.schema
@@ -101,21 +136,14 @@ class CsvScoring:
         require_free_names(columns, (*added_columns(self._reasons), ERROR))
 
 
-def annotate(
-    scorer: Scorer,
-    chunk: Chunk,
-    reasons: int,
-    fork: StateFork | None,
-    familiarity: Familiarity,
-) -> pl.DataFrame:
-    """All of a chunk's records in order: its columns, those of scoring, and ``error``; counted in ``familiarity``."""
-    parsed = parse_rows(scorer.schema, chunk.frame)
-    behaviour = None
-    if fork is not None:
-        parsed, behaviour = fork.take(parsed)
-    familiarity.look(parsed.batch(scorer.vocabulary).categorical)
-    scored = scored_frame(scorer, chunk.frame, parsed, reasons, behaviour)
-    scored = scored.with_columns(pl.lit(None, pl.String).alias(ERROR))
+def annotated(chunk: Chunk, parsed: ParsedRows, further: pl.DataFrame) -> pl.DataFrame:
+    """All of a chunk's records in order: its columns, those of scoring, and ``error``.
+
+    Args:
+        parsed: what parsing says of the chunk's rows.
+        further: the columns of scoring, and ``error``, of the good ones.
+    """
+    scored = chunk.frame.filter(pl.Series(parsed.good)).hstack(further)
     if not (parsed.errors or chunk.broken):
         return scored
     refused = chunk.frame.filter(pl.Series(~parsed.good)).with_columns(
@@ -125,6 +153,13 @@ def annotate(
     lines = np.concatenate([chunk.lines[parsed.good], chunk.lines[~parsed.good], [error.row for error in chunk.broken]])
     rows = pl.concat([scored, refused, broken], how="diagonal")
     return rows[np.argsort(lines, kind="stable")]
+
+
+def _named(columns: list[pl.Series]) -> pl.DataFrame:
+    """The columns of scoring, with an ``error`` that is empty."""
+    names = added_columns(len(columns) - len(added_columns(0)))
+    further = pl.DataFrame([column.alias(name) for column, name in zip(columns, names, strict=True)])
+    return further.with_columns(pl.lit(None, pl.String).alias(ERROR))
 
 
 def _text(error: RowError) -> str:

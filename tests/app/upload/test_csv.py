@@ -275,6 +275,16 @@ def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
         assert lines[-1].startswith(lines[0][:10] if not rows else "x,,")
 
 
+def test_plain_lines_come_back_as_they_stand_whatever_is_beside_them(tiny_scorer: Scorer, table: bytes) -> None:
+    bad = b"x," + table.splitlines(keepends=True)[-1].partition(b",")[2].replace(b"EUR", b"USD")
+    plain, looked_at = (
+        (scoring := CsvScoring(tiny_scorer, 0)).feed(body) + scoring.finish() for body in (table, table + bad)
+    )
+    assert looked_at.startswith(plain) and b",currency: " not in plain
+    lines = zip(plain.splitlines(), table.splitlines(), strict=True)
+    assert all(scored.startswith(sent + b",") for scored, sent in lines)
+
+
 def test_an_upload_steps_back_while_payments_wait_and_not_for_ever() -> None:
     looks = iter([True, True, False])
     asyncio.run(step_back(lambda: next(looks), 3_600.0))
