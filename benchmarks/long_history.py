@@ -9,6 +9,7 @@ The tables are simulated payments in Parquet files of some 300,000 rows, each of
 command a user runs, with the behaviour features of the profile ``payments`` and without. Processor seconds are those of
 all threads; the peak is the process's resident memory.
 
+``--read`` reads the tables of a folder as ``train`` does, with their profile, and tells what that alone takes.
 ``--quality`` fits a detector on all rows of a table and one on rows drawn from it, and measures both on all rows of its
 test part.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -110,6 +112,15 @@ def cost(sizes: list[int]) -> None:
                 print(f"| {rows:,} | {profile.stem} | {measured(folder, profile)}", flush=True)
 
 
+def read(schema: TransactionSchema, files: list[Path]) -> None:
+    """Print what reading takes in this process."""
+    begun = time.process_time()
+    history = read_for_training(schema, files, seed=0)
+    took, peak = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rows = len(history) if history.drawn is None else history.drawn.of
+    print(f"{rows:,} rows read, {len(history):,} held: {took:.1f} s of processor, peak {peak:,.0f} MiB")
+
+
 def fitted(schema: TransactionSchema, history: History, seed: int) -> tuple[Vocabulary, Graph]:
     """A detector of the training part, as ``train`` fits it, and the categories that it knows."""
     behaviour = Behaviour(schema)
@@ -145,12 +156,15 @@ def main() -> None:
     """Parse the command line and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--read", type=Path, nargs="+", help="only read these tables, under --profile")
     parser.add_argument("--quality", type=Path, nargs="+", help="measure all rows against drawn ones, of this table")
-    parser.add_argument("--profile", default="payments", help="of that table")
+    parser.add_argument("--profile", default="payments", help="of those tables")
     parser.add_argument("--most", type=int, help="rows that are drawn from it; default: as train does")
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    if given.quality:
+    if given.read:
+        read(load_schema(given.profile), given.read)
+    elif given.quality:
         schema = load_schema(given.profile)
         quality(schema, given.quality, given.most or most_rows(schema), given.seeds)
     else:
