@@ -9,7 +9,7 @@ import numpy as np
 from models.behaviour import layout as L
 from models.behaviour import plan as P
 from models.behaviour.compiled import Floats, Int, Ints, compiled
-from models.behaviour.records import count_with, events_of, latest_with, mean_with
+from models.behaviour.records import count_with, events_of, first_with, latest_with, mean_with
 from models.behaviour.uint128 import multiply, subtract
 from models.behaviour.windows import hour_of
 
@@ -168,6 +168,9 @@ def write(state: Ints, plan: Ints, event: Ints, out: Floats) -> None:  # noqa: P
         elif kind == P.SINCE:
             last = latest_with(state, plan, code, event[L.E_CODES + code], lo, hi)
             value = (t - state[at + last] if last >= 0 else plan[P.LONGEST]) / 1e6
+        elif kind == P.SINCE_FIRST:
+            first = first_with(state, plan, code, event[L.E_CODES + code], lo, hi)
+            value = (t - state[at + first]) / 1e6 if first >= 0 else 0.0
         elif kind == P.RATIO_TO_SAME:
             usual = mean_with(state, plan, code, event[L.E_CODES + code], lo, hi)
             value = event[L.E_AMOUNT] / usual if usual > 0.0 else 1.0

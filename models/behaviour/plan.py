@@ -60,6 +60,7 @@ OP_SIZE = 4
     FRAUD_STREAK,
     SINCE_LAST,
     SINCE,
+    SINCE_FIRST,
     RATIO_TO_SAME,
     KM_FROM_LAST,
     KM_FROM_USUAL,
@@ -67,7 +68,7 @@ OP_SIZE = 4
     NEW,
     HOUR_RARITY,
     IS_NEW,
-) = range(21)
+) = range(22)
 KINDS = {
     "count": COUNT,
     "sum": SUM,
@@ -83,6 +84,7 @@ KINDS = {
     "fraud_streak": FRAUD_STREAK,
     "since_last": SINCE_LAST,
     "since": SINCE,
+    "since_first": SINCE_FIRST,
     "ratio_to_same": RATIO_TO_SAME,
     "km_from_last": KM_FROM_LAST,
     "km_from_usual": KM_FROM_USUAL,

@@ -110,6 +110,16 @@ def count_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end: 
 
 
 @compiled
+def first_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end: Int) -> Int:
+    """The first record that :func:`count_with` counts, else -1."""
+    at = plan[P.HEADER] + (plan[P.MARKS] + 1 + code) * state[L.CAP]
+    for i in range(first, end):
+        if state[at + i] == value:
+            return i
+    return -1
+
+
+@compiled
 def mean_with(state: Ints, plan: Ints, code: Int, value: Int, first: Int, end: Int) -> float:
     """The mean amount, in minor units, of the records that :func:`count_with` counts; without any -1."""
     at = plan[P.HEADER] + (plan[P.MARKS] + 1 + code) * state[L.CAP]

@@ -17,9 +17,19 @@ Transform = Literal["none", "signed-log", "late-log"]
 #: Feature words that are written once per window, and those that look at the longest window only.
 LABEL_WORDS = ("fraud_share", "fraud_count", "fraud_streak")
 WINDOWED = ("count", "sum", "mean", "std", "max", "distinct", "same", "ratio_to_mean", "zscore", *LABEL_WORDS)
-SINGLE = ("since_last", "since", "ratio_to_same", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity")
+SINGLE = (
+    "since_last",
+    "since",
+    "since_first",
+    "ratio_to_same",
+    "km_from_last",
+    "km_from_usual",
+    "kmh",
+    "new",
+    "hour_rarity",
+)
 OF_PLACE = ("km_from_last", "km_from_usual", "kmh")
-WITH_COLUMN = ("distinct", "same", "since", "ratio_to_same", "new")
+WITH_COLUMN = ("distinct", "same", "since", "since_first", "ratio_to_same", "new")
 #: Words whose value for an entity without events is the longest window.
 ELAPSED = ("since_last", "since")
 RATIOS = ("ratio_to_mean", "ratio_to_same")

@@ -62,6 +62,9 @@ PHRASES = {
         "no payment {by} {column} in {span}",
         "no payment {by} in {span}",
     ),
+    "since_first": Phrase(
+        "duration", "{value} since the first payment {by} {column}", "no payment {by} {column} in {span}"
+    ),
     "ratio_to_same": Phrase("times", "amount is {value} the mean of {entity} {column} in {span}"),
     "same": Phrase(
         "count", "{value} {by} {column} in {window}", "no payment {by} {column} in {window}", _NO, noun="payment"

@@ -53,7 +53,7 @@ _AT_MOST_ONE = ("id", "timestamp", "amount", "currency", "label", "label_timesta
 #: Behaviour words that compare the amount: told as one reason with it.
 _OF_THE_AMOUNT = ("zscore", *RATIOS)
 #: Words that say how well the entity knows a value, such as the merchant: one cause.
-_OF_THE_VALUE = ("new", "since", "same")
+_OF_THE_VALUE = ("new", "since", "since_first", "same")
 #: Kinds of columns that a transaction lacks when it is scored.
 _NOT_SENT = ("label", "label_timestamp", "scenario", "ignore")
 
@@ -208,7 +208,14 @@ class TransactionSchema(BaseModel):
 
     @cached_property
     def _derived_columns(self) -> dict[str, NumericColumn]:
-        units = {"since_last": "s", "since": "s", "km_from_last": "km", "km_from_usual": "km", "kmh": "km/h"}
+        units = {
+            "since_last": "s",
+            "since": "s",
+            "since_first": "s",
+            "km_from_last": "km",
+            "km_from_usual": "km",
+            "kmh": "km/h",
+        }
         units |= dict.fromkeys(("sum", "mean", "std", "max"), self.currency)
         return {
             feature.name: NumericColumn(transform=feature.transform, unit=units.get(feature.word, ""))

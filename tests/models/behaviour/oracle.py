@@ -111,6 +111,9 @@ def _value(section: Section, word: str, column: str, window: str, before: list[E
         case "since":
             times = [e.time for e in seen if e.values[column] == event.values[column]]
             return (event.time - max(times) if times else micros(window)) / 1e6
+        case "since_first":
+            times = [e.time for e in seen if e.values[column] == event.values[column]]
+            return (event.time - min(times)) / 1e6 if times else 0.0
         case "ratio_to_same":
             same = [e.amount for e in seen if e.values[column] == event.values[column]]
             return float(event.amount / max(Fraction(sum(same), len(same)), Fraction(1))) if same else 1.0

@@ -63,7 +63,17 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
     rest, _, own = feature.partition("@")
     word, _, column = rest.partition(":")
     longest = section.windows[-1]
-    if word in ("since_last", "since", "ratio_to_same", "km_from_last", "km_from_usual", "kmh", "new", "hour_rarity"):
+    if word in (
+        "since_last",
+        "since",
+        "since_first",
+        "ratio_to_same",
+        "km_from_last",
+        "km_from_usual",
+        "kmh",
+        "new",
+        "hour_rarity",
+    ):
         inside = f"FILTER (p.t >= a.now - {micros(longest)})"
         elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
         same = f"{inside[:-1]} AND p.{column} = a.own_{column})"
@@ -78,6 +88,7 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
         expression = {
             "since_last": f"{elapsed} / 1e6",
             "since": f"coalesce(any_value(a.now) - max(p.t) {same}, {micros(longest)}) / 1e6",
+            "since_first": f"coalesce(any_value(a.now) - min(p.t) {same}, 0) / 1e6",
             "ratio_to_same": f"CASE WHEN (count(p.t) {same}) > 0 THEN any_value(a.own) "
             f"/ greatest((sum(p.x) {same})::DOUBLE / (count(p.t) {same}), 1) ELSE 1 END",
             "km_from_last": "any_value(a.km)",

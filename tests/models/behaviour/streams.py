@@ -26,7 +26,14 @@ CARD: dict[str, Any] = {
     "windows": ["1h", "1d", "7d", "30d"],
     "features": [
         *("count", "count@5m", "sum", "mean", "std", "max", "distinct:merchant_id", "distinct:country"),
-        *("same:merchant_id", "since:merchant_id", "ratio_to_same:merchant_id", "ratio_to_mean", "zscore"),
+        *(
+            "same:merchant_id",
+            "since:merchant_id",
+            "since_first:merchant_id",
+            "ratio_to_same:merchant_id",
+            "ratio_to_mean",
+            "zscore",
+        ),
         *("since_last", "km_from_last", "km_from_usual", "kmh", "new:merchant_id", "hour_rarity"),
     ],
 }
