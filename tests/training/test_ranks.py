@@ -16,13 +16,13 @@ from models.registry import Registry
 from models.schema import TransactionSchema
 from models.scorer import Scorer
 from tests.tiny import TINY_POLICY, no_report
+from tests.waiting import FAR
 from training.fit import FitOptions
 from training.ranks import ALONE, started_by_torchrun
 from training.read import read_history
 from training.train import TrainingJob, train
 
 ROOT = Path(__file__).parents[2]
-FAR = 120
 
 
 @pytest.mark.early
