@@ -4,6 +4,7 @@
   the endpoint has taken others meanwhile: a receiver that is down for days gets all of them afterwards.
 - While as many alerts fail as are sent at once, no other is tried. A receiver that is down is asked about a few alerts;
   the others wait in the log. Once it takes one, all are due.
+- One that is not recorded as the service records them is given up at once: it can never be told, and the log says so.
 - 410 Gone ends it until the endpoint is enabled again, which goes on where it ended.
 """
 
@@ -21,7 +22,7 @@ from app.telemetry.logs import FIELDS
 from app.webhooks.alert_log import AlertLog
 from app.webhooks.cursors import Cursor, Cursors, Open
 from app.webhooks.endpoints import Endpoint
-from app.webhooks.event import Event, Events
+from app.webhooks.event import Event, Events, Unreadable
 from app.webhooks.metrics import Metrics
 from app.webhooks.post import Outcome, post
 
@@ -123,8 +124,14 @@ class Delivery:
             decision = self._log.at(one.seq)
             if decision is None:
                 del self._open[one.seq]
-            else:
+                continue
+            try:
                 found.append((one, self._events.of(decision, self.endpoint.transaction)))
+            except Unreadable as error:
+                fields = {"endpoint": self.endpoint.name, "seq": one.seq, "why": str(error)}
+                _log.error("webhook given up: the alert is not recorded as it should be", extra={FIELDS: fields})
+                self._metrics.unreadable.inc()
+                self._forget(one, given_up=self._cursor.given_up + 1)
         return found
 
     def _attempt(self, due: tuple[Open, Event]) -> Outcome:

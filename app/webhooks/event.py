@@ -40,6 +40,10 @@ class Event:
     body: bytes
 
 
+class Unreadable(CounterfoilError):
+    """What the log holds of a decision is not what the service writes there."""
+
+
 class Events:
     """Makes events of decisions.
 
@@ -53,12 +57,23 @@ class Events:
         self._schema_of = lru_cache(16)(self._find_schema)
 
     def of(self, decision: Decision, transaction: bool) -> Event:
-        """An alert; with the transaction as it was read, or without."""
-        answered = from_json(decision.reply)
-        told = asdict(line(Recorded(decision, ()), self._schema_of(decision.model_version)))
+        """An alert; with the transaction as it was read, or without.
+
+        Raises:
+            Unreadable: it cannot be told; says what is at fault, and nothing of what is recorded.
+        """
+        schema = self._schema_of(decision.model_version)
+        try:
+            answered = from_json(decision.reply)
+            told = asdict(line(Recorded(decision, ()), schema))
+            reasons, approximate = answered["reasons"], answered["approximate"]
+        except KeyError as error:
+            raise Unreadable(f"what was answered has no field {error}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise Unreadable(f"what is recorded cannot be read ({type(error).__name__})") from None
         inside = _INSIDE if transaction else (*_INSIDE, "transaction")
         data = {name: value for name, value in told.items() if name not in inside}
-        data |= {"reasons": answered["reasons"], "approximate": answered["approximate"]}
+        data |= {"reasons": reasons, "approximate": approximate}
         subject = {} if decision.transaction_id is None else {"subject": decision.transaction_id}
         # A place is unique in one store; with the moment of arrival it is in all that ever were.
         event_id = f"alert_{decision.seq}_{decision.arrived_at}"

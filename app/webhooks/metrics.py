@@ -22,6 +22,8 @@ class Metrics:
         attempts, given_up = "Attempts to send an alert, by outcome", "Alerts that an endpoint alone refused for a day"
         lag, gone = "Since the oldest alert arrived that is not delivered", "1 while an endpoint wants no more (410)"
         self.attempts = Counter("counterfoil_webhook_attempts", attempts, (*_LABEL, "outcome"), registry=registry)
+        unreadable = "Alerts that are not recorded as the service records them, and were sent to nobody"
+        self.unreadable = Counter("counterfoil_webhook_unreadable", unreadable, _LABEL, registry=registry)
         self.given_up = Counter("counterfoil_webhook_given_up", given_up, _LABEL, registry=registry)
         self.lag = Gauge("counterfoil_webhook_lag_seconds", lag, _LABEL, registry=registry)
         self.gone = Gauge("counterfoil_webhook_gone", gone, _LABEL, registry=registry)
@@ -46,6 +48,7 @@ class EndpointMetrics:
         self._metrics, self._endpoint = metrics, endpoint
         self.delivered, self.failed = (metrics.attempts.labels(endpoint, one) for one in ("delivered", "failed"))
         self.given_up, self.gone = metrics.given_up.labels(endpoint), metrics.gone.labels(endpoint)
+        self.unreadable = metrics.unreadable.labels(endpoint)
         metrics.lag.labels(endpoint).set_function(lag)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.store.contract import Store
+from app.telemetry.logs import FIELDS
 from app.webhooks.alert_log import AlertLog
 from app.webhooks.cursors import Cursors
 from app.webhooks.delivery import AT_ONCE, Delivery, pause
@@ -192,6 +193,31 @@ def test_an_alert_that_alone_is_refused_for_a_day_is_given_up(
         assert send.counted("given_up_total") == 1
         state = cursors.of("queue")
         assert state and (state.given_up, state.delivered, state.open) == (1, 6, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"reply": b'{"approximate":false}'}, "what was answered has no field 'reasons'"),
+        ({"reply": b"[]"}, "what is recorded cannot be read (TypeError)"),
+        ({"body": "{"}, "what is recorded cannot be read (ValueError)"),
+    ],
+)
+def test_what_is_not_recorded_as_it_should_be_stops_nobody(
+    sending: Sent, receivers: Callable[..., Receiver], caplog: pytest.LogCaptureFixture, changes: Any, why: str
+) -> None:
+    store, send = sending
+    receiver = receivers()
+    with send.cursors() as cursors, send.to(endpoint(receiver.url), cursors) as delivery:
+        settle(delivery)
+        first, bad, last = append(store, alert("t1"), alert("odd", **changes), alert("t3"))
+        settle(delivery)
+        assert sorted(receiver.taken) == sorted(ids([first, last]))
+        assert send.counted("unreadable_total") == 1
+        state = cursors.of("queue")
+        assert state and (state.settled, state.given_up, state.delivered, state.open) == (last.seq, 1, 2, ())
+    (record,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert getattr(record, FIELDS) == {"endpoint": "queue", "seq": bad.seq, "why": why}
 
 
 def test_nothing_is_given_up_while_the_receiver_is_down(sending: Sent, receivers: Callable[..., Receiver]) -> None:
