@@ -83,19 +83,40 @@ class Admission:
         ledger = self._serving.ledger
         return 0.0 if ledger is None else max(self.pending, ledger.rows) * ledger.pace.seconds
 
-    def let_in(self, path: str, app: ASGIApp, waited: float = 0.0, *, whole: bool = True) -> ASGIApp:
+    @property
+    def crowded(self) -> bool:
+        """Whether as many wait as tell of a rush."""
+        return self.pending >= TELLING
+
+    def full(self, waited: float, unread: int = 0) -> bool:
+        """Whether a request for scores is to be refused.
+
+        Args:
+            waited: seconds since it came.
+            unread: requests before it that are not read yet.
+        """
+        if waited > self._most:
+            return True
+        if self.pending + unread < TELLING:
+            return False
+        ledger = self._serving.ledger
+        return ledger is not None and waited + self.wait + unread * ledger.pace.seconds > self._most
+
+    def let_in(
+        self, path: str, app: ASGIApp, waited: float = 0.0, *, whole: bool = True, taken: bool = False
+    ) -> ASGIApp:
         """What answers a request: ``app``, or the refusal.
 
         Args:
             path: of the request.
             waited: seconds since it came.
             whole: whether its body is here: of one whose client still sends, the time says nothing of the service.
+            taken: whether it was found to be in time when it came: then it is refused if it is late already.
         """
         if not path.startswith(_PATHS) and not path.endswith(_INFER):
             return app
-        if waited > self._most or (self.pending >= TELLING and waited + self.wait > self._most):
-            self._tell()
-            return self._refusal
+        if waited > self._most if taken else self.full(waited):
+            return self.refuse()
         self.pending += 1
         ledger = self._serving.ledger
         begun, before = time.perf_counter(), 0 if ledger is None else ledger.answered
@@ -110,10 +131,12 @@ class Admission:
 
         return counted
 
-    def _tell(self) -> None:
+    def refuse(self) -> Refusal:
+        """The refusal, counted."""
         self._metrics.overloads.inc()
         self._since += 1
         now = time.monotonic()
         if now - self._said >= _SAY_SECONDS:
             _log.warning("more requests come than can be answered in time: %d refused since the last line", self._since)
             self._said, self._since = now, 0
+        return self._refusal

@@ -18,7 +18,6 @@ from app.generation import Generation
 from app.problems import Refused, problem
 from app.recording.answers import Answer
 from app.recording.ledger import Ledger
-from app.recording.pace import TELLING
 from app.recording.startup import snapshot_of
 from app.refusals import Refusal
 from app.replays import given_before
@@ -133,8 +132,9 @@ class Endpoints:
         generation, ledger = self._serving.now()
         options = score_options(request, ScoreOptions(0), known=("reasons", "state"))
         require_media_type(request, "text/csv")
-        scoring = CsvScoring(generation.scorer, options.reasons, await _fork(generation, ledger, options.state))
-        return CsvResponse(request, scoring, self._settings.max_csv_bytes, lambda: ledger.rows >= TELLING)
+        beside, fork = self._serving.beside, await _fork(generation, ledger, options.state)
+        scoring = CsvScoring(generation.scorer, options.reasons, fork, beside.pressed)
+        return CsvResponse(request, scoring, self._settings.max_csv_bytes, beside)
 
     async def feedback(self, request: Request) -> Response:
         """Say what became known of a recorded transaction. It counts in fraud_share once the label delay is over. The

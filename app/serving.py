@@ -6,6 +6,7 @@ they began with, and the ledger decides each transaction under its own.
 
 from __future__ import annotations
 
+from app.beside import Beside
 from app.generation import Generation
 from app.problems import Refused
 from app.recording.activations import activated
@@ -30,6 +31,7 @@ class Serving:
         generation: answers now; None until one is loaded.
         succession: the version that is to answer next, or cannot; None where there is none. Any thread may ask.
         ledger: records, and owns store and states; None until then.
+        beside: does what must not take the processor from those who wait for the ledger.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, *, anew: bool = True) -> None:
@@ -37,6 +39,7 @@ class Serving:
         self.generation: Generation | None = None
         self.succession: Succession | None = None
         self.ledger: Ledger | None = None
+        self.beside = Beside(lambda: self.ledger is not None and self.ledger.pressed)
 
     def start(self, scorer: Scorer) -> None:
         """Serve a loaded, verified model from now on, the store opened and its states brought up to date.

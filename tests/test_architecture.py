@@ -16,6 +16,7 @@ HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib")
 #: Packages and modules of the service, each in its place; it imports none that stands below it.
 LAYERS = (
     "address", "health", "private_file", "file_signature", "file_claim", "docs_page", "security_headers", "refusals",
+    "beside",
     "store", "access.keys", "access.key_changes", "access.exposure", "settings", "problems", "access", "telemetry",
     "pseudonyms", "requests", "replies", "upload", "rules", "recording", "generation", "replays", "serving",
     "request_id", "admission", "reload", "drift", "gauges", "decisions", "rules.backtest", "rules.hits",

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
-from anyio.to_thread import run_sync
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -151,7 +150,7 @@ class Alerts:
         note = visit.one("note") if trouble else ""
         if contains_card_number(note):
             note = re.sub(r"\d", "#", note)  # the words are kept
-        whole, undoable = await run_sync(partial(self._whole, visit, case_id), limiter=visit.limiter)
+        whole, undoable = await visit.threaded(partial(self._whole, visit, case_id))
         holder = whole.case.held_by(visit.now)
         return await visit.page(
             "alert.html",

@@ -170,7 +170,8 @@ class Console:
             require(person, right)
             form = await form_of(request) if posted else fields(request.scope["query_string"])
             generation, ledger = self._serving.now()
-            return await handler(Visit(request, person, generation, ledger, desk, self._limiter, form))
+            beside = self._serving.beside
+            return await handler(Visit(request, person, generation, ledger, desk, self._limiter, beside, form))
 
         return _Page(pages.PREFIX + path, answer, methods=[method], include_in_schema=False)
 

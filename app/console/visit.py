@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.beside import Beside
 from app.console import pages
 from app.console.roles import Person
 from app.console.work import Work
@@ -48,6 +48,7 @@ class Visit:
     ledger: Ledger
     desk: Desk
     limiter: CapacityLimiter
+    beside: Beside
     form: dict[str, list[str]] = field(default_factory=dict)
     now: int = field(default_factory=lambda: time.time_ns() // 1_000)
 
@@ -86,7 +87,7 @@ class Visit:
 
     async def threaded(self, act: Callable[[], T]) -> T:
         """What ``act`` returns, in a thread, few at a time."""
-        return await run_sync(act, limiter=self.limiter)
+        return await self.beside.run(act, self.limiter)
 
     async def work(self, act: Callable[[Work], T]) -> T:
         """What ``act`` returns, done by this person in the ledger's thread."""

@@ -155,7 +155,8 @@ class Decisions:
 
     async def _answer(self, work: Callable[[], bytes]) -> Response:
         with self._telling():
-            return Response(await run_sync(work, limiter=self._readers), media_type="application/json")
+            content = await self._serving.beside.run(work, self._readers)
+            return Response(content, media_type="application/json")
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -170,7 +171,7 @@ class Decisions:
 
     def _told(self, parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         with self._telling():
-            yield from parts
+            yield from self._serving.beside.resting(parts)
 
     def _later(self, decision: Decision, serving: Scorer, top: int) -> list[Reason]:
         try:

@@ -26,6 +26,7 @@ from app.admission import Refusal
 from app.http.cycle import Cycle
 from app.http.line import Line
 from app.http.overseer import Overseer
+from app.http.plain import asks_for_scores
 from app.http.refusal import BadRequest, refusal
 
 _VERSIONS = ("1.1", "1.0")
@@ -88,7 +89,8 @@ class Connection(HttpToolsProtocol):
         self.lingering = False
         self.line: Line
         self._entered = False
-        self._first = b""  # what came before that
+        self._first = b""  # what waits to be read
+        self._taken = False  # whether what waits to be read is let in
         self._came = 0.0  # when what is being read came; uvloop's time is that of when it last looked for what has come
         self._deaf = False  # no further request is read
         self._linger_until = 0
@@ -119,23 +121,30 @@ class Connection(HttpToolsProtocol):
         self._edge.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what the client sent: its first bytes when the edge lets it, the rest at once."""
+        """Read what the client sent: at once, but for its first bytes, and in a crowd each request, in their turn."""
         self._came = self._came or self.loop.time()
-        if self._entered:
-            self._read(data)
+        begins = not (self._first or self.answering or self._deaf or self.lingering) and self.stage is Stage.BETWEEN
+        if begins and self._refused(data):
             return
+        if self._entered:
+            if not begins or not self._edge.crowded:
+                self._read(data)
+                return
+            self._unset_keepalive_if_required()
         self._first += data
         self.flow.pause_reading()
+        if self._entered:
+            self._edge.heard(self)
         self._edge.enters(self)
 
     def enter(self) -> None:
-        """Read what came first, and from now on all that comes."""
+        """Read what has waited for that, and from now on all that comes."""
         if self.transport.is_closing():
             return
         self._entered = True
         self.flow.resume_reading()
         self._read(self._first)
-        self._first = b""
+        self._first, self._taken = b"", False
 
     def _read(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -165,6 +174,23 @@ class Connection(HttpToolsProtocol):
             self.refuse("head-too-large", _TOO_LONG)
             return
         self._edge.heard(self)
+
+    def _refused(self, data: bytes) -> bool:
+        """Whether it is a request that is refused whatever it holds; then it is answered, and was not parsed."""
+        answers = self._edge.refused(time.monotonic() - self._came)
+        self._taken = answers is None
+        if answers is None or not asks_for_scores(data):
+            return False
+        self._unset_keepalive_if_required()
+        self.received += len(data)
+        head, body = answers().parts()
+        lines = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        self.line.write(b"%b%b\r\n%b" % (head, lines, body))
+        self.server_state.total_requests += 1
+        self._came, self._framing = 0.0, 0
+        self._rest()
+        self._edge.heard(self)
+        return True
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own type
         """The client sends no more; it may still read. What it asked for whole is answered."""
@@ -263,7 +289,8 @@ class Connection(HttpToolsProtocol):
         self._written = self.line.written
         waited = time.monotonic() - self._came if self._came else 0.0
         whole = not cycle.more_body
-        answers = self._edge.let_in(cycle.scope["path"], app, waited, whole)
+        taken, self._taken = self._taken and bool(self._first), False
+        answers = self._edge.let_in(cycle.scope["path"], app, waited, whole, taken)
         if whole and isinstance(answers, Refusal) and cycle.scope["method"] != "HEAD":
             cast(Cycle, cycle).answer(*answers.parts())
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from itertools import islice, takewhile
 from typing import Any, cast
@@ -12,7 +13,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.admission import Admission
+from app.admission import Admission, Refusal
 from app.http.connection import Connection, Stage
 from app.http.limits import Limits
 from app.http.probes import ProbesOnly
@@ -71,10 +72,22 @@ class Edge:
             app_state.get("last", []).append(self.end)
         return Connection(self, config, server_state, app_state, _loop)
 
-    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool) -> ASGIApp:
+    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool, taken: bool) -> ASGIApp:
         """What answers a request for a path: the application, or a refusal where more wait than can be answered."""
         application = cast(ASGIApp, app)
-        return application if self.admission is None else self.admission.let_in(path, application, waited, whole=whole)
+        if self.admission is None:
+            return application
+        return self.admission.let_in(path, application, waited, whole=whole, taken=taken)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait for their answers that others have to wait until they are read."""
+        return self.admission is not None and self.admission.crowded
+
+    def refused(self, waited: float) -> Callable[[], Refusal] | None:
+        """What refuses a request for scores that came so many seconds ago; None where it is to wait to be read."""
+        admission = self.admission
+        return admission.refuse if admission is not None and admission.full(waited, len(self._turns)) else None
 
     def end(self) -> None:
         """Break off every connection that is left: the loop would not close beside one whose client still sends."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 
+from app.admission import Refusal
 from app.http.limits import Limits
 from app.http.told import Told
 
@@ -26,8 +28,19 @@ class Overseer(Protocol[Connection_contra]):
     @property
     def told(self) -> Told: ...
 
-    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool) -> ASGIApp:
-        """What answers a request for a path that came so many seconds ago: the application, or a refusal."""
+    def let_in(self, path: str, app: ASGI3Application, waited: float, whole: bool, taken: bool) -> ASGIApp:
+        """What answers a request for a path that came so many seconds ago: the application, or a refusal.
+
+        Args:
+            taken: whether :meth:`refused` has let it in when it came.
+        """
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait for their answers that others have to wait until they are read."""
+
+    def refused(self, waited: float) -> Callable[[], Refusal] | None:
+        """What refuses a request for scores that came so many seconds ago; None where it is to wait to be read."""
 
     def opened(self, connection: Connection_contra) -> None:
         """There is one more."""

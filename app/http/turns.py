@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 #: Seconds of such work in one go of the loop: as many as the others had since the last one, but between these two.
-_GO, _LONG_GO = 0.00025, 0.005
+_GO, _LONG_GO = 0.00025, 0.002
 #: Seconds from its first go to a pause, what it set off in the loop included.
 _TURN = 0.002
 #: Seconds of the pause: half of the loop's time stays with the others, and other threads get theirs.
@@ -22,6 +22,10 @@ class Turns:
         self._waiting: deque[Callable[[], None]] = deque()
         self._began = self._ended = 0.0
         self._going = False
+
+    def __len__(self) -> int:
+        """How much waits."""
+        return len(self._waiting)
 
     def add(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
         """Do it, now or soon."""
@@ -44,7 +48,9 @@ class Turns:
             loop.call_later(_PAUSE, self._begin, loop)
             return
         until = now + min(max(now - self._ended, _GO), _LONG_GO)
-        while self._waiting and time.perf_counter() < until:
-            self._waiting.popleft()()
-        self._ended = time.perf_counter()
-        loop.call_soon(self._go, loop)
+        try:
+            while self._waiting and time.perf_counter() < until:
+                self._waiting.popleft()()
+        finally:  # what fails is told by the loop, and the others have their turn
+            self._ended = time.perf_counter()
+            loop.call_soon(self._go, loop)

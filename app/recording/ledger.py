@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 from app.recording.answers import Answer
 from app.recording.breaker import Breaker
 from app.recording.engine import Engine
-from app.recording.pace import Pace
+from app.recording.pace import TELLING, Pace
 from app.recording.recorder import Recorder
 from app.refusals import Refusal
 from app.requests.arrival import Arrival
@@ -33,6 +34,10 @@ from models.familiarity import unfamiliar
 
 #: Transactions in one transaction of the store, so that a crowd does not make the first ones wait for long.
 _MOST_ROWS = 256
+#: Answers handed over in one round of the event loop: the rest of what it has to do is not to wait for all of them.
+_TOLD_AT_ONCE = 16
+#: Seconds for which a crowd that has gone may come back.
+_MOMENT = 0.25
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -72,6 +77,7 @@ class Ledger:
         self.on_failure = on_failure
         self.rows = self.answered = 0
         self.pace = Pace()
+        self._crowded = -_MOMENT
         self._breaker = Breaker(recorder.try_store, self._consequence)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -95,6 +101,11 @@ class Ledger:
     def waiting(self) -> int:
         """Requests in the queue."""
         return self._queue.qsize()
+
+    @property
+    def pressed(self) -> bool:
+        """Whether many rows wait, or did a moment ago: between two rounds of the thread there may be none."""
+        return time.monotonic() - self._crowded < _MOMENT
 
     async def score(self, engine: Engine, arrivals: Sequence[Arrival]) -> list[Answer | Refusal]:
         """Score and record transactions; returns when they are durable, or scored without that, if so chosen.
@@ -142,6 +153,8 @@ class Ledger:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self.rows += len(arrivals)
+        if self.rows >= TELLING:
+            self._crowded = time.monotonic()
         self._queue.put(_Job(loop, future, arrivals, engine, work))
         return future
 
@@ -219,10 +232,11 @@ class Ledger:
             return None, error
 
     def _tell(self, jobs: list[_Job], result: Any, error: Exception | None, *, each: bool = False) -> None:
-        """Hand results over to the event loop, all in one call."""
+        """Hand results over to the event loop, in their order, some in each of its rounds."""
 
-        def deliver(mine: list[tuple[_Job, Any]]) -> None:
-            for job, value in mine:
+        def deliver(loop: asyncio.AbstractEventLoop, mine: list[tuple[_Job, Any]], start: int = 0) -> None:
+            until = start + _TOLD_AT_ONCE
+            for job, value in mine[start:until]:
                 self.rows -= len(job.arrivals)
                 self.answered += len(job.arrivals)
                 if job.future.done():  # its client may have gone away
@@ -231,11 +245,13 @@ class Ledger:
                     job.future.set_exception(error)
                 else:
                     job.future.set_result(value)
+            if until < len(mine):
+                loop.call_soon(deliver, loop, mine, until)
 
         pairs = list(zip(jobs, result, strict=True)) if each else [(job, result) for job in jobs]
         for loop in {id(job.loop): job.loop for job in jobs}.values():
             mine = [(job, value) for job, value in pairs if job.loop is loop]
             try:
-                loop.call_soon_threadsafe(deliver, mine)
+                loop.call_soon_threadsafe(deliver, loop, mine)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 _log.debug("answers for a closed event loop")

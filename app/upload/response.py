@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.beside import Beside
 from app.problems import Refused
 from app.requests.bodies import limited_stream
 from app.upload.scoring import CsvScoring
@@ -21,21 +20,7 @@ from models.familiarity import unfamiliar
 
 #: Bytes of the upload taken to a worker thread at once.
 _PIECE = 1 << 20
-#: How long an upload steps back, beside the time that it worked; seconds between looks whether it still must.
-_REST, _LOOK_SECONDS = 3.0, 0.02
 log = logging.getLogger("counterfoil")
-
-
-async def step_back(busy: Callable[[], bool], worked: float) -> None:
-    """Leave the processor to payments for as long as they wait for it, and for no longer than three times as long as
-    was worked: an upload gets a quarter of the time at least.
-
-    Args:
-        worked: seconds.
-    """
-    until = time.monotonic() + _REST * worked
-    while busy() and time.monotonic() < until:
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class CsvResponse(Response):
@@ -46,18 +31,18 @@ class CsvResponse(Response):
         request: its body is the CSV.
         scoring: does the work.
         max_bytes: largest upload.
-        busy: whether payments wait that want the processor.
+        beside: does it so that payments are not kept waiting.
     """
 
     media_type = "text/csv"
 
-    def __init__(self, request: Request, scoring: CsvScoring, max_bytes: int, busy: Callable[[], bool]) -> None:
+    def __init__(self, request: Request, scoring: CsvScoring, max_bytes: int, beside: Beside) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._request = request
         self._scoring = scoring
         self._max_bytes = max_bytes
-        self._busy = busy
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with Spool() as spool:
@@ -93,17 +78,16 @@ class CsvResponse(Response):
             async for data in limited_stream(self._request, self._max_bytes):
                 piece += data
                 if len(piece) >= _PIECE:
-                    begun = time.monotonic()
-                    await self._hand_on(spool, await run_sync(self._scoring.feed, bytes(piece)))
+                    await self._hand_on(spool, self._scoring.feed(bytes(piece)))
                     piece.clear()
-                    await step_back(self._busy, time.monotonic() - begun)
-            await self._hand_on(spool, await run_sync(self._scoring.feed, bytes(piece)))
-            await self._hand_on(spool, await run_sync(self._scoring.finish))
+            await self._hand_on(spool, self._scoring.feed(bytes(piece)))
+            await self._hand_on(spool, self._scoring.finish())
             for name in self._scoring.familiarity.news():
                 log.warning("request %s: %s", self._request.state.request_id, unfamiliar(name))
         finally:
             spool.finish()
 
-    async def _hand_on(self, spool: Spool, data: bytes) -> None:
-        if data:
-            await spool.put(data)
+    async def _hand_on(self, spool: Spool, parts: Iterator[bytes]) -> None:
+        while (data := await self._beside.run(lambda: next(parts, None))) is not None:
+            if data:
+                await spool.put(data)

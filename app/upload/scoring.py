@@ -5,7 +5,8 @@ Every record comes out, in order. One that cannot be scored has empty score colu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -37,25 +38,34 @@ from models.tables.streams import Utf8Decoder
 ERROR = "error"
 #: From so many rows on, the scorer for many pays what it takes to make it.
 _MANY = 1_000
+#: Rows scored at once while others want the processor: some ten milliseconds.
+_FEW = 512
 
 
 class CsvScoring:
-    """One upload. Not thread-safe; its methods take long, so call them in a worker thread, one after the other.
+    """One upload. Not thread-safe; what its methods give takes long to come, so ask in a worker thread.
 
     Args:
         scorer: the model.
         reasons: reason columns per row.
         fork: gives the rows their behaviour features, where the model has any.
+        pressed: whether others want the processor, so that less is to be done at once.
 
     Attributes:
         familiarity: of the rows so far.
     """
 
-    def __init__(self, scorer: Scorer, reasons: int, fork: StateFork | None = None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        reasons: int,
+        fork: StateFork | None = None,
+        pressed: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._scorer = scorer
         self._many: Scorer | None = None
         self._reasons = reasons
-        self._fork = fork
+        self._fork, self._pressed = fork, pressed
         form = scorer.schema.file
         self._splitter = CsvSplitter("the body", form, numbers=self._numbers)
         self._decoder = Utf8Decoder(form.encoding, "the body")
@@ -63,27 +73,30 @@ class CsvScoring:
         self._begun = False
         self.familiarity = Familiarity(scorer.schema, scorer.vocabulary)
 
-    def feed(self, data: bytes) -> bytes:
-        """Take the next bytes of the upload, give those of the result that are ready.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes of the upload, give those of the result that are ready, in parts.
 
         Raises:
             InvalidInput: no usable header, or a record that does not end.
             Refused: a column is missing.
         """
-        return self._scored(self._splitter.feed(self._decoder.decode(data)))
+        yield from self._scored(self._splitter.feed(self._decoder.decode(data)))
 
-    def finish(self) -> bytes:
+    def finish(self) -> Iterator[bytes]:
         """The rest of the result; raises as :meth:`feed`."""
         self._decoder.finish()
-        result = self._scored(self._splitter.finish())
+        yield from self._scored(self._splitter.finish())
         if not self._begun:  # a header and no row
             header = self._splitter.header or []
-            result += self._write(Chunk(pl.DataFrame(schema=dict.fromkeys(header, pl.String)), np.empty(0, np.int64)))
-        return result
+            yield self._write(Chunk(pl.DataFrame(schema=dict.fromkeys(header, pl.String)), np.empty(0, np.int64)))
 
-    def _scored(self, chunks: Iterable[Chunk]) -> bytes:
+    def _scored(self, chunks: Iterable[Chunk]) -> Iterator[bytes]:
         skip = self._scorer.schema.file.skip
-        return b"".join(self._write(without_skipped(chunk, skip)) for chunk in chunks)
+        for chunk in chunks:
+            rest: Chunk | None = without_skipped(chunk, skip)
+            while rest is not None:
+                part, rest = split(rest, _FEW) if self._pressed() else (rest, None)
+                yield self._write(part)
 
     def _numbers(self, header: list[str]) -> frozenset[str]:
         schema = self._scorer.schema
@@ -165,3 +178,16 @@ def _named(columns: list[pl.Series]) -> pl.DataFrame:
 def _text(error: RowError) -> str:
     column = f", column {error.column}" if error.column else ""
     return f"line {error.row}{column}: {error.cause}"
+
+
+def split(chunk: Chunk, rows: int) -> tuple[Chunk, Chunk | None]:
+    """The first so many rows, with what is broken among them, and the rest; None where that is all."""
+    if chunk.frame.height <= rows:
+        return chunk, None
+    begin, end = int(chunk.lines[rows]), 0
+    for _ in range(rows if chunk.text else 0):
+        end = chunk.text.index(b"\n", end) + 1
+    early, late = (tuple(one for one in chunk.broken if (one.row < begin) == wanted) for wanted in (True, False))
+    frame, lines, text = chunk.frame, chunk.lines, chunk.text
+    first = replace(chunk, frame=frame.head(rows), lines=lines[:rows], broken=early, text=text[:end])
+    return first, replace(chunk, frame=frame.slice(rows), lines=lines[rows:], broken=late, text=text[end:])

@@ -86,12 +86,16 @@ def test_a_whole_request_is_refused_on_a_connection_that_stays(admission: Admiss
             client.sendall(post("/v1/score/hold", b"{}"))
         until(lambda: admission.pending == TELLING)
         with served.connect() as late:
-            late.sendall(post("/v1/score", b"{}") * 3 + post("/elsewhere", b"!"))
-            heads = [one(late) for _ in range(4)]
-            ids = {json.loads(body)["request_id"].encode() for _, body in heads[:3]}
-            assert len(ids) == 3 and all(any(one in head for one in ids) for head, _ in heads[:3])
-            assert all(b"\r\ndate: " in head and b"connection: close" not in head for head, _ in heads[:3])
-            assert heads[3][1] == b"POST /elsewhere !"
+            heads = []
+            for some in (1, 1, 3):  # whole ones come unparsed, several at once do not
+                late.sendall(post("/v1/score", b"{}") * some)
+                heads += [one(late) for _ in range(some)]
+            ids = {json.loads(body)["request_id"].encode() for _, body in heads}
+            assert len(ids) == 5 and all(any(one in head for one in ids) for head, _ in heads)
+            assert all(b"\r\ndate: " in head and b"connection: close" not in head for head, _ in heads)
+            assert len({head.partition(b"x-request-id")[0] for head, _ in heads}) == 1
+            late.sendall(post("/elsewhere", b"!"))
+            assert one(late)[1] == b"POST /elsewhere !"
             served.app.go.set()
             until(lambda: admission.pending == 0)
             late.sendall(post("/v1/score", b"{}"))
@@ -124,6 +128,9 @@ def test_what_a_request_has_waited_for_counts(admission: Admission) -> None:
         assert not isinstance(admission.let_in("/v1/score", app, 0.09), Refusal)
     assert not isinstance(admission.let_in("/v1/score", app, 0.05), Refusal)
     assert isinstance(admission.let_in("/v1/score", app, 0.09), Refusal)
+    assert admission.full(0.05, unread=50) and not admission.full(0.05)
+    assert not isinstance(admission.let_in("/v1/score", app, 0.09, taken=True), Refusal)
+    assert isinstance(admission.let_in("/v1/score", app, 0.11, taken=True), Refusal)
 
 
 def test_those_who_wait_measure_what_a_row_takes(admission: Admission) -> None:

@@ -61,3 +61,21 @@ def test_what_comes_alone_is_done_at_once() -> None:
             await asyncio.sleep(0.001)
 
     asyncio.run(run())
+
+
+def test_what_fails_does_not_keep_the_others_from_their_turn() -> None:
+    async def run() -> tuple[list[int], list[object]]:
+        loop, turns, done, told = asyncio.get_running_loop(), Turns(), list[int](), list[object]()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+        def wrong() -> None:
+            raise OSError("gone")
+
+        turns.add(loop, partial(_work, done, 0))
+        turns.add(loop, wrong)
+        turns.add(loop, partial(_work, done, 1))
+        await _ticks(loop, done, 2)
+        return done, told
+
+    done, told = asyncio.run(run())
+    assert done == [0, 1] and [str(one) for one in told] == ["gone"]

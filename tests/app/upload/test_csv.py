@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from itertools import chain, cycle, repeat
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ from fastapi import FastAPI
 
 from app.service import create_app
 from app.settings import Settings
-from app.upload.response import step_back
+from app.upload import scoring
 from app.upload.scoring import CsvScoring
 from models.annotate import WITHHELD, added_columns, scored_frame
 from models.behaviour.events import Behaviour
@@ -180,20 +181,21 @@ def test_card_numbers_do_not_come_back(client: Client, table: bytes) -> None:
     assert CARDS[0] not in response.text.replace("0.4111111111111111", "")
 
 
-def test_chunks_do_not_show(tiny_scorer: Scorer, table: bytes) -> None:
+def test_chunks_do_not_show(tiny_scorer: Scorer, table: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "_FEW", 1_024)  # the scorer for many has the first part, too
     header, rest = table.split(b"\n", 1)
     body = header + b"\n" + rest * (CHUNK_BYTES // len(rest) + 2)
     lines = body.splitlines(keepends=True)
     lines[700] = b"broken\n"
     lines[-3] = b"broken,too\n"
     whole = CsvScoring(tiny_scorer, 0)
-    expected = whole.feed(b"".join(lines)) + whole.finish()
-    piecewise = CsvScoring(tiny_scorer, 0)
+    expected = b"".join(chain(whole.feed(b"".join(lines)), whole.finish()))
+    piecewise = CsvScoring(tiny_scorer, 0, pressed=cycle([True, True, False]).__next__)
     body = b"".join(lines)
     step = 777_777
-    pieces = [piecewise.feed(body[start : start + step]) for start in range(0, len(body), step)]
-    result = b"".join(pieces) + piecewise.finish()
-    assert any(pieces)
+    pieces = [*chain.from_iterable(piecewise.feed(body[start : start + step]) for start in range(0, len(body), step))]
+    assert len(pieces) > 2
+    result = b"".join(chain(pieces, piecewise.finish()))
     assert result == expected
     received = rows_of(result.decode())
     assert len(received) == len(lines) - 1
@@ -269,8 +271,8 @@ def test_annotated_frame_is_written_as_json_would_say(tiny_scorer: Scorer, table
 def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
     header = ",".join(payments.schema.inputs) + "\r\n"
     for rows in ("", "x" + "," * (len(payments.schema.inputs) - 1) + "\r\n"):
-        scoring = CsvScoring(payments.scorer, 0, StateFork(Behaviour(payments.schema), lambda _: {}))
-        lines = (scoring.feed((header + rows).encode()) + scoring.finish()).decode().splitlines()
+        upload = CsvScoring(payments.scorer, 0, StateFork(Behaviour(payments.schema), lambda _: {}))
+        lines = b"".join(chain(upload.feed((header + rows).encode()), upload.finish())).decode().splitlines()
         assert len(lines) == 1 + bool(rows)
         assert lines[-1].startswith(lines[0][:10] if not rows else "x,,")
 
@@ -278,16 +280,11 @@ def test_no_usable_row_for_a_model_with_behaviour(payments: Payments) -> None:
 def test_plain_lines_come_back_as_they_stand_whatever_is_beside_them(tiny_scorer: Scorer, table: bytes) -> None:
     bad = b"x," + table.splitlines(keepends=True)[-1].partition(b",")[2].replace(b"EUR", b"USD")
     plain, looked_at = (
-        (scoring := CsvScoring(tiny_scorer, 0)).feed(body) + scoring.finish() for body in (table, table + bad)
+        b"".join(
+            chain((upload := CsvScoring(tiny_scorer, 0, pressed=repeat(pressed).__next__)).feed(body), upload.finish())
+        )
+        for body, pressed in ((table, True), (table + bad, False))
     )
     assert looked_at.startswith(plain) and b",currency: " not in plain
     lines = zip(plain.splitlines(), table.splitlines(), strict=True)
     assert all(scored.startswith(sent + b",") for scored, sent in lines)
-
-
-def test_an_upload_steps_back_while_payments_wait_and_not_for_ever() -> None:
-    looks = iter([True, True, False])
-    asyncio.run(step_back(lambda: next(looks), 3_600.0))
-    assert next(looks, None) is None
-    asyncio.run(step_back(lambda: True, 0.01))
-    asyncio.run(step_back(lambda: True, 0.0))
