@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _FULL_COLLECTION = 100
 #: How long one thread may keep another waiting for the interpreter (5 ms by default): the event loop asks for it anew
 #: for each connection that has something to say, while the ledger's thread works.
-_SWITCH_SECONDS = 0.001
+_SWITCH_SECONDS = 0.0002
 
 
 def load_scorer(settings: Settings) -> Scorer:

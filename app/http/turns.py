@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 #: Seconds of such work in one go of the loop: as many as the others had since the last one, but between these two.
-_GO, _LONG_GO = 0.00025, 0.002
+_GO, _LONG_GO = 0.00025, 0.001
 #: Seconds from its first go to a pause, what it set off in the loop included.
 _TURN = 0.002
 #: Seconds of the pause: half of the loop's time stays with the others, and other threads get theirs.

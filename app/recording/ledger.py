@@ -35,7 +35,7 @@ from models.familiarity import unfamiliar
 #: Transactions in one transaction of the store, so that a crowd does not make the first ones wait for long.
 _MOST_ROWS = 256
 #: Answers handed over in one round of the event loop: the rest of what it has to do is not to wait for all of them.
-_TOLD_AT_ONCE = 16
+_TOLD_AT_ONCE = 4
 #: Seconds for which a crowd that has gone may come back.
 _MOMENT = 0.25
 _T = TypeVar("_T")
