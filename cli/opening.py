@@ -83,14 +83,14 @@ def fork_of(scorer: Scorer, state: State, database: str | None = None) -> StateF
 
     behaviour = Behaviour(scorer.schema)
     if state is State.empty:
-        return StateFork(behaviour, lambda keys: {})
+        return StateFork(behaviour, None)
     if state is State.live:
         settings = settings_with({"database_url": database})
         pseudonyms = Pseudonyms.open(settings, scorer.schema)
         store = open_store(settings.database_url, read_only=True)
         return StateFork(behaviour, live_states(store, scorer.schema, pseudonyms), pseudonyms.rows)
     snapshot = snapshot_of(scorer)
-    return StateFork(behaviour, lambda keys: snapshot.states if snapshot else {})
+    return StateFork(behaviour, (lambda keys: snapshot.states) if snapshot else None)
 
 
 def operator() -> str:
