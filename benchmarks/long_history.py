@@ -1,7 +1,7 @@
 """What training takes of processor and memory for tables of any length, and whether drawn rows do as well as all.
 
     PYTHONPATH=. python benchmarks/long_history.py                          # 10^5, 10^6 and 10^7 rows; half an hour
-    PYTHONPATH=. python benchmarks/long_history.py --rows 20000             # a minute
+    PYTHONPATH=. python benchmarks/long_history.py --rows 20000             # a tiny run
     PYTHONPATH=. python benchmarks/long_history.py --quality history.parquet --profile handbook-raw
 
 The tables are simulated payments in Parquet files of some 300,000 rows, each of other cards and merchants over the same
