@@ -7,6 +7,7 @@ them. A value that is set already stands: who wants one of them to speak can hav
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,19 @@ def meanwhile(name: str, value: Path) -> Iterator[None]:
 def started_rank() -> int:
     """Which of the processes that ``torchrun`` started this one is, from 0; 0 also where it started none."""
     return int(os.environ.get("RANK", "0")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
+@contextmanager
+def unseen(module: str) -> Iterator[None]:
+    """Keep one dependency from loading a module that it only looks for; one that is loaded already stays."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # what Python takes for: there is none
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def kernel_folder(beside: Path) -> tuple[Path | None, str | None]:

@@ -9,6 +9,13 @@ from typing import Any
 from numba import config, njit
 from numba.core.caching import FunctionCache
 
+from models.dependencies import unseen
+
+# With its first function Numba looks whether SciPy has a BLAS, for a tenth of what a service takes to start. Nothing
+# that is compiled here multiplies matrices; who compiles such a thing makes Numba look again.
+with unseen("scipy.linalg"):
+    from numba.np import arraymath  # noqa: F401
+
 
 def dispatcher(function: Callable[..., Any], folder: Path | None, sources: str) -> Any:
     """Compiles at its first call, or loads what an earlier process compiled.

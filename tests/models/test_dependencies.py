@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 from numba import config
 
 from models.behaviour.compiled import compiled
-from models.dependencies import kernel_folder, silence
+from models.dependencies import kernel_folder, silence, unseen
 from tests.nobody import as_nobody, nobodys_folder
 
 
@@ -38,6 +40,15 @@ def test_what_is_set_already_stands(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         silence()
         assert os.environ[name] == value
+
+
+def test_what_is_not_to_be_seen_is_found_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with unseen("colorsys"), unseen("json"):
+        importlib.import_module("json")  # it was loaded already
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+    importlib.import_module("colorsys")
 
 
 def test_the_kernel_is_kept_where_the_operator_says(
