@@ -16,6 +16,7 @@ from app.pseudonyms import NO_PSEUDONYMS, Pseudonyms, looks_masked
 from app.recording.startup import live_states
 from app.recording.warm import warm
 from app.refusals import InvalidTransaction
+from app.service import create_app
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.records import Decision
@@ -26,7 +27,7 @@ from models.errors import InvalidInput
 from models.pan import contains_card_number
 from models.scorer import Scorer
 from tests.app.records import Till, as_in_a_file, changed, sent, till
-from tests.app.test_server import connect, fails_to_start, running
+from tests.app.test_server import connect, running
 from tests.app.traffic import Payments, label_body
 from tests.command_line import Cli
 from tests.waiting import FAR
@@ -332,11 +333,10 @@ def test_a_column_whose_values_are_counted_cannot_be_hidden(hidden: dict[str, An
         Pseudonyms.open(Settings(**hidden), schema)
 
 
-def test_the_service_refuses_to_start_with_a_wrong_setting(payments: Payments, secret: Path) -> None:
-    settings = {"COUNTERFOIL_PSEUDONYMISE": "pan", "COUNTERFOIL_PSEUDONYM_KEY_FILE": str(secret)}
-    assert "setting COUNTERFOIL_PSEUDONYMISE: profile 'payments' has no" in fails_to_start(
-        payments.artifacts, **settings
-    )
+def test_the_service_refuses_to_start_with_a_wrong_setting(payments: Payments, secret: Path, own_store: str) -> None:
+    settings = Settings(pseudonymise="pan", pseudonym_key_file=secret, database_url=own_store)
+    with pytest.raises(InvalidInput, match="setting COUNTERFOIL_PSEUDONYMISE: profile 'payments' has no"):
+        create_app(settings, payments.scorer)
 
 
 def test_a_model_without_behaviour_hides_ids_too(

@@ -21,6 +21,9 @@ from typing import Any
 
 import pytest
 
+from app.server import run
+from app.settings import load_settings
+from models.errors import CounterfoilError
 from tests.app.calls import CARDS
 from tests.waiting import FAR, until
 
@@ -87,21 +90,31 @@ def running(artifacts: Path, **settings: str) -> Iterator[tuple[subprocess.Popen
         process.communicate()
 
 
-def fails_to_start(artifacts: Path, **settings: str) -> str:
-    process = start(artifacts, **settings)
-    _, errors = process.communicate(timeout=FAR)
-    assert process.returncode == 1
-    assert "Traceback" not in errors
-    return errors
+def refusal(monkeypatch: pytest.MonkeyPatch, artifacts: Path, **settings: str) -> str:
+    """What a start is refused with, before anything is opened; in this process, for another takes as long to start."""
+    for name in [name for name in os.environ if name.startswith("COUNTERFOIL_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"COUNTERFOIL_ARTIFACTS": str(artifacts), "COUNTERFOIL_PORT": "0", **settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CounterfoilError) as refused:
+        run(load_settings())
+    return str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_model: Path) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A process that serves those tests that let it live, its port and what it printed."""
+    with running(tiny_model.parent) as found:
+        yield found
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_printed_curl_works_as_printed(tiny_model: Path) -> None:
-    with running(tiny_model.parent) as (_, port, printed):
-        assert f"http://127.0.0.1:{port}/docs" in printed
-        command = next(line for line in printed.splitlines() if line.startswith("curl"))
-        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-        assert 0 <= json.loads(result.stdout)["score"] < 1
+def test_the_printed_curl_works_as_printed(shared: tuple[subprocess.Popen[str], int, str]) -> None:
+    _, port, printed = shared
+    assert f"http://127.0.0.1:{port}/docs" in printed
+    command = next(line for line in printed.splitlines() if line.startswith("curl"))
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert 0 <= json.loads(result.stdout)["score"] < 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -156,10 +169,13 @@ def _refused(port: int) -> bool:
     return False
 
 
-def test_a_client_that_sends_everything_before_it_reads_is_served(tiny_model: Path, tiny_csv: Path) -> None:
+def test_a_client_that_sends_everything_before_it_reads_is_served(
+    shared: tuple[subprocess.Popen[str], int, str], tiny_csv: Path
+) -> None:
+    process, port, _ = shared
     header, rest = tiny_csv.read_bytes().split(b"\n", 1)
     text = header + b"\n" + rest * (40_000_000 // len(rest))
-    with running(tiny_model.parent) as (process, port, _), connect(port) as connection:
+    with connect(port) as connection:
         # http.client writes the whole body before it looks at the response.
         connection.request("POST", "/v1/score/csv", text, {"Content-Type": "text/csv"})
         body = connection.getresponse().read()
@@ -169,10 +185,12 @@ def test_a_client_that_sends_everything_before_it_reads_is_served(tiny_model: Pa
         assert peak < 450, f"{peak:.0f} MiB"
 
 
-def test_a_stream_broken_off_is_seen_to_be_incomplete(tiny_model: Path, tiny_csv: Path) -> None:
+def test_a_stream_broken_off_is_seen_to_be_incomplete(
+    shared: tuple[subprocess.Popen[str], int, str], tiny_csv: Path
+) -> None:
     header, rest = tiny_csv.read_bytes().split(b"\n", 1)
     text = header + b"\n" + rest * (5_000_000 // len(rest)) + b'"' + b"x" * (17 << 20)
-    with running(tiny_model.parent) as (_, port, _), connect(port) as connection:
+    with connect(shared[1]) as connection:
         sender = threading.Thread(target=_send_ignoring_errors, args=(connection, text))
         sender.start()
         sender.join()
@@ -209,24 +227,28 @@ def test_a_damaged_model_is_refused_naming_file_and_check(tiny_model: Path, tmp_
     shutil.copytree(tiny_model.parent, artifacts)
     golden = artifacts / tiny_model.name / "golden.json"
     golden.write_bytes(golden.read_bytes().replace(b"1", b"2", 1))
-    assert "error: golden.json: failed check 'sha256'" in fails_to_start(artifacts)
+    process = start(artifacts)
+    _, errors = process.communicate(timeout=FAR)
+    assert process.returncode == 1
+    assert "error: golden.json: failed check 'sha256'" in errors and "Traceback" not in errors
 
 
-def test_no_model_is_said_so(tmp_path: Path) -> None:
-    assert "no active model" in fails_to_start(tmp_path)
+def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "no active model" in refusal(monkeypatch, tmp_path)
 
 
-def test_a_port_in_use_is_said_so(tiny_model: Path) -> None:
+def test_a_port_in_use_is_said_so(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        errors = fails_to_start(tiny_model.parent, COUNTERFOIL_PORT=str(port))
-    assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in errors
+        why = refusal(monkeypatch, tiny_model.parent, COUNTERFOIL_PORT=str(port))
+    assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in why
 
 
-def test_an_address_that_is_none_is_said_so(tiny_model: Path) -> None:
-    errors = fails_to_start(tiny_model.parent, COUNTERFOIL_HOST="999.1.1.1")
-    assert "cannot listen on 999.1.1.1 port" in errors and errors.endswith("choose another --host\n")
+def test_an_address_that_is_none_is_said_so(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    why = refusal(monkeypatch, tiny_model.parent, COUNTERFOIL_HOST="999.1.1.1")
+    assert "cannot listen on 999.1.1.1 port" in why and why.endswith("choose another --host")
 
 
-def test_a_bad_setting_is_said_so(tiny_model: Path) -> None:
-    assert "setting COUNTERFOIL_MAX_BATCH" in fails_to_start(tiny_model.parent, COUNTERFOIL_MAX_BATCH="many")
+def test_a_bad_setting_is_said_so(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    why = refusal(monkeypatch, tiny_model.parent, COUNTERFOIL_MAX_BATCH="many")
+    assert "setting COUNTERFOIL_MAX_BATCH" in why
