@@ -47,6 +47,8 @@ from models.schema import TransactionSchema
 from models.scorer import Scorer
 
 ROOT = Path(__file__).parents[1]
+# Processes that are started keep their bytecode, as installed services do, whatever the shell says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 CONNECTIONS = 16
 CARDS = 5_000
 #: An amount that nobody pays.
