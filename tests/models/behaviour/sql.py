@@ -63,41 +63,31 @@ def _column(section: Section, feature: str) -> list[tuple[str, str]]:
     rest, _, own = feature.partition("@")
     word, _, column = rest.partition(":")
     longest = section.windows[-1]
-    if word in (
-        "since_last",
-        "since",
-        "since_first",
-        "ratio_to_same",
-        "km_from_last",
-        "km_from_usual",
-        "kmh",
-        "new",
-        "hour_rarity",
-    ):
-        inside = f"FILTER (p.t >= a.now - {micros(longest)})"
-        elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
-        same = f"{inside[:-1]} AND p.{column} = a.own_{column})"
-        hour = "(p.t // 3600000000) % 24"
-        near = "+".join(
-            f"{weight} * (count(p.t) {inside[:-1]} AND ({hour} + {shift}) % 24 = a.own_hour))"
-            for weight, shift in ((1, 1), (2, 0), (1, 23))
-        )
-        # The last of a tenth, rounded up; distances from a missing place are NULL, and left out.
-        distances = f"list_sort(list({_km('p.north', 'p.east', 'a.own_north', 'a.own_east')}) {inside[:-1]} "
-        distances += "AND p.north IS NOT NULL AND a.own_north IS NOT NULL))"
-        expression = {
-            "since_last": f"{elapsed} / 1e6",
-            "since": f"coalesce(any_value(a.now) - max(p.t) {same}, {micros(longest)}) / 1e6",
-            "since_first": f"coalesce(any_value(a.now) - min(p.t) {same}, 0) / 1e6",
-            "ratio_to_same": f"CASE WHEN (count(p.t) {same}) > 0 THEN any_value(a.own) "
-            f"/ greatest((sum(p.x) {same})::DOUBLE / (count(p.t) {same}), 1) ELSE 1 END",
-            "km_from_last": "any_value(a.km)",
-            "km_from_usual": f"coalesce({distances}[(len({distances}) + 9) // 10], 0)",
-            "kmh": f"any_value(a.km) / (greatest({elapsed}, 60000000) / 3.6e9)",
-            "new": f"coalesce(bool_and(p.{column} <> a.own_{column}) {inside}, false)::INT",
-            "hour_rarity": f"ln((4 * (count(p.t) {inside}) + 24) / (24 * ({near} + 1)))",
-        }[word]
-        return [("_".join(part for part in (word, column) if part), expression)]
+    inside = f"FILTER (p.t >= a.now - {micros(longest)})"
+    elapsed = f"any_value(coalesce(a.now - a.last, {micros(longest)}))"
+    same = f"{inside[:-1]} AND p.{column} = a.own_{column})"
+    hour = "(p.t // 3600000000) % 24"
+    near = "+".join(
+        f"{weight} * (count(p.t) {inside[:-1]} AND ({hour} + {shift}) % 24 = a.own_hour))"
+        for weight, shift in ((1, 1), (2, 0), (1, 23))
+    )
+    # The last of a tenth, rounded up; distances from a missing place are NULL, and left out.
+    distances = f"list_sort(list({_km('p.north', 'p.east', 'a.own_north', 'a.own_east')}) {inside[:-1]} "
+    distances += "AND p.north IS NOT NULL AND a.own_north IS NOT NULL))"
+    single = {
+        "since_last": f"{elapsed} / 1e6",
+        "since": f"coalesce(any_value(a.now) - max(p.t) {same}, {micros(longest)}) / 1e6",
+        "since_first": f"coalesce(any_value(a.now) - min(p.t) {same}, 0) / 1e6",
+        "ratio_to_same": f"CASE WHEN (count(p.t) {same}) > 0 THEN any_value(a.own) "
+        f"/ greatest((sum(p.x) {same})::DOUBLE / (count(p.t) {same}), 1) ELSE 1 END",
+        "km_from_last": "any_value(a.km)",
+        "km_from_usual": f"coalesce({distances}[(len({distances}) + 9) // 10], 0)",
+        "kmh": f"any_value(a.km) / (greatest({elapsed}, 60000000) / 3.6e9)",
+        "new": f"coalesce(bool_and(p.{column} <> a.own_{column}) {inside}, false)::INT",
+        "hour_rarity": f"ln((4 * (count(p.t) {inside}) + 24) / (24 * ({near} + 1)))",
+    }
+    if word in single:
+        return [("_".join(part for part in (word, column) if part), single[word])]
     found = []
     for window in (own,) if own else section.windows:
         inside = f"FILTER (p.t >= a.now - {micros(window)})"
